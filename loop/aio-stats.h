@@ -1,0 +1,76 @@
+/*
+ * Watching a loop from outside: what it does now, how it spent its time, what runs on it.
+ *
+ * The home thread publishes with plain atomic stores; a reader in any other thread never makes it
+ * wait, so a loop that is stuck inside a callback can be told from one that is busy or idle.
+ */
+#ifndef LOOP_AIO_STATS_H
+#define LOOP_AIO_STATS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <glib.h>
+
+#include "loop/aio.h"
+
+G_BEGIN_DECLS
+
+typedef enum {
+    AIO_STATE_UNUSED,   /* nobody has driven it yet */
+    AIO_STATE_IDLE,     /* blocked until something happens */
+    AIO_STATE_POLLING,  /* looking for work in user space */
+    AIO_STATE_LOOP,     /* awake, in the loop itself or in a GLib source */
+    AIO_STATE_CALLBACK, /* inside a callback */
+} AioState;
+
+typedef struct AioActivity {
+    AioState state;
+    const char *source; /* the name of the callback; NULL unless in AIO_STATE_CALLBACK */
+    int64_t since_ns;   /* QEMU_CLOCK_REALTIME when this began */
+} AioActivity;
+
+typedef struct AioContextStats {
+    uint64_t passes;         /* turns of the loop */
+    uint64_t waits;          /* of these, the ones that went to sleep */
+    uint64_t fd_callbacks;   /* handlers of descriptors called */
+    uint64_t bh_callbacks;   /* bottom halves run */
+    uint64_t timer_callbacks; /* timers fired */
+    uint64_t busy_ns;        /* awake, not polling */
+    uint64_t polling_ns;     /* polling in user space */
+    uint64_t blocked_ns;     /* asleep */
+} AioContextStats;
+
+typedef enum {
+    AIO_SOURCE_FD,
+    AIO_SOURCE_BH,
+    AIO_SOURCE_ONESHOT_BH, /* one entry for all oneshots of the context */
+    AIO_SOURCE_TIMER,      /* only timers that are pending or firing */
+} AioSourceKind;
+
+typedef struct AioSourceInfo {
+    AioSourceKind kind;
+    const char *name;
+    int fd;              /* of AIO_SOURCE_FD, else -1 */
+    int64_t deadline_ns; /* of AIO_SOURCE_TIMER on its clock, else -1 */
+    uint64_t calls;
+    uint64_t total_ns; /* time inside the callback, all calls together */
+    uint64_t max_ns;   /* the longest call */
+} AioSourceInfo;
+
+typedef void AioSourceFunc(const AioSourceInfo *info, void *opaque);
+
+/* What @ctx does now. Contexts driven by one thread together (the main loop's two) share this.
+ * Lock-free. Any thread. */
+void aio_context_get_activity(AioContext *ctx, AioActivity *activity);
+
+/* The counters of @ctx since it was made, times up to its last change of activity. Lock-free.
+ * Any thread. */
+void aio_context_get_stats(AioContext *ctx, AioContextStats *stats);
+
+/* Call @func for every source on @ctx, in no particular order, with the context's leaf locks
+ * held: @func only copies what it needs, and calls nothing of the loop. Any thread. */
+void aio_context_foreach_source(AioContext *ctx, AioSourceFunc *func, void *opaque);
+
+G_END_DECLS
+
+#endif
