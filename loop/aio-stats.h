@@ -30,14 +30,14 @@ typedef struct AioActivity {
 } AioActivity;
 
 typedef struct AioContextStats {
-    uint64_t passes;         /* turns of the loop */
-    uint64_t waits;          /* of these, the ones that went to sleep */
-    uint64_t fd_callbacks;   /* handlers of descriptors called */
-    uint64_t bh_callbacks;   /* bottom halves run */
+    uint64_t passes;          /* turns of the loop */
+    uint64_t waits;           /* of these, the ones that went to sleep */
+    uint64_t fd_callbacks;    /* handlers of descriptors called */
+    uint64_t bh_callbacks;    /* bottom halves run */
     uint64_t timer_callbacks; /* timers fired */
-    uint64_t busy_ns;        /* awake, not polling */
-    uint64_t polling_ns;     /* polling in user space */
-    uint64_t blocked_ns;     /* asleep */
+    uint64_t busy_ns;         /* awake, not polling */
+    uint64_t polling_ns;      /* polling in user space */
+    uint64_t blocked_ns;      /* asleep */
 } AioContextStats;
 
 typedef enum {

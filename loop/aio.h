@@ -38,6 +38,16 @@ typedef enum {
     AIO_FDMON_POLL,
 } AioFdMon;
 
+/* The domain and codes of the loop's errors. */
+#define AIO_ERROR aio_error_quark()
+GQuark aio_error_quark(void);
+
+typedef enum {
+    AIO_ERROR_SYSTEM,  /* the system refused: out of descriptors, memory, threads, rights */
+    AIO_ERROR_FDMON,   /* there is no such fd monitor here */
+    AIO_ERROR_INVALID, /* a parameter is out of its range */
+} AioError;
+
 /* ---- life ---- */
 
 /*
@@ -95,8 +105,12 @@ void qemu_set_current_aio_context(AioContext *ctx);
 /* Whether the calling thread is the one that drives @ctx. Any thread. */
 bool in_aio_context_home_thread(AioContext *ctx);
 
-/* The parts of a pass, for loops of other libraries. aio_prepare() returns true when the context
- * must not wait; aio_pending(), when there is something to dispatch; aio_dispatch() runs it. */
+/*
+ * The parts of a pass, as the GSource uses them. aio_prepare() announces that the thread is about
+ * to wait, and returns true when it must not; aio_pending() withdraws that, collects what is ready
+ * and returns true when there is something to dispatch; aio_dispatch() runs a pass that does not
+ * wait.
+ */
 bool aio_prepare(AioContext *ctx);
 bool aio_pending(AioContext *ctx);
 void aio_dispatch(AioContext *ctx);
@@ -113,9 +127,9 @@ void aio_dispatch(AioContext *ctx);
  * @io_poll and @io_poll_ready are for adaptive polling: what looks for work without a system call,
  * and what runs when it has found some. @fd must announce that work too.
  */
-#define aio_set_fd_handler(ctx, fd, io_read, io_write, io_poll, io_poll_ready, opaque) \
-    aio_set_fd_handler_full(ctx, fd, io_read, io_write, io_poll, io_poll_ready, opaque, \
-                            #io_read, #io_write)
+#define aio_set_fd_handler(ctx, fd, io_read, io_write, io_poll, io_poll_ready, opaque)            \
+    aio_set_fd_handler_full(ctx, fd, io_read, io_write, io_poll, io_poll_ready, opaque, #io_read, \
+                            #io_write)
 
 /* As aio_set_fd_handler(), with names that must stay valid for good: the source is called
  * @read_name, or @write_name when it has no @io_read. */
@@ -155,8 +169,7 @@ QEMUBH *aio_bh_new_full(AioContext *ctx, QEMUBHFunc *cb, void *opaque, const cha
  * Run @cb with @opaque on @ctx exactly once. Bottom halves that one thread schedules on one
  * context run in that order. Any thread.
  */
-#define aio_bh_schedule_oneshot(ctx, cb, opaque) \
-    aio_bh_schedule_oneshot_full(ctx, cb, opaque, #cb)
+#define aio_bh_schedule_oneshot(ctx, cb, opaque) aio_bh_schedule_oneshot_full(ctx, cb, opaque, #cb)
 
 void aio_bh_schedule_oneshot_full(AioContext *ctx, QEMUBHFunc *cb, void *opaque, const char *name);
 
@@ -192,10 +205,10 @@ void aio_wait_bh_oneshot_full(AioContext *ctx, QEMUBHFunc *cb, void *opaque, con
 /* ---- parameters ---- */
 
 typedef struct AioContextParams {
-    int64_t poll_max_ns; /* longest time to poll in user space before blocking; 0: never */
-    int64_t poll_grow;   /* factor by which that time grows; 0: the default, 2 */
-    int64_t poll_shrink; /* divisor by which it shrinks; 0: down to 0 at once */
-    int64_t aio_max_batch; /* requests submitted at once; 0: the engine's default */
+    int64_t poll_max_ns;     /* longest time to poll in user space before blocking; 0: never */
+    int64_t poll_grow;       /* factor by which that time grows; 0: the default, 2 */
+    int64_t poll_shrink;     /* divisor by which it shrinks; 0: down to 0 at once */
+    int64_t aio_max_batch;   /* requests submitted at once; 0: the engine's default */
     int64_t thread_pool_min; /* threads that stay when idle */
     int64_t thread_pool_max; /* threads at the most */
 } AioContextParams;

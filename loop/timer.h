@@ -92,7 +92,8 @@ int64_t qemu_clock_advance_virtual_time(int64_t dest);
 #define aio_timer_init(ctx, ts, type, scale, cb, opaque) \
     aio_timer_init_full(ctx, ts, type, scale, cb, opaque, #cb)
 
-/* As aio_timer_init(), with a @name that must stay valid for good (a literal, an interned string). */
+/* As aio_timer_init(), with a @name that must stay valid for good (a literal, an interned string).
+ */
 void aio_timer_init_full(AioContext *ctx, QEMUTimer *ts, QEMUClockType type, int scale,
                          QEMUTimerCB *cb, void *opaque, const char *name);
 

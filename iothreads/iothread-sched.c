@@ -1,0 +1,106 @@
+/*
+ * Where and how the kernel runs an IOThread: CPU affinity and scheduling policy.
+ */
+#include "config.h"
+#include "iothreads/iothread-internal.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <unistd.h>
+
+/* More CPUs than any Linux kernel is built for. */
+#define MAX_CPUS 8192
+
+/* Parse one number at *@text and move on behind it; -1 when there is none below MAX_CPUS. */
+static int parse_cpu(const char **text)
+{
+    guint64 cpu;
+    char *end;
+
+    if (!g_ascii_isdigit(**text)) {
+        return -1;
+    }
+    cpu = g_ascii_strtoull(*text, &end, 10);
+    *text = end;
+    return cpu < MAX_CPUS ? (int)cpu : -1;
+}
+
+/* Parse a list such as "0-3,8" into @set of @size bytes. */
+static bool parse_cpu_list(const char *text, cpu_set_t *set, size_t size)
+{
+    for (;;) {
+        int first = parse_cpu(&text);
+        int last = first;
+
+        if (first >= 0 && *text == '-') {
+            text++;
+            last = parse_cpu(&text);
+        }
+        if (first < 0 || last < first) {
+            return false;
+        }
+        for (int cpu = first; cpu <= last; cpu++) {
+            CPU_SET_S(cpu, size, set);
+        }
+        if (*text == '\0') {
+            return true;
+        }
+        if (*text++ != ',') {
+            return false;
+        }
+    }
+}
+
+bool iothread_set_cpu_affinity(IOThread *iothread, const char *cpus, GError **errp)
+{
+    size_t size = CPU_ALLOC_SIZE(MAX_CPUS);
+    g_autofree cpu_set_t *set = g_malloc0(size);
+    int err;
+
+    if (*cpus == '\0') {
+        /* What the process started with, or was given since, is what its main thread has. */
+        if (sched_getaffinity(getpid(), size, set) != 0) {
+            g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "cpu-affinity: %s", g_strerror(errno));
+            return false;
+        }
+    } else if (!parse_cpu_list(cpus, set, size)) {
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID,
+                    "cpu-affinity is '%s', expected a list of CPUs such as '0-3,8'", cpus);
+        return false;
+    }
+    err = pthread_setaffinity_np(iothread->thread, size, set);
+    if (err == EINVAL) {
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID,
+                    "cpu-affinity is '%s', which names no CPU that this process may use", cpus);
+    } else if (err != 0) {
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "cpu-affinity '%s': %s", cpus,
+                    g_strerror(err));
+    }
+    return err == 0;
+}
+
+bool iothread_set_scheduling(IOThread *iothread, IOThreadSchedPolicy policy, int priority,
+                             GError **errp)
+{
+    static const struct {
+        const char *name;
+        int value;
+        bool realtime;
+    } policies[] = {
+        [IOTHREAD_SCHED_OTHER] = { "other", SCHED_OTHER, false },
+        [IOTHREAD_SCHED_BATCH] = { "batch", SCHED_BATCH, false },
+        [IOTHREAD_SCHED_IDLE] = { "idle", SCHED_IDLE, false },
+        [IOTHREAD_SCHED_FIFO] = { "fifo", SCHED_FIFO, true },
+        [IOTHREAD_SCHED_RR] = { "rr", SCHED_RR, true },
+    };
+    struct sched_param param = { .sched_priority = policies[policy].realtime ? priority : 0 };
+    int err = pthread_setschedparam(iothread->thread, policies[policy].value, &param);
+
+    if (err != 0) {
+        g_set_error(errp, AIO_ERROR, err == EINVAL ? AIO_ERROR_INVALID : AIO_ERROR_SYSTEM,
+                    "sched-policy '%s' with sched-priority %d: %s%s", policies[policy].name,
+                    priority, g_strerror(err),
+                    err == EPERM ? " (real-time policies need CAP_SYS_NICE or RLIMIT_RTPRIO)" : "");
+    }
+    return err == 0;
+}

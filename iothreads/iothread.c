@@ -1,0 +1,253 @@
+/*
+ * IOThread: its life, its thread and the registry of all of them.
+ */
+#include "config.h"
+#include "iothreads/iothread-internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Guards the list, and each IOThread's main context. Held during iothread_foreach(). */
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static GPtrArray *registry; /* NULL while there is none */
+
+/* ---- the registry ---- */
+
+static IOThread *find_locked(const char *id)
+{
+    for (guint i = 0; registry && i < registry->len; i++) {
+        IOThread *iothread = g_ptr_array_index(registry, i);
+
+        if (strcmp(iothread->id, id) == 0) {
+            return iothread;
+        }
+    }
+    return NULL;
+}
+
+static bool register_iothread(IOThread *iothread, GError **errp)
+{
+    bool taken;
+
+    pthread_mutex_lock(&registry_lock);
+    taken = find_locked(iothread->id) != NULL;
+    if (!taken) {
+        if (!registry) {
+            registry = g_ptr_array_new();
+        }
+        g_ptr_array_add(registry, iothread);
+    }
+    pthread_mutex_unlock(&registry_lock);
+    if (taken) {
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID, "there is an IOThread '%s' already",
+                    iothread->id);
+    }
+    return !taken;
+}
+
+static void unregister_iothread(IOThread *iothread)
+{
+    pthread_mutex_lock(&registry_lock);
+    g_ptr_array_remove(registry, iothread);
+    if (registry->len == 0) {
+        g_clear_pointer(&registry, g_ptr_array_unref);
+    }
+    pthread_mutex_unlock(&registry_lock);
+}
+
+IOThread *iothread_by_id(const char *id)
+{
+    IOThread *iothread;
+
+    pthread_mutex_lock(&registry_lock);
+    iothread = find_locked(id);
+    pthread_mutex_unlock(&registry_lock);
+    return iothread;
+}
+
+void iothread_foreach(void (*func)(IOThread *iothread, void *opaque), void *opaque)
+{
+    pthread_mutex_lock(&registry_lock);
+    for (guint i = 0; registry && i < registry->len; i++) {
+        func(g_ptr_array_index(registry, i), opaque);
+    }
+    pthread_mutex_unlock(&registry_lock);
+}
+
+/* ---- the thread ---- */
+
+static void run_main_loop(IOThread *iothread)
+{
+    g_main_context_push_thread_default(iothread->main_context);
+    g_main_loop_run(iothread->main_loop);
+    g_main_context_pop_thread_default(iothread->main_context);
+}
+
+static void join_and_free(IOThread *iothread)
+{
+    pthread_join(iothread->thread, NULL);
+    unregister_iothread(iothread);
+    g_clear_pointer(&iothread->main_loop, g_main_loop_unref);
+    aio_context_unref(iothread->ctx);
+    g_clear_pointer(&iothread->main_context, g_main_context_unref);
+    sem_destroy(&iothread->started);
+    g_free(iothread->id);
+    g_free(iothread);
+}
+
+/* In done_ctx: the thread is about to return, so joining it takes no time. */
+static void finish_destroy(void *opaque)
+{
+    IOThread *iothread = opaque;
+    AioContext *done_ctx = iothread->done_ctx;
+    QEMUBHFunc *done = iothread->done;
+    void *done_opaque = iothread->done_opaque;
+
+    join_and_free(iothread);
+    done(done_opaque);
+    aio_context_unref(done_ctx);
+}
+
+static void *iothread_main(void *opaque)
+{
+    IOThread *iothread = opaque;
+
+    qemu_set_current_aio_context(iothread->ctx);
+    iothread->thread_id = gettid();
+    sem_post(&iothread->started);
+    while (!iothread->stopping) {
+        if (atomic_load_explicit(&iothread->run_main_loop, memory_order_acquire)) {
+            run_main_loop(iothread);
+        } else {
+            aio_poll(iothread->ctx, true);
+        }
+    }
+    qemu_set_current_aio_context(NULL);
+    if (iothread->done_ctx) {
+        aio_bh_schedule_oneshot(iothread->done_ctx, finish_destroy, iothread);
+    }
+    return NULL;
+}
+
+/* ---- life ---- */
+
+/* Start the thread with all signals blocked: they are for the main thread. */
+static int start_thread(IOThread *iothread)
+{
+    char name[16];
+    sigset_t all;
+    sigset_t saved;
+    int err;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    err = pthread_create(&iothread->thread, NULL, iothread_main, iothread);
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    if (err == 0) {
+        g_strlcpy(name, iothread->id, sizeof(name));
+        pthread_setname_np(iothread->thread, name);
+        while (sem_wait(&iothread->started) != 0) {
+            /* Interrupted by a signal. */
+        }
+    }
+    return err;
+}
+
+static void iothread_free_unstarted(IOThread *iothread)
+{
+    g_clear_pointer(&iothread->ctx, aio_context_unref);
+    sem_destroy(&iothread->started);
+    g_free(iothread->id);
+    g_free(iothread);
+}
+
+IOThread *iothread_create_with_fdmon(const char *id, AioFdMon fdmon, GError **errp)
+{
+    IOThread *iothread = g_new0(IOThread, 1);
+    int err;
+
+    iothread->id = g_strdup(id);
+    sem_init(&iothread->started, 0, 0);
+    iothread->ctx = aio_context_new_with_fdmon(fdmon, errp);
+    if (!iothread->ctx || !register_iothread(iothread, errp)) {
+        iothread_free_unstarted(iothread);
+        return NULL;
+    }
+    err = start_thread(iothread);
+    if (err != 0) {
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "IOThread '%s': can't create a thread: %s",
+                    id, g_strerror(err));
+        unregister_iothread(iothread);
+        iothread_free_unstarted(iothread);
+        return NULL;
+    }
+    return iothread;
+}
+
+IOThread *iothread_create(const char *id, GError **errp)
+{
+    return iothread_create_with_fdmon(id, AIO_FDMON_AUTO, errp);
+}
+
+/* The last bottom half of the thread. */
+static void iothread_stop(void *opaque)
+{
+    IOThread *iothread = opaque;
+
+    iothread->stopping = true;
+    if (atomic_load_explicit(&iothread->run_main_loop, memory_order_acquire)) {
+        g_main_loop_quit(iothread->main_loop);
+    }
+}
+
+void iothread_destroy(IOThread *iothread)
+{
+    g_assert(!in_aio_context_home_thread(iothread->ctx));
+    aio_bh_schedule_oneshot(iothread->ctx, iothread_stop, iothread);
+    join_and_free(iothread);
+}
+
+void iothread_destroy_async(IOThread *iothread, AioContext *done_ctx, QEMUBHFunc *done,
+                            void *opaque)
+{
+    aio_context_ref(done_ctx);
+    iothread->done_ctx = done_ctx;
+    iothread->done = done;
+    iothread->done_opaque = opaque;
+    aio_bh_schedule_oneshot(iothread->ctx, iothread_stop, iothread);
+}
+
+/* ---- what others ask for ---- */
+
+AioContext *iothread_get_aio_context(IOThread *iothread)
+{
+    return iothread->ctx;
+}
+
+GMainContext *iothread_get_g_main_context(IOThread *iothread)
+{
+    pthread_mutex_lock(&registry_lock);
+    if (!iothread->main_context) {
+        g_autoptr(GSource) source = aio_get_g_source(iothread->ctx);
+
+        iothread->main_context = g_main_context_new();
+        iothread->main_loop = g_main_loop_new(iothread->main_context, FALSE);
+        g_source_attach(source, iothread->main_context);
+        atomic_store_explicit(&iothread->run_main_loop, true, memory_order_release);
+        aio_notify(iothread->ctx);
+    }
+    pthread_mutex_unlock(&registry_lock);
+    return iothread->main_context;
+}
+
+const char *iothread_get_id(IOThread *iothread)
+{
+    return iothread->id;
+}
+
+pid_t iothread_get_thread_id(IOThread *iothread)
+{
+    return iothread->thread_id;
+}

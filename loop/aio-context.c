@@ -1,0 +1,344 @@
+/*
+ * AioContext: its life, a pass of the loop, and the wake-up handshake (see loop/aio-internal.h).
+ */
+#include "config.h"
+#include "loop/aio-internal.h"
+
+#include <errno.h>
+
+G_DEFINE_QUARK(aio - error - quark, aio_error)
+
+/* The context that this thread declared as its own. Its address names the thread in ctx->home. */
+static _Thread_local AioContext *current_context;
+
+/* ---- life ---- */
+
+AioContext *aio_context_new(GError **errp)
+{
+    return aio_context_new_with_fdmon(AIO_FDMON_AUTO, errp);
+}
+
+AioContext *aio_context_new_with_fdmon(AioFdMon fdmon, GError **errp)
+{
+    AioContext *ctx = g_new0(AioContext, 1);
+
+    ctx->refcount = 1;
+    ctx->params = (AioContextParams){
+        .poll_max_ns = AIO_POLL_MAX_NS_DEFAULT,
+        .thread_pool_min = AIO_THREAD_POOL_MIN_DEFAULT,
+        .thread_pool_max = AIO_THREAD_POOL_MAX_DEFAULT,
+    };
+    if (!fdmon_setup(ctx, fdmon, errp)) {
+        g_free(ctx);
+        return NULL;
+    }
+    if (!event_notifier_init(&ctx->notifier, false, errp)) {
+        ctx->fdmon_first->teardown(ctx);
+        g_free(ctx);
+        return NULL;
+    }
+    pthread_mutex_init(&ctx->lock, NULL);
+    ctx->activity = &ctx->own_activity;
+    activity_init(ctx->activity);
+    ctx->handlers = g_hash_table_new(NULL, NULL);
+    aio_handlers_init(ctx);
+    for (int i = 0; i < QEMU_CLOCK_MAX; i++) {
+        timer_list_init(&ctx->timers[i], ctx, (QEMUClockType)i);
+    }
+    clock_register_context(ctx);
+    return ctx;
+}
+
+void aio_context_ref(AioContext *ctx)
+{
+    /* Relaxed: whoever takes a reference has one, or is lent one, already. */
+    atomic_fetch_add_explicit(&ctx->refcount, 1, memory_order_relaxed);
+}
+
+static void context_free(AioContext *ctx)
+{
+    aio_gsource_cleanup(ctx);
+    aio_bh_cleanup(ctx);
+    clock_unregister_context(ctx);
+    for (int i = 0; i < QEMU_CLOCK_MAX; i++) {
+        timer_list_cleanup(&ctx->timers[i]);
+    }
+    aio_handlers_cleanup(ctx);
+    if (atomic_load(&ctx->fdmon) != ctx->fdmon_first) {
+        atomic_load(&ctx->fdmon)->teardown(ctx);
+    }
+    ctx->fdmon_first->teardown(ctx);
+    event_notifier_cleanup(&ctx->notifier);
+    pthread_mutex_destroy(&ctx->lock);
+    g_free(ctx);
+}
+
+void aio_context_unref(AioContext *ctx)
+{
+    /* Acquire-release: what other threads did before they dropped theirs happens before this. */
+    if (atomic_fetch_sub_explicit(&ctx->refcount, 1, memory_order_acq_rel) == 1) {
+        context_free(ctx);
+    }
+}
+
+const char *aio_context_get_fdmon(AioContext *ctx)
+{
+    return atomic_load(&ctx->fdmon)->name;
+}
+
+/* ---- threads ---- */
+
+AioContext *qemu_get_current_aio_context(void)
+{
+    return current_context ? current_context : main_loop_context_of_thread();
+}
+
+void qemu_set_current_aio_context(AioContext *ctx)
+{
+    if (current_context && in_aio_context_home_thread(current_context)) {
+        atomic_store_explicit(&current_context->home, NULL, memory_order_relaxed);
+    }
+    current_context = ctx;
+    if (ctx) {
+        aio_context_take_home(ctx);
+    }
+}
+
+/* Relaxed, here and above: a thread compares the value with its own name only, and what it has
+ * stored itself it sees. */
+bool in_aio_context_home_thread(AioContext *ctx)
+{
+    return atomic_load_explicit(&ctx->home, memory_order_relaxed) == &current_context;
+}
+
+void aio_context_take_home(AioContext *ctx)
+{
+    if (!in_aio_context_home_thread(ctx)) {
+        atomic_store_explicit(&ctx->home, &current_context, memory_order_relaxed);
+    }
+}
+
+/* ---- the wake-up handshake ---- */
+
+void aio_notify(AioContext *ctx)
+{
+    /* Sequentially consistent, as in aio_notify_arm(): see loop/aio-internal.h. */
+    if (!atomic_exchange(&ctx->notified, true) && atomic_load(&ctx->notify_me)) {
+        event_notifier_set(&ctx->notifier);
+    }
+}
+
+bool aio_notify_arm(AioContext *ctx, unsigned who)
+{
+    if (who == NOTIFY_ME_GSOURCE) {
+        atomic_fetch_or(&ctx->notify_me, NOTIFY_ME_GSOURCE);
+    } else {
+        atomic_fetch_add(&ctx->notify_me, NOTIFY_ME_POLL);
+    }
+    return !atomic_load(&ctx->notified);
+}
+
+void aio_notify_disarm(AioContext *ctx, unsigned who)
+{
+    /* Relaxed: to see it late costs a notifier one needless system call. */
+    if (who == NOTIFY_ME_GSOURCE) {
+        atomic_fetch_and_explicit(&ctx->notify_me, ~NOTIFY_ME_GSOURCE, memory_order_relaxed);
+    } else {
+        atomic_fetch_sub_explicit(&ctx->notify_me, NOTIFY_ME_POLL, memory_order_relaxed);
+    }
+}
+
+void aio_notify_accept(AioContext *ctx)
+{
+    /* An exchange, not a store: it reads from the last notifier's exchange, and so sees the work
+     * of all those whose notification it takes. */
+    if (atomic_load_explicit(&ctx->notified, memory_order_relaxed)) {
+        atomic_exchange(&ctx->notified, false);
+    }
+}
+
+/* ---- a pass ---- */
+
+int64_t aio_compute_timeout(AioContext *ctx)
+{
+    int64_t bh_timeout;
+    int64_t timer_timeout;
+
+    if (ctx->ready_head) {
+        return 0;
+    }
+    bh_timeout = aio_bh_timeout_ns(ctx);
+    if (bh_timeout == 0) {
+        return 0;
+    }
+    timer_timeout = aio_timers_timeout_ns(ctx);
+    if (bh_timeout < 0 || timer_timeout < 0) {
+        return MAX(bh_timeout, timer_timeout);
+    }
+    return MIN(bh_timeout, timer_timeout);
+}
+
+bool aio_run_pass(AioContext *ctx)
+{
+    bool progress;
+
+    ctx->depth++;
+    counter_add(&ctx->passes, 1);
+    progress = aio_bh_poll(ctx);
+    progress |= aio_dispatch_handlers(ctx);
+    progress |= aio_timers_run(ctx);
+    ctx->depth--;
+    if (ctx->depth == 0 && !ctx->ready_head) {
+        aio_free_retired(ctx);
+    }
+    return progress;
+}
+
+/* Collect ready descriptors, asleep for as long as there is nothing else to do. */
+static void wait_for_work(AioContext *ctx, bool blocking)
+{
+    const FDMonOps *fdmon = atomic_load(&ctx->fdmon);
+    int64_t timeout_ns;
+
+    if (!blocking) {
+        fdmon->wait(ctx, 0);
+        return;
+    }
+    timeout_ns = aio_notify_arm(ctx, NOTIFY_ME_POLL) ? aio_compute_timeout(ctx) : 0;
+    if (timeout_ns != 0) {
+        counter_add(&ctx->waits, 1);
+        activity_enter(ctx->activity, AIO_STATE_IDLE);
+    }
+    fdmon->wait(ctx, timeout_ns);
+    aio_notify_disarm(ctx, NOTIFY_ME_POLL);
+}
+
+bool aio_poll(AioContext *ctx, bool blocking)
+{
+    ActivityScope outer;
+    bool progress;
+
+    aio_context_take_home(ctx);
+    activity_save(ctx->activity, &outer);
+    wait_for_work(ctx, blocking);
+    activity_enter(ctx->activity, AIO_STATE_LOOP);
+    aio_notify_accept(ctx);
+    progress = aio_run_pass(ctx);
+    if (outer.state == AIO_STATE_CALLBACK) {
+        activity_restore(ctx->activity, &outer);
+    }
+    return progress;
+}
+
+bool aio_prepare(AioContext *ctx)
+{
+    aio_context_take_home(ctx);
+    return !aio_notify_arm(ctx, NOTIFY_ME_GSOURCE) || aio_compute_timeout(ctx) == 0;
+}
+
+bool aio_has_work(AioContext *ctx)
+{
+    return ctx->ready_head || aio_bh_queued(ctx) || aio_timers_timeout_ns(ctx) == 0;
+}
+
+bool aio_pending(AioContext *ctx)
+{
+    aio_context_take_home(ctx);
+    aio_notify_disarm(ctx, NOTIFY_ME_GSOURCE);
+    atomic_load(&ctx->fdmon)->wait(ctx, 0);
+    return aio_has_work(ctx);
+}
+
+void aio_dispatch_collected(AioContext *ctx, bool collect)
+{
+    ActivityScope outer;
+
+    aio_context_take_home(ctx);
+    activity_save(ctx->activity, &outer);
+    activity_enter(ctx->activity, AIO_STATE_LOOP);
+    aio_notify_disarm(ctx, NOTIFY_ME_GSOURCE);
+    aio_notify_accept(ctx);
+    if (collect) {
+        atomic_load(&ctx->fdmon)->wait(ctx, 0);
+    }
+    aio_run_pass(ctx);
+    if (outer.state == AIO_STATE_CALLBACK) {
+        activity_restore(ctx->activity, &outer);
+    }
+}
+
+void aio_dispatch(AioContext *ctx)
+{
+    aio_dispatch_collected(ctx, true);
+}
+
+/* ---- parameters ---- */
+
+static bool check_not_negative(const char *name, int64_t value, GError **errp)
+{
+    if (value < 0) {
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID,
+                    "%s is %" G_GINT64_FORMAT ", expected an integer from 0", name, value);
+        return false;
+    }
+    return true;
+}
+
+bool aio_context_set_poll_params(AioContext *ctx, int64_t max_ns, int64_t grow, int64_t shrink,
+                                 GError **errp)
+{
+    if (!check_not_negative("poll-max-ns", max_ns, errp) ||
+        !check_not_negative("poll-grow", grow, errp) ||
+        !check_not_negative("poll-shrink", shrink, errp)) {
+        return false;
+    }
+    pthread_mutex_lock(&ctx->lock);
+    ctx->params.poll_max_ns = max_ns;
+    ctx->params.poll_grow = grow;
+    ctx->params.poll_shrink = shrink;
+    pthread_mutex_unlock(&ctx->lock);
+    return true;
+}
+
+bool aio_context_set_aio_params(AioContext *ctx, int64_t max_batch, GError **errp)
+{
+    if (!check_not_negative("aio-max-batch", max_batch, errp)) {
+        return false;
+    }
+    pthread_mutex_lock(&ctx->lock);
+    ctx->params.aio_max_batch = max_batch;
+    pthread_mutex_unlock(&ctx->lock);
+    return true;
+}
+
+bool aio_context_set_thread_pool_params(AioContext *ctx, int64_t min, int64_t max, GError **errp)
+{
+    if (!check_not_negative("thread-pool-min", min, errp)) {
+        return false;
+    }
+    if (max < 1 || max > INT_MAX) {
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID,
+                    "thread-pool-max is %" G_GINT64_FORMAT ", expected an integer from 1 to %d",
+                    max, INT_MAX);
+        return false;
+    }
+    if (min > max) {
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID,
+                    "thread-pool-min is %" G_GINT64_FORMAT
+                    ", more than thread-pool-max, %" G_GINT64_FORMAT,
+                    min, max);
+        return false;
+    }
+    pthread_mutex_lock(&ctx->lock);
+    ctx->params.thread_pool_min = min;
+    ctx->params.thread_pool_max = max;
+    pthread_mutex_unlock(&ctx->lock);
+    return true;
+}
+
+void aio_context_get_params(AioContext *ctx, AioContextParams *params)
+{
+    pthread_mutex_lock(&ctx->lock);
+    *params = ctx->params;
+    pthread_mutex_unlock(&ctx->lock);
+}

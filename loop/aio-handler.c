@@ -1,0 +1,255 @@
+/*
+ * The table of file descriptors of a context, and the dispatch of those that are ready.
+ */
+#include "config.h"
+#include "loop/aio-internal.h"
+
+#include <string.h>
+
+short aio_handler_events(const AioHandler *handler)
+{
+    return (short)((handler->io_read || handler->notifier_read ? POLLIN : 0) |
+                   (handler->io_write ? POLLOUT : 0));
+}
+
+/*
+ * Publish @handler (NULL: none) as that of @fd, in place of the one there. With ctx->lock held.
+ */
+static void set_handler_locked(AioContext *ctx, int fd, AioHandler *handler)
+{
+    AioHandler *old = g_hash_table_lookup(ctx->handlers, GINT_TO_POINTER(fd));
+
+    if (!old && !handler) {
+        return;
+    }
+    if (handler) {
+        if (old) {
+            handler->counters.calls = counter_get(&old->counters.calls);
+            handler->counters.total_ns = counter_get(&old->counters.total_ns);
+            handler->counters.max_ns = counter_get(&old->counters.max_ns);
+            handler->io_poll_begin = old->io_poll_begin;
+            handler->io_poll_end = old->io_poll_end;
+            handler->notifier_poll_begin = old->notifier_poll_begin;
+            handler->notifier_poll_end = old->notifier_poll_end;
+        }
+        g_hash_table_insert(ctx->handlers, GINT_TO_POINTER(fd), handler);
+    } else {
+        g_hash_table_remove(ctx->handlers, GINT_TO_POINTER(fd));
+    }
+    atomic_fetch_add_explicit(&ctx->generation, 1, memory_order_release);
+    if (old) {
+        /* Relaxed: only the home thread relies on it, and other threads' removals promise
+         * nothing about a call that is about to begin. */
+        atomic_store_explicit(&old->removed, true, memory_order_relaxed);
+        old->next_retired = ctx->retired;
+        ctx->retired = old;
+    }
+    atomic_load(&ctx->fdmon)->update(ctx, old, handler);
+}
+
+static void set_handler(AioContext *ctx, int fd, AioHandler *handler)
+{
+    pthread_mutex_lock(&ctx->lock);
+    set_handler_locked(ctx, fd, handler);
+    pthread_mutex_unlock(&ctx->lock);
+}
+
+static AioHandler *handler_new(int fd, const char *name)
+{
+    AioHandler *handler = g_new0(AioHandler, 1);
+
+    handler->fd = fd;
+    handler->name = name;
+    return handler;
+}
+
+void aio_set_fd_handler_full(AioContext *ctx, int fd, IOHandler *io_read, IOHandler *io_write,
+                             AioPollFn *io_poll, IOHandler *io_poll_ready, void *opaque,
+                             const char *read_name, const char *write_name)
+{
+    AioHandler *handler = NULL;
+
+    if (io_read || io_write || io_poll) {
+        handler = handler_new(fd, io_read || !io_write ? read_name : write_name);
+        handler->io_read = io_read;
+        handler->io_write = io_write;
+        handler->io_poll = io_poll;
+        handler->io_poll_ready = io_poll_ready;
+        handler->opaque = opaque;
+    }
+    set_handler(ctx, fd, handler);
+}
+
+void aio_set_fd_poll(AioContext *ctx, int fd, IOHandler *io_poll_begin, IOHandler *io_poll_end)
+{
+    AioHandler *handler;
+
+    pthread_mutex_lock(&ctx->lock);
+    handler = g_hash_table_lookup(ctx->handlers, GINT_TO_POINTER(fd));
+    if (handler) {
+        handler->io_poll_begin = io_poll_begin;
+        handler->io_poll_end = io_poll_end;
+    }
+    pthread_mutex_unlock(&ctx->lock);
+}
+
+static AioHandler *notifier_handler_new(EventNotifier *notifier, EventNotifierHandler *io_read,
+                                        AioPollFn *io_poll, EventNotifierHandler *io_poll_ready,
+                                        const char *name)
+{
+    AioHandler *handler = handler_new(event_notifier_get_fd(notifier), name);
+
+    handler->notifier = notifier;
+    handler->notifier_read = io_read;
+    handler->io_poll = io_poll;
+    handler->notifier_poll_ready = io_poll_ready;
+    handler->opaque = notifier;
+    return handler;
+}
+
+void aio_set_event_notifier_full(AioContext *ctx, EventNotifier *notifier,
+                                 EventNotifierHandler *io_read, AioPollFn *io_poll,
+                                 EventNotifierHandler *io_poll_ready, const char *name)
+{
+    AioHandler *handler = NULL;
+
+    if (io_read || io_poll) {
+        handler = notifier_handler_new(notifier, io_read, io_poll, io_poll_ready, name);
+    }
+    set_handler(ctx, event_notifier_get_fd(notifier), handler);
+}
+
+void aio_set_event_notifier_poll(AioContext *ctx, EventNotifier *notifier,
+                                 EventNotifierHandler *io_poll_begin,
+                                 EventNotifierHandler *io_poll_end)
+{
+    AioHandler *handler;
+
+    pthread_mutex_lock(&ctx->lock);
+    handler = g_hash_table_lookup(ctx->handlers, GINT_TO_POINTER(event_notifier_get_fd(notifier)));
+    if (handler) {
+        handler->notifier_poll_begin = io_poll_begin;
+        handler->notifier_poll_end = io_poll_end;
+    }
+    pthread_mutex_unlock(&ctx->lock);
+}
+
+void aio_handler_ready(AioContext *ctx, AioHandler *handler, uint32_t revents)
+{
+    handler->revents |= revents;
+    if (handler->in_ready) {
+        return;
+    }
+    handler->in_ready = true;
+    handler->next_ready = NULL;
+    if (ctx->ready_tail) {
+        ctx->ready_tail->next_ready = handler;
+    } else {
+        ctx->ready_head = handler;
+    }
+    ctx->ready_tail = handler;
+}
+
+static AioHandler *take_ready(AioContext *ctx)
+{
+    AioHandler *handler = ctx->ready_head;
+
+    if (handler) {
+        ctx->ready_head = handler->next_ready;
+        if (!ctx->ready_head) {
+            ctx->ready_tail = NULL;
+        }
+        handler->in_ready = false;
+    }
+    return handler;
+}
+
+static bool is_removed(AioHandler *handler)
+{
+    return atomic_load_explicit(&handler->removed, memory_order_relaxed);
+}
+
+/* Hang-ups and errors reach both callbacks: each finds out by itself what happened. */
+static void call_handler(AioHandler *handler, uint32_t revents)
+{
+    if ((revents & (POLLIN | POLLHUP | POLLERR)) && !is_removed(handler)) {
+        if (handler->notifier_read) {
+            handler->notifier_read(handler->notifier);
+        } else if (handler->io_read) {
+            handler->io_read(handler->opaque);
+        }
+    }
+    if ((revents & (POLLOUT | POLLHUP | POLLERR)) && handler->io_write && !is_removed(handler)) {
+        handler->io_write(handler->opaque);
+    }
+}
+
+bool aio_dispatch_handlers(AioContext *ctx)
+{
+    bool progress = false;
+    AioHandler *handler;
+
+    while ((handler = take_ready(ctx))) {
+        uint32_t revents = handler->revents;
+        ActivityScope scope;
+
+        handler->revents = 0;
+        if (is_removed(handler)) {
+            continue;
+        }
+        if (handler->internal) {
+            call_handler(handler, revents);
+            continue;
+        }
+        activity_call_begin(ctx->activity, &scope, handler->name);
+        call_handler(handler, revents);
+        counters_record(&handler->counters, activity_call_end(ctx->activity, &scope));
+        counter_add(&ctx->fd_callbacks, 1);
+        progress = true;
+    }
+    return progress;
+}
+
+void aio_free_retired(AioContext *ctx)
+{
+    AioHandler *handler;
+
+    pthread_mutex_lock(&ctx->lock);
+    handler = ctx->retired;
+    ctx->retired = NULL;
+    pthread_mutex_unlock(&ctx->lock);
+    while (handler) {
+        AioHandler *next = handler->next_retired;
+
+        g_free(handler);
+        handler = next;
+    }
+}
+
+/* aio_notify() has done its work by waking the loop. */
+static void clear_notifier(EventNotifier *notifier)
+{
+    event_notifier_test_and_clear(notifier);
+}
+
+void aio_handlers_init(AioContext *ctx)
+{
+    AioHandler *handler =
+        notifier_handler_new(&ctx->notifier, clear_notifier, NULL, NULL, "aio_notify");
+
+    handler->internal = true;
+    set_handler(ctx, handler->fd, handler);
+}
+
+void aio_handlers_cleanup(AioContext *ctx)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    aio_free_retired(ctx);
+    g_hash_table_iter_init(&iter, ctx->handlers);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        g_free(value);
+    }
+    g_hash_table_unref(ctx->handlers);
+}

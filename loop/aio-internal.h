@@ -1,0 +1,282 @@
+/*
+ * The inside of AioContext: the map of the files of this folder.
+ *
+ *   aio-context.c   life, a pass of the loop, the wake-up handshake
+ *   aio-handler.c   the table of descriptors and their dispatch
+ *   aio-bh.c        bottom halves
+ *   aio-gsource.c   the context as a GSource
+ *   aio-activity.c  what the loop does now, published to other threads
+ *   aio-stats.c     reading counters and sources from other threads
+ *   aio-wait.c      waiting in one thread for a callback in another
+ *   fdmon*.c        which descriptors are ready: a table of operations a monitor
+ *   timer*.c        timers and their heap; clock.c the clocks
+ *   main-loop.c     the main loop: two contexts and GLib in one wait
+ *
+ * The wake-up handshake. A thread that has queued work stores ctx->notified and then looks at
+ * ctx->notify_me; the home thread, about to block, stores ctx->notify_me and then looks at
+ * ctx->notified. All four are sequentially consistent, so at least one of the two sees the
+ * other's store: either the home thread does not block, or the notifier writes the eventfd. A
+ * notifier that finds ctx->notified set already leaves the rest to whoever set it, so a burst
+ * costs one system call, and none when the loop is awake.
+ *
+ * Handlers. One node for each descriptor and set of callbacks, immutable once published; a change
+ * publishes a new node. Nodes taken out are marked removed (dispatch checks that before each call)
+ * and freed by the home thread when no pass, and no list of ready handlers, can still hold them.
+ */
+#ifndef LOOP_AIO_INTERNAL_H
+#define LOOP_AIO_INTERNAL_H
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "loop/aio-stats.h"
+#include "loop/aio.h"
+#include "loop/fdmon.h"
+#include "loop/timer-heap.h"
+
+/* ---- counters: written by the home thread only, read by any ---- */
+
+typedef struct AioCounters {
+    _Atomic uint64_t calls;
+    _Atomic uint64_t total_ns;
+    _Atomic uint64_t max_ns;
+} AioCounters;
+
+/* Add to a counter that has one writer. Relaxed: readers want the number, and order nothing by it.
+ */
+static inline void counter_add(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static inline uint64_t counter_get(_Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* ---- what the loop does now (aio-activity.c) ---- */
+
+typedef struct LoopActivity {
+    _Atomic unsigned seq; /* odd while the three below change */
+    _Atomic int state;    /* an AioState */
+    _Atomic(const char *) source;
+    _Atomic int64_t since_ns;
+    _Atomic uint64_t busy_ns;
+    _Atomic uint64_t polling_ns;
+    _Atomic uint64_t blocked_ns;
+    int64_t now_ns;     /* home thread only: the last reading of the clock */
+    int64_t changed_ns; /* home thread only: up to when the three sums above count */
+} LoopActivity;
+
+/* What was going on before a callback or a nested poll, to return to. */
+typedef struct ActivityScope {
+    AioState state;
+    const char *source;
+    int64_t since_ns;
+    int64_t begin_ns;
+} ActivityScope;
+
+void activity_init(LoopActivity *activity);
+
+/* Read the clock and publish @state. Home thread. */
+void activity_enter(LoopActivity *activity, AioState state);
+
+/* Remember the present activity in @scope, and return to it. Home thread. */
+void activity_save(LoopActivity *activity, ActivityScope *scope);
+void activity_restore(LoopActivity *activity, const ActivityScope *scope);
+
+/* Around a callback called @name: publish it, and return how long it took, in ns. One reading of
+ * the clock together: the beginning is the last reading. Home thread. */
+void activity_call_begin(LoopActivity *activity, ActivityScope *scope, const char *name);
+int64_t activity_call_end(LoopActivity *activity, const ActivityScope *scope);
+
+/* Count one call that took @elapsed_ns. Home thread. */
+void counters_record(AioCounters *counters, int64_t elapsed_ns);
+
+/* ---- handlers (aio-handler.c) ---- */
+
+struct AioHandler {
+    int fd;
+    IOHandler *io_read;
+    IOHandler *io_write;
+    AioPollFn *io_poll;
+    IOHandler *io_poll_ready;
+    void *opaque;
+    EventNotifier *notifier; /* of an event notifier's handler, whose callbacks are these: */
+    EventNotifierHandler *notifier_read;
+    EventNotifierHandler *notifier_poll_ready;
+    const char *name;
+    bool internal; /* the context's own notifier: no progress, no source */
+
+    IOHandler *io_poll_begin; /* guarded by ctx->lock, like the next two */
+    IOHandler *io_poll_end;
+    EventNotifierHandler *notifier_poll_begin;
+    EventNotifierHandler *notifier_poll_end;
+
+    atomic_bool removed;
+    AioCounters counters;
+
+    uint32_t revents; /* home thread: what the monitor reported, POLLIN etc. */
+    bool in_ready;    /* home thread: linked by next_ready */
+    AioHandler *next_ready;
+    AioHandler *next_retired;    /* guarded by ctx->lock */
+    AioHandler *next_unpollable; /* guarded by ctx->lock; fdmon-epoll.c */
+};
+
+/* What to ask a monitor for: POLLIN and POLLOUT as the handler has callbacks. */
+short aio_handler_events(const AioHandler *handler);
+
+/* A monitor reports that @handler is ready for @revents (POLLIN etc.). Home thread. */
+void aio_handler_ready(AioContext *ctx, AioHandler *handler, uint32_t revents);
+
+/* Call every ready handler; true when one made progress. Home thread. */
+bool aio_dispatch_handlers(AioContext *ctx);
+
+/* Free the nodes that were taken out, when nothing can refer to them. Home thread. */
+void aio_free_retired(AioContext *ctx);
+
+/* Set the handler of the context's own notifier; drop all handlers. */
+void aio_handlers_init(AioContext *ctx);
+void aio_handlers_cleanup(AioContext *ctx);
+
+/* ---- bottom halves (aio-bh.c) ---- */
+
+/* How long the loop may sleep with the bottom halves that are scheduled: 0, 10 ms when there are
+ * only idle ones, or -1. Home thread. */
+int64_t aio_bh_timeout_ns(AioContext *ctx);
+
+/* Whether any is queued, to be called or to be freed. Home thread. */
+bool aio_bh_queued(AioContext *ctx);
+
+/* At the end of a context: run the oneshots that are left, free what was deleted. */
+void aio_bh_cleanup(AioContext *ctx);
+
+void aio_bh_foreach_source(AioContext *ctx, AioSourceFunc *func, void *opaque);
+
+/* ---- timers (timer.c) ---- */
+
+typedef struct TimerRun TimerRun;
+
+struct QEMUTimerList {
+    AioContext *ctx;
+    QEMUClockType clock;
+    pthread_mutex_t lock; /* guards all below but the atomics, and the timers' variable fields */
+    TimerHeap heap;
+    QEMUTimer *firing_head; /* due in this pass, in deadline order */
+    QEMUTimer *firing_tail;
+    TimerRun *running;             /* the callbacks being run, innermost first */
+    _Atomic int64_t next_deadline; /* ns on the clock; not later than the first timer's */
+    atomic_bool head_stale;        /* the first timer was pushed back: next_deadline is too early */
+};
+
+void timer_list_init(QEMUTimerList *list, AioContext *ctx, QEMUClockType clock);
+void timer_list_cleanup(QEMUTimerList *list);
+
+/* Fire the context's due timers; true when there were any. Home thread. */
+bool aio_timers_run(AioContext *ctx);
+
+/* How long until the first timer is due: ns, 0 when one is, -1 when there is none. Home thread. */
+int64_t aio_timers_timeout_ns(AioContext *ctx);
+
+void aio_timers_foreach_source(AioContext *ctx, AioSourceFunc *func, void *opaque);
+
+/* ---- clocks (clock.c) ---- */
+
+/* Contexts to notify when a clock is changed by hand. */
+void clock_register_context(AioContext *ctx);
+void clock_unregister_context(AioContext *ctx);
+
+/* ---- the context ---- */
+
+struct AioContext {
+    _Atomic unsigned refcount;
+    _Atomic(const void *)
+        home; /* the thread that drives it: the address of a variable of its own */
+
+    pthread_mutex_t lock; /* a leaf lock; guards the five below, and the monitors' tables */
+    GHashTable *handlers; /* fd -> AioHandler */
+    AioHandler *retired;  /* taken out, not yet freed */
+    QEMUBH *bhs;          /* all but oneshots */
+    AioContextParams params;
+    /* Counts changes of handlers. Incremented with release before a monitor learns of the change,
+     * and loaded with acquire after a wait, so that a new node is visible to whom the kernel
+     * hands its address. */
+    _Atomic unsigned generation;
+
+    AioHandler *ready_head; /* home thread: ready and not yet called */
+    AioHandler *ready_tail;
+    unsigned depth; /* home thread: nested passes */
+
+    EventNotifier notifier;
+    _Atomic unsigned notify_me; /* bit 0: about to block as a GSource; the rest counts aio_poll() */
+    atomic_bool notified;
+
+    _Atomic(QEMUBH *) bh_incoming; /* scheduled, last first; pushed by any thread */
+    QEMUBH *bh_head;               /* home thread: taken from there, in order */
+    QEMUBH *bh_tail;
+    AioCounters oneshot_counters;
+
+    _Atomic(const FDMonOps *) fdmon;
+    const FDMonOps *fdmon_first; /* the one that was set up first, should fdmon have changed */
+    struct {
+        int fd;
+        AioHandler *unpollable; /* descriptors that epoll refuses: always ready; under lock */
+        atomic_bool has_unpollable;
+    } epoll;
+    struct {
+        struct pollfd *fds; /* home thread, as the next three */
+        AioHandler **handlers;
+        size_t len;
+        unsigned generation; /* of the handlers in it */
+    } poll;
+
+    QEMUTimerList timers[QEMU_CLOCK_MAX];
+
+    GSource *source;        /* made when first asked for; guarded by lock */
+    bool caller_keeps_time; /* home thread: whoever polls for the GSource minds our deadlines */
+
+    LoopActivity *activity; /* own_activity, or that of the context it shares its thread with */
+    LoopActivity own_activity;
+    _Atomic uint64_t passes;
+    _Atomic uint64_t waits;
+    _Atomic uint64_t fd_callbacks;
+    _Atomic uint64_t bh_callbacks;
+    _Atomic uint64_t timer_callbacks;
+};
+
+/* Make this thread the home of @ctx when it is not. */
+void aio_context_take_home(AioContext *ctx);
+
+/* Whether there is something to dispatch beside what the descriptors have to say: ready handlers,
+ * bottom halves (idle or deleted ones too), due timers. Home thread. */
+bool aio_has_work(AioContext *ctx);
+
+/* How long the loop may sleep: ns, 0 when there is work, -1 for ever. Home thread. */
+int64_t aio_compute_timeout(AioContext *ctx);
+
+/* Announce that the home thread is about to block, and that it no longer is. Between the two,
+ * aio_notify() writes the notifier. aio_notify_arm() returns false when there was a notification
+ * already, so that the caller must not block. Home thread. */
+#define NOTIFY_ME_GSOURCE 1u
+#define NOTIFY_ME_POLL    2u
+bool aio_notify_arm(AioContext *ctx, unsigned who);
+void aio_notify_disarm(AioContext *ctx, unsigned who);
+
+/* Take note of all notifications so far; work that was queued before them is visible after. */
+void aio_notify_accept(AioContext *ctx);
+
+/* Bottom halves, ready handlers, due timers. Home thread. */
+bool aio_run_pass(AioContext *ctx);
+
+/* aio_dispatch(), with or without asking the monitor which descriptors are ready. Home thread. */
+void aio_dispatch_collected(AioContext *ctx, bool collect);
+
+/* Destroy the GSource at the end of a context. */
+void aio_gsource_cleanup(AioContext *ctx);
+
+/* qemu_aio_context in the main loop's thread, else NULL (main-loop.c). */
+AioContext *main_loop_context_of_thread(void);
+
+#endif

@@ -1,0 +1,135 @@
+/*
+ * The clocks, and the contexts that must hear of it when one is changed by hand.
+ */
+#include "config.h"
+#include "loop/aio-internal.h"
+
+#include <time.h>
+
+/*
+ * A clock that can be stopped. While it runs its time is that of CLOCK_MONOTONIC plus @base, while
+ * it stands it is @base. Writers hold clocks_lock; readers retry while @seq is odd or has changed.
+ * All accesses are sequentially consistent: these run once a pass, and need no finer argument.
+ */
+typedef struct StoppableClock {
+    _Atomic unsigned seq;
+    atomic_bool running;
+    _Atomic int64_t base;
+} StoppableClock;
+
+static StoppableClock virtual_clock = { .running = true };
+static StoppableClock virtual_rt_clock = { .running = true };
+static atomic_bool clock_enabled[QEMU_CLOCK_MAX] = { true, true, true, true };
+
+/* Guards writing to the clocks, and the list of contexts. A leaf lock. */
+static pthread_mutex_t clocks_lock = PTHREAD_MUTEX_INITIALIZER;
+static GPtrArray *contexts;
+
+static int64_t read_clock(clockid_t id)
+{
+    struct timespec ts;
+
+    clock_gettime(id, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static int64_t stoppable_now(StoppableClock *clock)
+{
+    for (;;) {
+        unsigned seq = clock->seq;
+        bool running = clock->running;
+        int64_t base = clock->base;
+
+        if (!(seq & 1) && clock->seq == seq) {
+            return running ? read_clock(CLOCK_MONOTONIC) + base : base;
+        }
+    }
+}
+
+/* Make @clock show @now from here on, running or not. With clocks_lock held. */
+static void stoppable_set(StoppableClock *clock, int64_t now, bool running)
+{
+    clock->seq++;
+    clock->base = running ? now - read_clock(CLOCK_MONOTONIC) : now;
+    clock->running = running;
+    clock->seq++;
+}
+
+int64_t qemu_clock_get_ns(QEMUClockType type)
+{
+    switch (type) {
+    case QEMU_CLOCK_REALTIME:
+        return read_clock(CLOCK_MONOTONIC);
+    case QEMU_CLOCK_HOST:
+        return read_clock(CLOCK_REALTIME);
+    case QEMU_CLOCK_VIRTUAL:
+        return stoppable_now(&virtual_clock);
+    case QEMU_CLOCK_VIRTUAL_RT:
+        return stoppable_now(&virtual_rt_clock);
+    }
+    g_assert_not_reached();
+}
+
+/* Deadlines have changed everywhere. With clocks_lock held, so that no context goes away. */
+static void notify_all_contexts(void)
+{
+    for (guint i = 0; contexts && i < contexts->len; i++) {
+        aio_notify(g_ptr_array_index(contexts, i));
+    }
+}
+
+void qemu_clock_enable(QEMUClockType type, bool enabled)
+{
+    pthread_mutex_lock(&clocks_lock);
+    if (atomic_exchange(&clock_enabled[type], enabled) != enabled) {
+        if (type == QEMU_CLOCK_VIRTUAL) {
+            stoppable_set(&virtual_clock, stoppable_now(&virtual_clock), enabled);
+            stoppable_set(&virtual_rt_clock, stoppable_now(&virtual_rt_clock), enabled);
+        }
+        notify_all_contexts();
+    }
+    pthread_mutex_unlock(&clocks_lock);
+}
+
+bool qemu_clock_is_enabled(QEMUClockType type)
+{
+    if (type == QEMU_CLOCK_VIRTUAL_RT && !atomic_load(&clock_enabled[QEMU_CLOCK_VIRTUAL])) {
+        return false;
+    }
+    return atomic_load(&clock_enabled[type]);
+}
+
+int64_t qemu_clock_advance_virtual_time(int64_t dest)
+{
+    int64_t now;
+
+    pthread_mutex_lock(&clocks_lock);
+    now = stoppable_now(&virtual_clock);
+    if (dest > now) {
+        stoppable_set(&virtual_clock, dest, virtual_clock.running);
+        notify_all_contexts();
+        now = dest;
+    }
+    pthread_mutex_unlock(&clocks_lock);
+    return now;
+}
+
+void clock_register_context(AioContext *ctx)
+{
+    pthread_mutex_lock(&clocks_lock);
+    if (!contexts) {
+        contexts = g_ptr_array_new();
+    }
+    g_ptr_array_add(contexts, ctx);
+    pthread_mutex_unlock(&clocks_lock);
+}
+
+void clock_unregister_context(AioContext *ctx)
+{
+    pthread_mutex_lock(&clocks_lock);
+    g_ptr_array_remove_fast(contexts, ctx);
+    if (contexts->len == 0) {
+        g_clear_pointer(&contexts, g_ptr_array_unref);
+    }
+    pthread_mutex_unlock(&clocks_lock);
+}

@@ -1,0 +1,57 @@
+/*
+ * The seam between an AioContext and what tells it which descriptors are ready.
+ *
+ * A monitor is a table of operations and its private part of the context. Adding one is a file
+ * with such a table and a line in fdmon.c.
+ */
+#ifndef LOOP_FDMON_H
+#define LOOP_FDMON_H
+
+#include "loop/aio.h"
+
+typedef struct AioHandler AioHandler;
+
+typedef struct FDMonOps {
+    const char *name;
+    AioFdMon kind;
+
+    /* Acquire what the monitor needs; false and @errp when it can't be had. On failure nothing is
+     * left to tear down. */
+    bool (*setup)(AioContext *ctx, GError **errp);
+
+    /* Release it; called once after a successful setup, when nobody uses @ctx any more. */
+    void (*teardown)(AioContext *ctx);
+
+    /*
+     * The handler of one descriptor changed from @old_handler to @new_handler; NULL stands for
+     * none. Called with ctx->lock held, in any thread, after the handler table was changed. The
+     * change must take effect before the loop blocks again, also when it is blocked now.
+     */
+    void (*update)(AioContext *ctx, AioHandler *old_handler, AioHandler *new_handler);
+
+    /* Wait up to @timeout_ns (-1: for ever) and pass each ready handler to aio_handler_ready().
+     * Returns early on a signal. Home thread, no lock held. */
+    void (*wait)(AioContext *ctx, int64_t timeout_ns);
+
+    /* The one descriptor that is readable when any handler is ready, or -1 when each descriptor
+     * has to be polled. Any thread. */
+    int (*get_fd)(AioContext *ctx);
+} FDMonOps;
+
+extern const FDMonOps fdmon_epoll_ops;
+extern const FDMonOps fdmon_poll_ops;
+
+/*
+ * Choose a monitor and set it up: the one that @fdmon or, with AIO_FDMON_AUTO, the environment
+ * variable EVLOOP_FDMON names, else the best that works.
+ */
+bool fdmon_setup(AioContext *ctx, AioFdMon fdmon, GError **errp);
+
+/* Go over to the "poll" monitor, which nothing limits, because the present one can't take a
+ * descriptor. With ctx->lock held, in any thread. */
+void fdmon_downgrade(AioContext *ctx);
+
+/* The name of @fdmon as users write it. */
+const char *fdmon_name(AioFdMon fdmon);
+
+#endif

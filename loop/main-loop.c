@@ -1,0 +1,150 @@
+/*
+ * The main loop: the default GMainContext, iohandler_ctx and qemu_aio_context in one wait.
+ *
+ * Both contexts are attached to the default GMainContext as GSources, so whoever runs that (even
+ * g_main_loop_run()) drives all three. main_loop_wait() does one iteration of it by hand, because
+ * only then the wait can end at a deadline to the nanosecond without a timerfd.
+ */
+#include "config.h"
+#include "loop/main-loop.h"
+
+#include "loop/aio-internal.h"
+
+static AioContext *qemu_aio_context;
+static AioContext *iohandler_ctx;
+static GArray *poll_fds; /* of GPollFD: what GLib asks to poll; main thread */
+
+/* Set in the thread that initialised the main loop. */
+static _Thread_local bool is_main_thread;
+
+static void attach(AioContext *ctx, const char *name)
+{
+    g_autoptr(GSource) source = aio_get_g_source(ctx);
+
+    g_source_set_name(source, name);
+    g_source_attach(source, NULL);
+}
+
+bool qemu_init_main_loop(GError **errp)
+{
+    g_autoptr(AioContext) ctx = aio_context_new(errp);
+
+    if (!ctx) {
+        return false;
+    }
+    iohandler_ctx = aio_context_new(errp);
+    if (!iohandler_ctx) {
+        return false;
+    }
+    qemu_aio_context = g_steal_pointer(&ctx);
+    /* One thread, one thing it does at a time. */
+    iohandler_ctx->activity = qemu_aio_context->activity;
+    is_main_thread = true;
+    aio_context_take_home(qemu_aio_context);
+    aio_context_take_home(iohandler_ctx);
+    attach(qemu_aio_context, "qemu_aio_context");
+    attach(iohandler_ctx, "iohandler_ctx");
+    poll_fds = g_array_new(FALSE, FALSE, sizeof(GPollFD));
+    return true;
+}
+
+void qemu_cleanup_main_loop(void)
+{
+    /* iohandler_ctx publishes in the other's activity, so it goes first. */
+    g_clear_pointer(&iohandler_ctx, aio_context_unref);
+    g_clear_pointer(&qemu_aio_context, aio_context_unref);
+    g_clear_pointer(&poll_fds, g_array_unref);
+    is_main_thread = false;
+}
+
+AioContext *qemu_get_aio_context(void)
+{
+    return qemu_aio_context;
+}
+
+AioContext *iohandler_get_aio_context(void)
+{
+    return iohandler_ctx;
+}
+
+AioContext *main_loop_context_of_thread(void)
+{
+    return is_main_thread ? qemu_aio_context : NULL;
+}
+
+void qemu_set_fd_handler_full(int fd, IOHandler *fd_read, IOHandler *fd_write, void *opaque,
+                              const char *read_name, const char *write_name)
+{
+    aio_set_fd_handler_full(iohandler_ctx, fd, fd_read, fd_write, NULL, NULL, opaque, read_name,
+                            write_name);
+}
+
+void qemu_notify_event(void)
+{
+    aio_notify(qemu_aio_context);
+}
+
+/* The earlier of two timeouts in ns, -1 being none. */
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+/* Ask GLib what to poll, and for how long; returns the timeout in ns. */
+static int64_t query(GMainContext *context, gint max_priority)
+{
+    gint timeout_ms;
+    gint n;
+
+    while ((n = g_main_context_query(context, max_priority, &timeout_ms, (GPollFD *)poll_fds->data,
+                                     (gint)poll_fds->len)) > (gint)poll_fds->len) {
+        g_array_set_size(poll_fds, (guint)n);
+    }
+    g_array_set_size(poll_fds, (guint)n);
+    return timeout_ms < 0 ? -1 : timeout_ms * (int64_t)SCALE_MS;
+}
+
+static void wait_for_events(int64_t timeout_ns)
+{
+    if (timeout_ns != 0) {
+        counter_add(&qemu_aio_context->waits, 1);
+        activity_enter(qemu_aio_context->activity, AIO_STATE_IDLE);
+    }
+    /* An error is EINTR; the descriptors say nothing then. */
+    if (qemu_poll_ns((GPollFD *)poll_fds->data, poll_fds->len, timeout_ns) < 0) {
+        for (guint i = 0; i < poll_fds->len; i++) {
+            g_array_index(poll_fds, GPollFD, i).revents = 0;
+        }
+    }
+    activity_enter(qemu_aio_context->activity, AIO_STATE_LOOP);
+}
+
+static void os_host_main_loop_wait(bool nonblocking)
+{
+    GMainContext *context = g_main_context_default();
+    int64_t timeout_ns;
+    gint max_priority;
+
+    g_main_context_acquire(context);
+    qemu_aio_context->caller_keeps_time = iohandler_ctx->caller_keeps_time = true;
+    g_main_context_prepare(context, &max_priority);
+    timeout_ns = query(context, max_priority);
+    if (nonblocking) {
+        timeout_ns = 0;
+    } else if (timeout_ns != 0) {
+        timeout_ns = earlier(timeout_ns, aio_compute_timeout(qemu_aio_context));
+        timeout_ns = earlier(timeout_ns, aio_compute_timeout(iohandler_ctx));
+    }
+    wait_for_events(timeout_ns);
+    if (g_main_context_check(context, max_priority, (GPollFD *)poll_fds->data,
+                             (gint)poll_fds->len)) {
+        g_main_context_dispatch(context);
+    }
+    qemu_aio_context->caller_keeps_time = iohandler_ctx->caller_keeps_time = false;
+    g_main_context_release(context);
+}
+
+void main_loop_wait(int nonblocking)
+{
+    os_host_main_loop_wait(nonblocking != 0);
+}

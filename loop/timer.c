@@ -1,0 +1,380 @@
+/*
+ * Timers: each context has one list for each clock.
+ *
+ * A pass takes all timers that are due out of the heap first, and then fires them one by one. So
+ * those fire in deadline order, and what a callback arms waits for a later pass. A timer that has
+ * been taken out but not fired yet is still pending: it can be armed anew or disarmed, by any
+ * thread, and a nested pass fires it.
+ */
+#include "config.h"
+#include "loop/aio-internal.h"
+
+/* A callback that is being run; on the stack of aio_timers_run(). */
+struct TimerRun {
+    QEMUTimer *timer; /* NULL once the callback, or another thread, has deinitialised it */
+    TimerRun *outer;
+};
+
+static const int64_t never = INT64_MAX;
+
+void timer_list_init(QEMUTimerList *list, AioContext *ctx, QEMUClockType clock)
+{
+    list->ctx = ctx;
+    list->clock = clock;
+    pthread_mutex_init(&list->lock, NULL);
+    timer_heap_init(&list->heap);
+    list->next_deadline = never;
+}
+
+static void firing_append(QEMUTimerList *list, QEMUTimer *timer)
+{
+    timer->where = TIMER_FIRING;
+    timer->next = NULL;
+    timer->prev = list->firing_tail;
+    if (timer->prev) {
+        timer->prev->next = timer;
+    } else {
+        list->firing_head = timer;
+    }
+    list->firing_tail = timer;
+}
+
+static void firing_remove(QEMUTimerList *list, QEMUTimer *timer)
+{
+    if (timer->prev) {
+        timer->prev->next = timer->next;
+    } else {
+        list->firing_head = timer->next;
+    }
+    if (timer->next) {
+        timer->next->prev = timer->prev;
+    } else {
+        list->firing_tail = timer->prev;
+    }
+    timer->where = TIMER_IDLE;
+}
+
+/*
+ * Publish the first deadline. Relaxed: a thread that makes it earlier calls aio_notify() after,
+ * and the home thread looks at it after aio_notify_arm(), which orders the two.
+ */
+static void publish_deadline(QEMUTimerList *list)
+{
+    int64_t deadline = never;
+
+    if (list->firing_head) {
+        deadline = 0;
+    } else if (list->heap.len > 0) {
+        deadline = list->heap.entries[0].key;
+    }
+    atomic_store_explicit(&list->next_deadline, deadline, memory_order_relaxed);
+}
+
+static void unlink_locked(QEMUTimerList *list, QEMUTimer *timer)
+{
+    if (timer->where >= 0) {
+        timer_heap_remove(&list->heap, timer);
+    } else if (timer->where == TIMER_FIRING) {
+        firing_remove(list, timer);
+    }
+    timer->expire_time = -1;
+}
+
+void timer_list_cleanup(QEMUTimerList *list)
+{
+    pthread_mutex_lock(&list->lock);
+    while (list->firing_head) {
+        QEMUTimer *timer = list->firing_head;
+
+        unlink_locked(list, timer);
+        timer->timer_list = NULL;
+    }
+    for (size_t i = 0; i < list->heap.len; i++) {
+        QEMUTimer *timer = list->heap.entries[i].timer;
+
+        timer->where = TIMER_IDLE;
+        timer->expire_time = -1;
+        timer->timer_list = NULL;
+    }
+    timer_heap_cleanup(&list->heap);
+    pthread_mutex_unlock(&list->lock);
+    pthread_mutex_destroy(&list->lock);
+}
+
+void aio_timer_init_full(AioContext *ctx, QEMUTimer *ts, QEMUClockType type, int scale,
+                         QEMUTimerCB *cb, void *opaque, const char *name)
+{
+    *ts = (QEMUTimer){
+        .timer_list = &ctx->timers[type],
+        .cb = cb,
+        .opaque = opaque,
+        .name = name,
+        .scale = scale,
+        .where = TIMER_IDLE,
+        .expire_time = -1,
+    };
+}
+
+QEMUTimer *aio_timer_new_full(AioContext *ctx, QEMUClockType type, int scale, QEMUTimerCB *cb,
+                              void *opaque, const char *name)
+{
+    QEMUTimer *ts = g_new(QEMUTimer, 1);
+
+    aio_timer_init_full(ctx, ts, type, scale, cb, opaque, name);
+    return ts;
+}
+
+/* Arm @ts for @expire_time; with @anticipate only when that is earlier. */
+static void timer_arm(QEMUTimer *ts, int64_t expire_time, bool anticipate)
+{
+    QEMUTimerList *list = ts->timer_list;
+    bool earlier = false;
+
+    expire_time = MAX(expire_time, 0);
+    pthread_mutex_lock(&list->lock);
+    if (!anticipate || ts->expire_time < 0 || expire_time < ts->expire_time) {
+        int64_t before = atomic_load_explicit(&list->next_deadline, memory_order_relaxed);
+
+        if (ts->where == TIMER_FIRING) {
+            firing_remove(list, ts);
+        }
+        ts->expire_time = expire_time;
+        if (ts->where == TIMER_IDLE) {
+            timer_heap_insert(&list->heap, ts);
+        } else {
+            timer_heap_update(&list->heap, ts);
+        }
+        if (ts->where == 0 && list->heap.entries[0].key != expire_time) {
+            atomic_store_explicit(&list->head_stale, true, memory_order_relaxed);
+        }
+        publish_deadline(list);
+        earlier = atomic_load_explicit(&list->next_deadline, memory_order_relaxed) < before;
+    }
+    pthread_mutex_unlock(&list->lock);
+
+    if (earlier) {
+        aio_notify(list->ctx);
+    }
+}
+
+void timer_mod_ns(QEMUTimer *ts, int64_t expire_time)
+{
+    timer_arm(ts, expire_time, false);
+}
+
+void timer_mod_anticipate_ns(QEMUTimer *ts, int64_t expire_time)
+{
+    timer_arm(ts, expire_time, true);
+}
+
+void timer_mod(QEMUTimer *ts, int64_t expire_time)
+{
+    int64_t expire_ns;
+
+    if (__builtin_mul_overflow(expire_time, (int64_t)ts->scale, &expire_ns)) {
+        expire_ns = expire_time < 0 ? 0 : INT64_MAX;
+    }
+    timer_arm(ts, expire_ns, false);
+}
+
+void timer_del(QEMUTimer *ts)
+{
+    QEMUTimerList *list = ts->timer_list;
+
+    if (list) {
+        pthread_mutex_lock(&list->lock);
+        unlink_locked(list, ts);
+        publish_deadline(list);
+        pthread_mutex_unlock(&list->lock);
+    }
+}
+
+void timer_deinit(QEMUTimer *ts)
+{
+    QEMUTimerList *list = ts->timer_list;
+
+    if (list) {
+        pthread_mutex_lock(&list->lock);
+        unlink_locked(list, ts);
+        publish_deadline(list);
+        for (TimerRun *run = list->running; run; run = run->outer) {
+            if (run->timer == ts) {
+                run->timer = NULL;
+            }
+        }
+        pthread_mutex_unlock(&list->lock);
+        ts->timer_list = NULL;
+    }
+}
+
+void timer_free(QEMUTimer *ts)
+{
+    if (ts) {
+        timer_deinit(ts);
+        g_free(ts);
+    }
+}
+
+bool timer_pending(QEMUTimer *ts)
+{
+    return timer_expire_time_ns(ts) >= 0;
+}
+
+int64_t timer_expire_time_ns(QEMUTimer *ts)
+{
+    QEMUTimerList *list = ts->timer_list;
+    int64_t expire_time = -1;
+
+    if (list) {
+        pthread_mutex_lock(&list->lock);
+        expire_time = ts->expire_time;
+        pthread_mutex_unlock(&list->lock);
+    }
+    return expire_time;
+}
+
+/* Move what is due at @now from the heap to the end of the firing list. With the lock held. */
+static void take_due(QEMUTimerList *list, int64_t now)
+{
+    QEMUTimer *timer;
+
+    while ((timer = timer_heap_settle(&list->heap)) && timer->expire_time <= now) {
+        timer_heap_remove(&list->heap, timer);
+        firing_append(list, timer);
+    }
+    /* Cleared under the lock, right after settling: a later push-back sets it anew. */
+    atomic_store_explicit(&list->head_stale, false, memory_order_relaxed);
+}
+
+/* Count a call; the timer may have been deinitialised meanwhile. With the lock held. */
+static void record_call(QEMUTimer *timer, int64_t elapsed_ns)
+{
+    if (timer) {
+        timer->calls++;
+        timer->total_ns += (uint64_t)elapsed_ns;
+        timer->max_ns = MAX(timer->max_ns, (uint64_t)elapsed_ns);
+    }
+}
+
+static bool run_list(QEMUTimerList *list)
+{
+    LoopActivity *activity = list->ctx->activity;
+    int64_t deadline = atomic_load_explicit(&list->next_deadline, memory_order_relaxed);
+    bool progress = false;
+    int64_t now;
+
+    if (deadline == never || !qemu_clock_is_enabled(list->clock)) {
+        return false;
+    }
+    now = qemu_clock_get_ns(list->clock);
+    if (deadline > now) {
+        return false;
+    }
+
+    pthread_mutex_lock(&list->lock);
+    take_due(list, now);
+    while (list->firing_head && qemu_clock_is_enabled(list->clock)) {
+        TimerRun run = { .timer = list->firing_head, .outer = list->running };
+        QEMUTimerCB *cb = run.timer->cb;
+        void *opaque = run.timer->opaque;
+        ActivityScope scope;
+        int64_t elapsed_ns;
+
+        firing_remove(list, run.timer);
+        run.timer->expire_time = -1;
+        publish_deadline(list);
+        list->running = &run;
+        activity_call_begin(activity, &scope, run.timer->name);
+        pthread_mutex_unlock(&list->lock);
+
+        cb(opaque);
+        progress = true;
+
+        elapsed_ns = activity_call_end(activity, &scope);
+        counter_add(&list->ctx->timer_callbacks, 1);
+        pthread_mutex_lock(&list->lock);
+        list->running = run.outer;
+        record_call(run.timer, elapsed_ns);
+    }
+    publish_deadline(list);
+    pthread_mutex_unlock(&list->lock);
+    return progress;
+}
+
+bool aio_timers_run(AioContext *ctx)
+{
+    bool progress = false;
+
+    for (int i = 0; i < QEMU_CLOCK_MAX; i++) {
+        progress |= run_list(&ctx->timers[i]);
+    }
+    return progress;
+}
+
+static int64_t list_timeout_ns(QEMUTimerList *list)
+{
+    int64_t deadline = atomic_load_explicit(&list->next_deadline, memory_order_relaxed);
+
+    if (deadline == never || !qemu_clock_is_enabled(list->clock)) {
+        return -1;
+    }
+    if (atomic_load_explicit(&list->head_stale, memory_order_relaxed)) {
+        pthread_mutex_lock(&list->lock);
+        timer_heap_settle(&list->heap);
+        atomic_store_explicit(&list->head_stale, false, memory_order_relaxed);
+        publish_deadline(list);
+        deadline = atomic_load_explicit(&list->next_deadline, memory_order_relaxed);
+        pthread_mutex_unlock(&list->lock);
+    }
+    return MAX(deadline - qemu_clock_get_ns(list->clock), 0);
+}
+
+int64_t aio_timers_timeout_ns(AioContext *ctx)
+{
+    int64_t least = -1;
+
+    for (int i = 0; i < QEMU_CLOCK_MAX; i++) {
+        int64_t timeout = list_timeout_ns(&ctx->timers[i]);
+
+        if (timeout >= 0 && (least < 0 || timeout < least)) {
+            least = timeout;
+        }
+    }
+    return least;
+}
+
+static void report_timer(QEMUTimer *timer, AioSourceFunc *func, void *opaque)
+{
+    AioSourceInfo info = {
+        .kind = AIO_SOURCE_TIMER,
+        .name = timer->name,
+        .fd = -1,
+        .deadline_ns = timer->expire_time,
+        .calls = timer->calls,
+        .total_ns = timer->total_ns,
+        .max_ns = timer->max_ns,
+    };
+
+    func(&info, opaque);
+}
+
+void aio_timers_foreach_source(AioContext *ctx, AioSourceFunc *func, void *opaque)
+{
+    for (int i = 0; i < QEMU_CLOCK_MAX; i++) {
+        QEMUTimerList *list = &ctx->timers[i];
+
+        pthread_mutex_lock(&list->lock);
+        for (size_t j = 0; j < list->heap.len; j++) {
+            report_timer(list->heap.entries[j].timer, func, opaque);
+        }
+        for (QEMUTimer *timer = list->firing_head; timer; timer = timer->next) {
+            report_timer(timer, func, opaque);
+        }
+        for (TimerRun *run = list->running; run; run = run->outer) {
+            if (run->timer && run->timer->where == TIMER_IDLE) {
+                report_timer(run->timer, func, opaque);
+            }
+        }
+        pthread_mutex_unlock(&list->lock);
+    }
+}
