@@ -164,7 +164,7 @@ int64_t aio_compute_timeout(AioContext *ctx)
     int64_t bh_timeout;
     int64_t timer_timeout;
 
-    if (ctx->ready_head) {
+    if (ctx->ready_head || atomic_load(&ctx->fdmon)->ready_now(ctx)) {
         return 0;
     }
     bh_timeout = aio_bh_timeout_ns(ctx);
@@ -238,7 +238,8 @@ bool aio_prepare(AioContext *ctx)
 
 bool aio_has_work(AioContext *ctx)
 {
-    return ctx->ready_head || aio_bh_queued(ctx) || aio_timers_timeout_ns(ctx) == 0;
+    return ctx->ready_head || atomic_load(&ctx->fdmon)->ready_now(ctx) || aio_bh_queued(ctx) ||
+           aio_timers_timeout_ns(ctx) == 0;
 }
 
 bool aio_pending(AioContext *ctx)

@@ -154,6 +154,9 @@ static gboolean gsource_prepare(GSource *source, gint *timeout_ms)
 
 static bool descriptors_ready(AioGSource *self)
 {
+    if (atomic_load(&self->ctx->fdmon)->ready_now(self->ctx)) {
+        return true;
+    }
     if (self->monitor.fd >= 0) {
         return self->monitor.revents;
     }

@@ -151,12 +151,17 @@ static int sleep_ns(AioContext *ctx, struct epoll_event *events, int64_t timeout
     return epoll_wait(ctx->epoll.fd, events, MAX_EVENTS, 0);
 }
 
+static bool epoll_ready_now(AioContext *ctx)
+{
+    return atomic_load_explicit(&ctx->epoll.has_unpollable, memory_order_relaxed);
+}
+
 static void epoll_wait_ready(AioContext *ctx, int64_t timeout_ns)
 {
     struct epoll_event events[MAX_EVENTS];
     int n;
 
-    if (atomic_load_explicit(&ctx->epoll.has_unpollable, memory_order_relaxed)) {
+    if (epoll_ready_now(ctx)) {
         report_unpollable(ctx);
         timeout_ns = 0;
     }
@@ -184,5 +189,6 @@ const FDMonOps fdmon_epoll_ops = {
     .teardown = epoll_teardown,
     .update = epoll_update,
     .wait = epoll_wait_ready,
+    .ready_now = epoll_ready_now,
     .get_fd = epoll_get_fd,
 };

@@ -69,6 +69,11 @@ static void poll_wait(AioContext *ctx, int64_t timeout_ns)
     }
 }
 
+static bool poll_ready_now(AioContext *ctx)
+{
+    return false;
+}
+
 static int poll_get_fd(AioContext *ctx)
 {
     return -1;
@@ -81,5 +86,6 @@ const FDMonOps fdmon_poll_ops = {
     .teardown = poll_teardown,
     .update = poll_update,
     .wait = poll_wait,
+    .ready_now = poll_ready_now,
     .get_fd = poll_get_fd,
 };

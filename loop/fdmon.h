@@ -33,6 +33,9 @@ typedef struct FDMonOps {
      * Returns early on a signal. Home thread, no lock held. */
     void (*wait)(AioContext *ctx, int64_t timeout_ns);
 
+    /* Whether wait() would find something at once, known without a system call. Home thread. */
+    bool (*ready_now)(AioContext *ctx);
+
     /* The one descriptor that is readable when any handler is ready, or -1 when each descriptor
      * has to be polled. Any thread. */
     int (*get_fd)(AioContext *ctx);
