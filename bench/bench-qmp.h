@@ -41,8 +41,7 @@ bool qmp_is_error(const char *reply);
 void qmp_command(QmpClient *client, const char *command);
 
 /* The same for the printf-like @format. */
-void qmp_commandf(QmpClient *client, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void qmp_commandf(QmpClient *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Add @count IOThreads of default properties, called @prefix and a number from 0. */
 void qmp_add_iothreads(QmpClient *client, const char *prefix, unsigned int count);

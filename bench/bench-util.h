@@ -31,7 +31,8 @@ void samples_add(Samples *samples, int64_t value);
  */
 int64_t samples_percentile(Samples *samples, unsigned int percent);
 
-/* @text, the value of option @option, as a whole number from 0 to @max; ends the program otherwise. */
+/* @text, the value of option @option, as a whole number from 0 to @max; ends the program otherwise.
+ */
 unsigned int bench_number(char option, const char *text, unsigned int max);
 
 /*

@@ -59,7 +59,8 @@ static pid_t start_strace(pid_t pid, const char *path)
     return tracer;
 }
 
-/* How many lines of strace's output in @path carry a time in [@from, @to); NO_FIGURE if none can. */
+/* How many lines of strace's output in @path carry a time in [@from, @to); NO_FIGURE if none can.
+ */
 static int count_calls(const char *path, double from, double to)
 {
     FILE *file = fopen(path, "re");

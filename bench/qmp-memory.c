@@ -57,9 +57,9 @@ int main(int argc, char **argv)
     one = read_memory(server.pid);
     qmp_add_iothreads(&client, "further", count);
     many = read_memory(server.pid);
-    printf("{\"rss_kb\": %.0f, \"pss_kb\": %.0f,"
+    printf("{\"rss_mb\": %.2f, \"pss_mb\": %.2f,"
            " \"iothread_rss_kb\": %.2f, \"iothread_pss_kb\": %.2f}\n",
-           idle.rss_kb, idle.pss_kb, (many.rss_kb - one.rss_kb) / count,
+           idle.rss_kb / 1024, idle.pss_kb / 1024, (many.rss_kb - one.rss_kb) / count,
            (many.pss_kb - one.pss_kb) / count);
     close(client.fd);
     server_stop(&server);

@@ -4,7 +4,8 @@
  *     qmp-start SOCKET COMMAND [ARGUMENT...]
  *
  * One start; whoever wants a median runs it many times. The program sleeps until the server's
- * socket appears, so it takes no processor time from the start it measures. Prints one line of JSON.
+ * socket appears, so it takes no processor time from the start it measures. Prints one line of
+ * JSON.
  */
 #include "config.h"
 
