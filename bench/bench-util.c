@@ -60,15 +60,15 @@ int64_t samples_percentile(Samples *samples, unsigned int percent)
     return samples->values[rank > 0 ? rank - 1 : 0];
 }
 
-unsigned int bench_number(char option, const char *text, unsigned int max)
+unsigned int bench_number(char option, const char *text, unsigned int min, unsigned int max)
 {
     char *end;
     unsigned long value;
 
     errno = 0;
     value = strtoul(text, &end, 10);
-    if (errno || end == text || *end || *text == '-' || value > max) {
-        errx(2, "-%c expects a number from 0 to %u, not '%s'", option, max, text);
+    if (errno || end == text || *end || *text == '-' || value < min || value > max) {
+        errx(2, "-%c expects a number from %u to %u, not '%s'", option, min, max, text);
     }
     return (unsigned int)value;
 }

@@ -31,9 +31,11 @@ void samples_add(Samples *samples, int64_t value);
  */
 int64_t samples_percentile(Samples *samples, unsigned int percent);
 
-/* @text, the value of option @option, as a whole number from 0 to @max; ends the program otherwise.
+/*
+ * @text, the value of option @option, as a whole number from @min to @max; ends the program when it
+ * is none.
  */
-unsigned int bench_number(char option, const char *text, unsigned int max);
+unsigned int bench_number(char option, const char *text, unsigned int min, unsigned int max);
 
 /*
  * Have the kernel end this process when its parent ends, however that happens: nothing that a

@@ -83,13 +83,12 @@ int main(int argc, char **argv)
             polling = true;
             break;
         case 'n':
-            count = bench_number('n', optarg, 10000000);
+            count = bench_number('n', optarg, 1, 10000000);
             break;
         default:
             return 2;
         }
     }
-    count += count == 0;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0) {
         err(1, "socketpair");
     }

@@ -125,10 +125,10 @@ int main(int argc, char **argv)
     while ((option = getopt(argc, argv, "+t:s:")) != -1) {
         switch (option) {
         case 't':
-            iothreads = bench_number('t', optarg, 1000);
+            iothreads = bench_number('t', optarg, 0, 1000);
             break;
         case 's':
-            seconds = bench_number('s', optarg, 3600);
+            seconds = bench_number('s', optarg, 1, 3600);
             break;
         default:
             return 2;

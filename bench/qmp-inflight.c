@@ -78,10 +78,10 @@ int main(int argc, char **argv)
     while ((option = getopt(argc, argv, "+d:n:")) != -1) {
         switch (option) {
         case 'd':
-            depth = bench_number('d', optarg, MAX_DEPTH);
+            depth = bench_number('d', optarg, 1, MAX_DEPTH);
             break;
         case 'n':
-            count = bench_number('n', optarg, 10000000);
+            count = bench_number('n', optarg, 1, 10000000);
             break;
         default:
             return 2;

@@ -46,9 +46,8 @@ int main(int argc, char **argv)
         if (option != 't') {
             return 2;
         }
-        count = bench_number('t', optarg, 1000);
+        count = bench_number('t', optarg, 1, 1000);
     }
-    count += count == 0;
     server_start(&server, argv + optind, "qmp-memory");
     qmp_client_open(&client, server_connect(&server), false);
     qmp_command(&client, "{\"execute\": \"query-version\"}");

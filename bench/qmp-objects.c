@@ -30,12 +30,11 @@ int main(int argc, char **argv)
         if (option != 'n') {
             return 2;
         }
-        count = bench_number('n', optarg, 10000000);
+        count = bench_number('n', optarg, 1, 10000000);
     }
     server_start(&server, argv + optind, "qmp-objects");
     qmp_client_open(&client, server_connect(&server), false);
     warm_up = count / 10 + 1;
-    count += count == 0;
     samples_init(&add, warm_up + count);
     samples_init(&del, warm_up + count);
     for (unsigned int i = 0; i < warm_up + count; i++) {

@@ -54,7 +54,7 @@ int main(int argc, char **argv)
             command = "{\"exec-oob\": \"query-version\"}";
             break;
         case 'n':
-            count = bench_number('n', optarg, 10000000);
+            count = bench_number('n', optarg, 1, 10000000);
             break;
         default:
             return 2;
@@ -63,7 +63,7 @@ int main(int argc, char **argv)
     server_start(&server, argv + optind, "qmp-roundtrip");
     qmp_client_open(&client, server_connect(&server), oob);
     samples_init(&samples, count);
-    if (measure(&client, command, count, &samples) && count > 0) {
+    if (measure(&client, command, count, &samples)) {
         printf("{\"median_us\": %.2f, \"p99_us\": %.2f}\n",
                (double)samples_percentile(&samples, 50) / 1e3,
                (double)samples_percentile(&samples, 99) / 1e3);
