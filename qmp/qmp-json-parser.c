@@ -6,113 +6,20 @@
  * become a tree (expect says which ones may come now). The tree grows from its root: a container
  * joins its parent when it opens, so one reference holds all of an unfinished value, and an
  * explicit stack of the open containers is all that nesting costs.
- *
- * Recovery. The value that an error breaks is freed at once and the rest of it is skipped: only
- * strings and brackets are still followed, to find its end. Where the end can't be known for sure
- * the parser turns quiet: it delivers objects and arrays, but keeps errors, numbers, strings and
- * words, which may be remains of the broken value, to itself up to the end of the line or the
- * next object or array.
  */
-#include <errno.h>
-#include <inttypes.h>
-#include <limits.h>
-#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "qmp/qmp-json.h"
+#include "qmp/qmp-json-parser-private.h"
 
-/* How much of the input an error text repeats, in bytes. */
-#define EXCERPT_MAX 32
 /* A text buffer that one large string has made larger than this is not kept for the next value. */
 #define TEXT_KEPT 4096
 
-/* What is being read. */
-typedef enum {
-    STATE_BETWEEN, /* tokens; at depth 0 with no token seen, this is the initial state */
-    STATE_STRING,
-    STATE_ESCAPE,     /* after a backslash */
-    STATE_HEX,        /* among the digits of \u */
-    STATE_LOW_ESCAPE, /* after a high surrogate, before the backslash of the low one */
-    STATE_LOW_U,      /* after that backslash */
-    STATE_NUMBER,
-    STATE_WORD,
-    /* The same while a broken value is skipped; these come last. */
-    STATE_SKIP_BETWEEN,
-    STATE_SKIP_STRING,
-    STATE_SKIP_ESCAPE,
-    STATE_SKIP_SCALAR, /* a broken number or word at depth 0 */
-} State;
-
-/* The parts of a number, each named for what has just been read. */
-typedef enum {
-    NUMBER_START,
-    NUMBER_MINUS,
-    NUMBER_ZERO,
-    NUMBER_DIGITS,
-    NUMBER_POINT,
-    NUMBER_FRACTION,
-    NUMBER_E,
-    NUMBER_E_SIGN,
-    NUMBER_EXPONENT,
-    NUMBER_BAD,
-} NumberPart;
-
-/* Which tokens may come next. */
-typedef enum {
-    EXPECT_VALUE, /* at top level */
-    EXPECT_MEMBER_VALUE,
-    EXPECT_ELEMENT,
-    EXPECT_ELEMENT_OR_END,
-    EXPECT_NAME,
-    EXPECT_NAME_OR_END,
-    EXPECT_COLON,
-    EXPECT_COMMA_OR_END,
-} Expect;
-
-struct QmpJsonParser {
-    QmpJsonLimits limits;
-    QmpJsonFunc *func;
-    void *opaque;
-
-    unsigned line;
-    unsigned reported_line;
-    bool stopped;
-    bool quiet;
-
-    /* The character that is not complete yet. */
-    char sequence[4];
-    unsigned sequence_len;                     /* bytes read of it; 0 is none */
-    unsigned sequence_need;                    /* bytes still to come */
-    unsigned char sequence_low, sequence_high; /* the range of the next one */
-
-    /* The token. */
-    State state;
-    char quote;
-    NumberPart number;
-    unsigned hex_left; /* digits to come */
-    unsigned hex;
-    unsigned high_surrogate; /* 0 is none */
-    GString *text;
-
-    /* The value. */
-    bool active; /* its first character was seen */
-    bool unsure; /* while it is skipped: turn quiet at its end */
-    unsigned begin_line;
-    size_t used; /* bytes */
-    size_t tokens;
-    Expect expect;
-    json_object *root;
-    GString *name;   /* of the member whose value comes next */
-    GPtrArray *open; /* the open containers, which root owns; empty while skipping */
-    uint8_t *kinds;  /* one bit for each open bracket: whether it is an array */
-    size_t depth;    /* bits in use */
-    size_t excess;   /* while skipping: brackets opened beyond the last bit, of any kind */
-};
-
-G_DEFINE_QUARK(qmp - json - error - quark, qmp_json_error)
+GQuark qmp_json_error_quark(void)
+{
+    return g_quark_from_static_string("qmp-json-error-quark");
+}
 
 /* ---- life ---- */
 
@@ -157,7 +64,7 @@ void qmp_json_parser_free(QmpJsonParser *parser)
     g_free(parser);
 }
 
-static void empty_text(GString **text)
+void qmp_json_empty_text(GString **text)
 {
     if ((*text)->allocated_len > TEXT_KEPT) {
         g_string_free(*text, TRUE);
@@ -166,20 +73,18 @@ static void empty_text(GString **text)
     g_string_truncate(*text, 0);
 }
 
-/* Free what the tree and the buffers hold; the kinds of the open brackets stay. */
-static void discard(QmpJsonParser *p)
+void qmp_json_discard(QmpJsonParser *p)
 {
     json_object_put(p->root);
     p->root = NULL;
     g_ptr_array_set_size(p->open, 0);
-    empty_text(&p->text);
-    empty_text(&p->name);
+    qmp_json_empty_text(&p->text);
+    qmp_json_empty_text(&p->name);
 }
 
-/* To the initial state: the next character begins a value. */
-static void reset(QmpJsonParser *p)
+void qmp_json_reset(QmpJsonParser *p)
 {
-    discard(p);
+    qmp_json_discard(p);
     p->sequence_len = 0;
     p->state = STATE_BETWEEN;
     p->high_surrogate = 0;
@@ -192,53 +97,7 @@ static void reset(QmpJsonParser *p)
     p->excess = 0;
 }
 
-static bool is_skipping(const QmpJsonParser *p)
-{
-    return p->state >= STATE_SKIP_BETWEEN;
-}
-
-static bool is_in_string(const QmpJsonParser *p)
-{
-    return (p->state >= STATE_STRING && p->state <= STATE_LOW_U) || p->state == STATE_SKIP_STRING ||
-           p->state == STATE_SKIP_ESCAPE;
-}
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-static bool is_quote(char c)
-{
-    return c == '"' || c == '\'';
-}
-
-/* Whether @c ends a number or a word. */
-static bool is_delimiter(char c)
-{
-    return is_space(c) || is_quote(c) || (c != '\0' && strchr("{}[]:,", c) != NULL);
-}
-
-/* ---- reports ---- */
-
-/* As much of @text as an error text repeats, escaped, and with dots where it was cut. */
-static char *excerpt(const char *text, size_t len)
-{
-    GString *out = g_string_new(NULL);
-    size_t shown = len;
-
-    if (len > EXCERPT_MAX) {
-        shown = EXCERPT_MAX;
-        while (shown > 0 && ((unsigned char)text[shown] & 0xc0) == 0x80) {
-            shown--;
-        }
-    }
-    qmp_json_escape(out, text, shown);
-    if (shown < len) {
-        g_string_append(out, "...");
-    }
-    return g_string_free(out, FALSE);
-}
+/* ---- the tree ---- */
 
 /* Hand out @value, which is complete. */
 static void deliver(QmpJsonParser *p, json_object *value)
@@ -247,7 +106,7 @@ static void deliver(QmpJsonParser *p, json_object *value)
 
     p->root = NULL;
     p->reported_line = p->begin_line;
-    reset(p);
+    qmp_json_reset(p);
     if (is_container) {
         p->quiet = false;
     } else if (p->quiet) {
@@ -255,135 +114,6 @@ static void deliver(QmpJsonParser *p, json_object *value)
         return;
     }
     p->func(value, NULL, p->opaque);
-}
-
-/* Go on as one who looks for the end of the value, from wherever in it the parser is. */
-static void begin_skip(QmpJsonParser *p, bool unsure)
-{
-    if (p->state == STATE_ESCAPE || p->state == STATE_LOW_U) {
-        p->state = STATE_SKIP_ESCAPE;
-    } else if (is_in_string(p)) {
-        p->state = STATE_SKIP_STRING;
-    } else if (p->depth > 0) {
-        p->state = STATE_SKIP_BETWEEN;
-    } else {
-        p->state = STATE_SKIP_SCALAR;
-        p->unsure = unsure;
-    }
-    discard(p);
-}
-
-/* Report an error, unless the parser is quiet, and begin to skip the value. */
-G_GNUC_PRINTF(3, 4)
-static void fail(QmpJsonParser *p, QmpJsonError code, const char *format, ...)
-{
-    GError *error = NULL;
-    va_list args;
-
-    if (!p->quiet) {
-        va_start(args, format);
-        error = g_error_new_valist(QMP_JSON_ERROR, (int)code, format, args);
-        va_end(args);
-        p->reported_line = p->active ? p->begin_line : p->line;
-    }
-    begin_skip(p, code == QMP_JSON_ERROR_SYNTAX);
-    if (error != NULL) {
-        p->func(NULL, error, p->opaque);
-    }
-}
-
-/* As fail(), for an error after which nothing is known of where the value ends. */
-G_GNUC_PRINTF(2, 3)
-static void fail_and_reset(QmpJsonParser *p, const char *format, ...)
-{
-    GError *error = NULL;
-    va_list args;
-
-    if (!p->quiet && !is_skipping(p)) {
-        va_start(args, format);
-        error = g_error_new_valist(QMP_JSON_ERROR, QMP_JSON_ERROR_SYNTAX, format, args);
-        va_end(args);
-        p->reported_line = p->active ? p->begin_line : p->line;
-    }
-    reset(p);
-    p->quiet = true;
-    if (error != NULL) {
-        p->func(NULL, error, p->opaque);
-    }
-}
-
-/* The error for a token that begins with the character @c where expect allows none such. */
-static void fail_unexpected(QmpJsonParser *p, const char *c, size_t len)
-{
-    g_autofree char *name = excerpt(p->name->str, p->name->len);
-    g_autofree char *shown = excerpt(c, len);
-    g_autofree char *found = is_quote(*c) ? g_strdup("a string") : g_strdup_printf("'%s'", shown);
-    const char *prefix = "JSON syntax error: expected";
-
-    switch (p->expect) {
-    case EXPECT_VALUE:
-        fail_and_reset(p, "%s a value, found %s", prefix, found);
-        break;
-    case EXPECT_MEMBER_VALUE:
-        fail(p, QMP_JSON_ERROR_SYNTAX, "%s a value for member \"%s\", found %s", prefix, name,
-             found);
-        break;
-    case EXPECT_ELEMENT:
-        fail(p, QMP_JSON_ERROR_SYNTAX, "%s a value after ',', found %s", prefix, found);
-        break;
-    case EXPECT_ELEMENT_OR_END:
-        fail(p, QMP_JSON_ERROR_SYNTAX, "%s a value or ']', found %s", prefix, found);
-        break;
-    case EXPECT_NAME:
-        fail(p, QMP_JSON_ERROR_SYNTAX, "%s a member name after ',', found %s", prefix, found);
-        break;
-    case EXPECT_NAME_OR_END:
-        fail(p, QMP_JSON_ERROR_SYNTAX, "%s a member name or '}', found %s", prefix, found);
-        break;
-    case EXPECT_COLON:
-        fail(p, QMP_JSON_ERROR_SYNTAX, "%s ':' after member name \"%s\", found %s", prefix, name,
-             found);
-        break;
-    case EXPECT_COMMA_OR_END:
-        fail(p, QMP_JSON_ERROR_SYNTAX, "%s ',' or '%c', found %s", prefix,
-             json_object_is_type(g_ptr_array_index(p->open, p->open->len - 1), json_type_array)
-                 ? ']'
-                 : '}',
-             found);
-        break;
-    }
-}
-
-/* ---- the stack of open brackets ---- */
-
-static bool is_array_at(const QmpJsonParser *p, size_t level)
-{
-    return (p->kinds[level / 8] >> level % 8 & 1) != 0;
-}
-
-static void push_kind(QmpJsonParser *p, bool is_array)
-{
-    uint8_t bit = (uint8_t)(1u << p->depth % 8);
-    uint8_t *byte = &p->kinds[p->depth / 8];
-
-    *byte = (uint8_t)(is_array ? *byte | bit : *byte & ~bit);
-    p->depth++;
-}
-
-/* ---- the tree ---- */
-
-/* json-c says NULL when memory is out; GLib's way, and so ours, is to abort. */
-static json_object *checked(json_object *value)
-{
-    if (value == NULL) {
-        g_error("out of memory for a JSON value");
-    }
-    return value;
-}
-
-static json_object *innermost(QmpJsonParser *p)
-{
-    return g_ptr_array_index(p->open, p->open->len - 1);
 }
 
 /* Put @value, which is NULL for null, where the grammar has it: into the innermost container. */
@@ -404,15 +134,14 @@ static void add_value(QmpJsonParser *p, json_object *value)
     p->expect = EXPECT_COMMA_OR_END;
 }
 
-/* A string, number or word is complete. */
-static void end_scalar(QmpJsonParser *p, json_object *value)
+void qmp_json_end_scalar(QmpJsonParser *p, json_object *value)
 {
     if (p->depth == 0) {
         deliver(p, value);
         return;
     }
     p->state = STATE_BETWEEN;
-    empty_text(&p->text);
+    qmp_json_empty_text(&p->text);
     add_value(p, value);
 }
 
@@ -440,323 +169,6 @@ static void close_container(QmpJsonParser *p)
     } else {
         p->expect = EXPECT_COMMA_OR_END;
     }
-}
-
-/* ---- skipping ---- */
-
-static void end_skip(QmpJsonParser *p)
-{
-    p->quiet = p->quiet || p->unsure;
-    reset(p);
-}
-
-static void skip_open(QmpJsonParser *p, bool is_array)
-{
-    if (p->depth < p->limits.max_depth) {
-        push_kind(p, is_array);
-    } else {
-        p->excess++;
-    }
-}
-
-/* A closing bracket closes all up to the nearest of its kind that is open, or the whole value. */
-static void skip_close(QmpJsonParser *p, bool is_array)
-{
-    size_t depth = p->depth;
-
-    if (p->excess > 0) {
-        p->excess--;
-        return;
-    }
-    while (depth > 0 && is_array_at(p, depth - 1) != is_array) {
-        depth--;
-    }
-    if (depth != p->depth) {
-        p->unsure = true;
-    }
-    p->depth = depth > 0 ? depth - 1 : 0;
-    if (p->depth == 0) {
-        end_skip(p);
-    }
-}
-
-static void skip_between(QmpJsonParser *p, char c)
-{
-    switch (c) {
-    case '"':
-    case '\'':
-        p->quote = c;
-        p->state = STATE_SKIP_STRING;
-        break;
-    case '{':
-    case '[':
-        skip_open(p, c == '[');
-        break;
-    case '}':
-    case ']':
-        skip_close(p, c == ']');
-        break;
-    case '\n':
-        p->quiet = false;
-        break;
-    }
-}
-
-/* Returns false when @c is not part of what is skipped, which has ended. */
-static bool skip_char(QmpJsonParser *p, char c)
-{
-    if (p->state == STATE_SKIP_BETWEEN) {
-        skip_between(p, c);
-    } else if (p->state == STATE_SKIP_ESCAPE) {
-        p->state = STATE_SKIP_STRING;
-    } else if (p->state == STATE_SKIP_STRING) {
-        if (c == '\\') {
-            p->state = STATE_SKIP_ESCAPE;
-        } else if (c == p->quote && p->depth > 0) {
-            p->state = STATE_SKIP_BETWEEN;
-        } else if (c == p->quote) {
-            end_skip(p);
-        }
-    } else if (is_delimiter(c)) {
-        end_skip(p);
-        return false;
-    }
-    return true;
-}
-
-/* ---- strings ---- */
-
-static void end_name(QmpJsonParser *p)
-{
-    if (json_object_object_get_ex(innermost(p), p->text->str, NULL)) {
-        g_autofree char *name = excerpt(p->text->str, p->text->len);
-
-        fail(p, QMP_JSON_ERROR_SYNTAX, "JSON syntax error: duplicate member name \"%s\"", name);
-        skip_char(p, p->quote);
-        return;
-    }
-    g_string_truncate(p->name, 0);
-    g_string_append_len(p->name, p->text->str, (gssize)p->text->len);
-    empty_text(&p->text);
-    p->state = STATE_BETWEEN;
-    p->expect = EXPECT_COLON;
-}
-
-static bool is_name(const QmpJsonParser *p)
-{
-    return p->expect == EXPECT_NAME || p->expect == EXPECT_NAME_OR_END;
-}
-
-static void string_char(QmpJsonParser *p, const char *c, size_t len)
-{
-    if (*c == '\\') {
-        p->state = STATE_ESCAPE;
-    } else if (*c != p->quote) {
-        g_string_append_len(p->text, c, (gssize)len);
-    } else if (is_name(p)) {
-        end_name(p);
-    } else {
-        end_scalar(p, checked(json_object_new_string_len(p->text->str, (int)p->text->len)));
-    }
-}
-
-static void escape_char(QmpJsonParser *p, const char *c, size_t len)
-{
-    static const char letters[] = "\"\\/'bfnrt";
-    static const char meanings[] = "\"\\/'\b\f\n\r\t";
-    const char *letter = *c != '\0' ? strchr(letters, *c) : NULL;
-
-    if (letter != NULL) {
-        g_string_append_c(p->text, meanings[letter - letters]);
-        p->state = STATE_STRING;
-    } else if (*c == 'u') {
-        p->hex = 0;
-        p->hex_left = 4;
-        p->state = STATE_HEX;
-    } else {
-        g_autofree char *shown = excerpt(c, len);
-
-        fail(p, QMP_JSON_ERROR_SYNTAX, "JSON syntax error: unknown escape '\\%s' in a string",
-             shown);
-        skip_char(p, *c);
-    }
-}
-
-static void fail_surrogate(QmpJsonParser *p, unsigned unit, char c)
-{
-    fail(p, QMP_JSON_ERROR_SYNTAX, "JSON syntax error: lone surrogate \\u%04x in a string", unit);
-    skip_char(p, c);
-}
-
-/* The four digits of \u, the last of them @last, are read. */
-static void end_hex(QmpJsonParser *p, char last)
-{
-    bool is_low = p->hex >= 0xdc00 && p->hex <= 0xdfff;
-    gunichar c = p->hex;
-
-    if (is_low && p->high_surrogate != 0) {
-        c = 0x10000 + ((p->high_surrogate - 0xd800) << 10) + (p->hex - 0xdc00);
-        p->high_surrogate = 0;
-    } else if (is_low || p->high_surrogate != 0) {
-        fail_surrogate(p, is_low ? p->hex : p->high_surrogate, last);
-        return;
-    } else if (c >= 0xd800 && c <= 0xdbff) {
-        p->high_surrogate = c;
-        p->state = STATE_LOW_ESCAPE;
-        return;
-    } else if (c == 0 && is_name(p)) {
-        fail(p, QMP_JSON_ERROR_SYNTAX, "JSON syntax error: \\u0000 in a member name");
-        skip_char(p, last);
-        return;
-    }
-    g_string_append_unichar(p->text, c);
-    p->state = STATE_STRING;
-}
-
-static void hex_char(QmpJsonParser *p, char c)
-{
-    if (!g_ascii_isxdigit(c)) {
-        fail(p, QMP_JSON_ERROR_SYNTAX, "JSON syntax error: \\u in a string needs four hex digits");
-        skip_char(p, c);
-        return;
-    }
-    p->hex = p->hex << 4 | (unsigned)g_ascii_xdigit_value(c);
-    if (--p->hex_left == 0) {
-        end_hex(p, c);
-    }
-}
-
-/* ---- numbers and words ---- */
-
-static NumberPart next_part(NumberPart part, char c)
-{
-    bool is_digit = g_ascii_isdigit(c);
-    bool is_e = c == 'e' || c == 'E';
-
-    switch (part) {
-    case NUMBER_START:
-    case NUMBER_MINUS:
-        if (part == NUMBER_START && c == '-') {
-            return NUMBER_MINUS;
-        }
-        return c == '0' ? NUMBER_ZERO : is_digit ? NUMBER_DIGITS : NUMBER_BAD;
-    case NUMBER_ZERO:
-    case NUMBER_DIGITS:
-        if (part == NUMBER_DIGITS && is_digit) {
-            return NUMBER_DIGITS;
-        }
-        return c == '.' ? NUMBER_POINT : is_e ? NUMBER_E : NUMBER_BAD;
-    case NUMBER_POINT:
-        return is_digit ? NUMBER_FRACTION : NUMBER_BAD;
-    case NUMBER_FRACTION:
-        return is_digit ? NUMBER_FRACTION : is_e ? NUMBER_E : NUMBER_BAD;
-    case NUMBER_E:
-        return is_digit ? NUMBER_EXPONENT : c == '+' || c == '-' ? NUMBER_E_SIGN : NUMBER_BAD;
-    case NUMBER_E_SIGN:
-    case NUMBER_EXPONENT:
-        return is_digit ? NUMBER_EXPONENT : NUMBER_BAD;
-    case NUMBER_BAD:
-        break;
-    }
-    return NUMBER_BAD;
-}
-
-static bool is_whole_number(NumberPart part)
-{
-    return part == NUMBER_ZERO || part == NUMBER_DIGITS || part == NUMBER_FRACTION ||
-           part == NUMBER_EXPONENT;
-}
-
-/* The value of the number in text, or NULL when it is too large for a double. */
-static json_object *number_value(const QmpJsonParser *p)
-{
-    const char *text = p->text->str;
-    double d;
-
-    if ((p->number == NUMBER_ZERO || p->number == NUMBER_DIGITS) && strcmp(text, "-0") != 0) {
-        int64_t i;
-        uint64_t u;
-
-        errno = 0;
-        i = g_ascii_strtoll(text, NULL, 10);
-        if (errno == 0) {
-            return checked(json_object_new_int64(i));
-        }
-        errno = 0;
-        u = *text != '-' ? g_ascii_strtoull(text, NULL, 10) : 0;
-        if (errno == 0 && u != 0) {
-            return checked(json_object_new_uint64(u));
-        }
-    }
-    d = g_ascii_strtod(text, NULL);
-    return isinf(d) ? NULL : checked(json_object_new_double_s(d, text));
-}
-
-static void fail_number(QmpJsonParser *p, const char *what)
-{
-    g_autofree char *shown = excerpt(p->text->str, p->text->len);
-
-    fail(p, QMP_JSON_ERROR_SYNTAX, "JSON syntax error: %s '%s'", what, shown);
-}
-
-/* The number in text is followed by @c. Returns whether that is used up. */
-static bool end_number(QmpJsonParser *p, char c)
-{
-    json_object *value;
-
-    if (!is_whole_number(p->number)) {
-        fail_number(p, "invalid number");
-        return skip_char(p, c);
-    }
-    value = number_value(p);
-    if (value == NULL) {
-        fail_number(p, "number out of range");
-        return skip_char(p, c);
-    }
-    end_scalar(p, value);
-    return false;
-}
-
-static bool number_char(QmpJsonParser *p, const char *c, size_t len)
-{
-    if (is_delimiter(*c)) {
-        return end_number(p, *c);
-    }
-    g_string_append_len(p->text, c, (gssize)len);
-    p->number = next_part(p->number, *c);
-    if (p->number == NUMBER_BAD) {
-        fail_number(p, "invalid number");
-        return skip_char(p, *c);
-    }
-    return true;
-}
-
-/* The word in text is followed by @c. Returns whether that is used up. */
-static bool end_word(QmpJsonParser *p, char c)
-{
-    const char *word = p->text->str;
-    g_autofree char *shown = NULL;
-
-    if (strcmp(word, "true") == 0 || strcmp(word, "false") == 0) {
-        end_scalar(p, checked(json_object_new_boolean(*word == 't')));
-        return false;
-    }
-    if (strcmp(word, "null") == 0) {
-        end_scalar(p, NULL);
-        return false;
-    }
-    shown = excerpt(word, p->text->len);
-    fail(p, QMP_JSON_ERROR_SYNTAX, "JSON syntax error: unknown word '%s'", shown);
-    return skip_char(p, c);
-}
-
-static bool word_char(QmpJsonParser *p, const char *c, size_t len)
-{
-    if (is_delimiter(*c)) {
-        return end_word(p, *c);
-    }
-    g_string_append_len(p->text, c, (gssize)len);
-    return p->text->len <= EXCERPT_MAX ? true : end_word(p, *c);
 }
 
 /* ---- tokens ---- */
@@ -817,11 +229,10 @@ static void begin_token(QmpJsonParser *p, const char *c, size_t len)
         if (strchr("+-.0123456789", *c) != NULL) {
             p->number = NUMBER_START;
             p->state = STATE_NUMBER;
-            number_char(p, c, len);
         } else {
             p->state = STATE_WORD;
-            word_char(p, c, len);
         }
+        qmp_json_scalar_char(p, c, len);
     }
 }
 
@@ -833,20 +244,20 @@ static bool between_char(QmpJsonParser *p, const char *c, size_t len)
         return true;
     }
     if (!is_expected(p, *c)) {
-        fail_unexpected(p, c, len);
-        return is_skipping(p) ? skip_char(p, *c) : true;
+        return qmp_json_fail_unexpected(p, c, len);
     }
     if (!p->active) {
         begin_value(p);
     }
     if (++p->tokens > p->limits.max_tokens) {
-        fail(p, QMP_JSON_ERROR_LIMIT, "JSON value has more than %zu tokens", p->limits.max_tokens);
-        return skip_char(p, *c);
+        qmp_json_fail(p, QMP_JSON_ERROR_LIMIT, "JSON value has more than %zu tokens",
+                      p->limits.max_tokens);
+        return qmp_json_skip_char(p, *c);
     }
     if ((*c == '{' || *c == '[') && p->depth == p->limits.max_depth) {
-        fail(p, QMP_JSON_ERROR_LIMIT, "JSON value is nested deeper than %zu levels",
-             p->limits.max_depth);
-        return skip_char(p, *c);
+        qmp_json_fail(p, QMP_JSON_ERROR_LIMIT, "JSON value is nested deeper than %zu levels",
+                      p->limits.max_depth);
+        return qmp_json_skip_char(p, *c);
     }
     begin_token(p, c, len);
     return true;
@@ -859,39 +270,20 @@ static bool take_char(QmpJsonParser *p, const char *c, size_t len)
     case STATE_BETWEEN:
         return between_char(p, c, len);
     case STATE_STRING:
-        string_char(p, c, len);
-        return true;
     case STATE_ESCAPE:
-        escape_char(p, c, len);
-        return true;
     case STATE_HEX:
-        hex_char(p, *c);
-        return true;
     case STATE_LOW_ESCAPE:
-        if (*c == '\\') {
-            p->state = STATE_LOW_U;
-        } else {
-            fail_surrogate(p, p->high_surrogate, *c);
-        }
-        return true;
     case STATE_LOW_U:
-        if (*c == 'u') {
-            escape_char(p, c, len);
-        } else {
-            fail_surrogate(p, p->high_surrogate, *c);
-        }
-        return true;
     case STATE_NUMBER:
-        return number_char(p, c, len);
     case STATE_WORD:
-        return word_char(p, c, len);
+        return qmp_json_scalar_char(p, c, len);
     case STATE_SKIP_BETWEEN:
     case STATE_SKIP_STRING:
     case STATE_SKIP_ESCAPE:
     case STATE_SKIP_SCALAR:
         break;
     }
-    return skip_char(p, *c);
+    return qmp_json_skip_char(p, *c);
 }
 
 /* ---- characters ---- */
@@ -913,7 +305,7 @@ static bool begin_sequence(QmpJsonParser *p, unsigned char lead)
 
 static void fail_utf8(QmpJsonParser *p, unsigned byte)
 {
-    fail_and_reset(p, "JSON syntax error: byte 0x%02x is not valid UTF-8", byte);
+    qmp_json_fail_and_reset(p, "JSON syntax error: byte 0x%02x is not valid UTF-8", byte);
 }
 
 /* Take one byte of a character that is more than one byte long. Returns whether it is used up. */
@@ -945,10 +337,13 @@ static bool take_wide_byte(QmpJsonParser *p, unsigned char c)
 /* Whether the byte @c would make the value longer than it may be. */
 static bool is_too_long(const QmpJsonParser *p, unsigned char c)
 {
-    bool ends_before = p->depth == 0 && (p->state == STATE_NUMBER || p->state == STATE_WORD) &&
-                       p->sequence_len == 0 && is_delimiter((char)c);
+    bool is_scalar = p->state == STATE_NUMBER || p->state == STATE_WORD;
 
-    return p->active && p->used >= p->limits.max_bytes && !is_skipping(p) && !ends_before;
+    if (!p->active || is_skipping(p) || p->used < p->limits.max_bytes) {
+        return false;
+    }
+    /* What ends a number or word at top level is not part of it. */
+    return p->depth > 0 || !is_scalar || p->sequence_len > 0 || !is_delimiter((char)c);
 }
 
 /* Returns false when the state changed but the byte @c is still to do. */
@@ -957,17 +352,18 @@ static bool take_byte(QmpJsonParser *p, unsigned char c)
     char character = (char)c;
 
     if (is_too_long(p, c)) {
-        fail(p, QMP_JSON_ERROR_LIMIT, "JSON value is longer than %zu bytes", p->limits.max_bytes);
+        qmp_json_fail(p, QMP_JSON_ERROR_LIMIT, "JSON value is longer than %zu bytes",
+                      p->limits.max_bytes);
     }
     if (c >= 0x80 || p->sequence_len > 0) {
         return take_wide_byte(p, c);
     }
     if (c < 0x20 && is_in_string(p)) {
-        fail_and_reset(p, "JSON syntax error: control character 0x%02x in a string", c);
+        qmp_json_fail_and_reset(p, "JSON syntax error: control character 0x%02x in a string", c);
         return true;
     }
     if (c < 0x20 && !is_space(character)) {
-        fail_and_reset(p, "JSON syntax error: control character 0x%02x", c);
+        qmp_json_fail_and_reset(p, "JSON syntax error: control character 0x%02x", c);
         return true;
     }
     return take_char(p, &character, 1);
@@ -1040,12 +436,12 @@ void qmp_json_parser_finish(QmpJsonParser *parser)
     } else if (parser->depth == 0 && is_scalar) {
         take_byte(parser, ' ');
     } else if (parser->active && is_in_string(parser)) {
-        fail_and_reset(parser, "JSON syntax error: the input ends inside a string");
+        qmp_json_fail_and_reset(parser, "JSON syntax error: the input ends inside a string");
     } else if (parser->depth > 0) {
-        fail_and_reset(parser, "JSON syntax error: the input ends inside an %s",
-                       is_array_at(parser, parser->depth - 1) ? "array" : "object");
+        qmp_json_fail_and_reset(parser, "JSON syntax error: the input ends inside an %s",
+                                is_array_at(parser, parser->depth - 1) ? "array" : "object");
     }
-    reset(parser);
+    qmp_json_reset(parser);
     parser->quiet = false;
     parser->line = 1;
 }
