@@ -343,7 +343,7 @@ static bool is_too_long(const QmpJsonParser *p, unsigned char c)
         return false;
     }
     /* What ends a number or word at top level is not part of it. */
-    return p->depth > 0 || !is_scalar || p->sequence_len > 0 || !is_delimiter((char)c);
+    return p->depth > 0 || !is_scalar || !is_delimiter((char)c);
 }
 
 /* Returns false when the state changed but the byte @c is still to do. */

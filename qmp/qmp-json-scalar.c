@@ -70,32 +70,37 @@ static void escape_char(QmpJsonParser *p, const char *c, size_t len)
     }
 }
 
-static void fail_surrogate(QmpJsonParser *p, unsigned unit, char c)
+static void fail_surrogate(QmpJsonParser *p, unsigned unit)
 {
     qmp_json_fail(p, QMP_JSON_ERROR_SYNTAX, "JSON syntax error: lone surrogate \\u%04x in a string",
                   unit);
-    qmp_json_skip_char(p, c);
 }
 
-/* The four digits of \u, the last of them @last, are read. */
-static void end_hex(QmpJsonParser *p, char last)
+/* The four digits of \u are read. */
+static void end_hex(QmpJsonParser *p)
 {
+    bool is_high = p->hex >= 0xd800 && p->hex <= 0xdbff;
     bool is_low = p->hex >= 0xdc00 && p->hex <= 0xdfff;
     gunichar c = p->hex;
 
-    if (is_low && p->high_surrogate != 0) {
-        c = 0x10000 + ((p->high_surrogate - 0xd800) << 10) + (p->hex - 0xdc00);
-        p->high_surrogate = 0;
-    } else if (is_low || p->high_surrogate != 0) {
-        fail_surrogate(p, is_low ? p->hex : p->high_surrogate, last);
+    if (p->high_surrogate != 0 && !is_low) {
+        fail_surrogate(p, p->high_surrogate);
         return;
-    } else if (c >= 0xd800 && c <= 0xdbff) {
-        p->high_surrogate = c;
+    }
+    if (p->high_surrogate == 0 && is_low) {
+        fail_surrogate(p, p->hex);
+        return;
+    }
+    if (is_high) {
+        p->high_surrogate = p->hex;
         p->state = STATE_LOW_ESCAPE;
         return;
+    }
+    if (is_low) {
+        c = 0x10000 + ((p->high_surrogate - 0xd800) << 10) + (p->hex - 0xdc00);
+        p->high_surrogate = 0;
     } else if (c == 0 && is_name(p)) {
         qmp_json_fail(p, QMP_JSON_ERROR_SYNTAX, "JSON syntax error: \\u0000 in a member name");
-        qmp_json_skip_char(p, last);
         return;
     }
     g_string_append_unichar(p->text, c);
@@ -112,7 +117,7 @@ static void hex_char(QmpJsonParser *p, char c)
     }
     p->hex = p->hex << 4 | (unsigned)g_ascii_xdigit_value(c);
     if (--p->hex_left == 0) {
-        end_hex(p, c);
+        end_hex(p);
     }
 }
 
@@ -124,7 +129,8 @@ static void low_surrogate_char(QmpJsonParser *p, char c)
     } else if (p->state == STATE_LOW_U && c == 'u') {
         begin_hex(p);
     } else {
-        fail_surrogate(p, p->high_surrogate, c);
+        fail_surrogate(p, p->high_surrogate);
+        qmp_json_skip_char(p, c);
     }
 }
 

@@ -329,6 +329,8 @@ static void test_reports_at_once(void)
         { JSON_IN("null\n"), "null\n" },
         { JSON_IN("[01"), JSON_SYNTAX "invalid number '01'\n" },
         { JSON_IN("[tru,"), JSON_SYNTAX "unknown word 'tru'\n" },
+        { JSON_IN("abcdefghijklmnopqrstuvwxyzabcdefg"),
+          JSON_SYNTAX "unknown word 'abcdefghijklmnopqrstuvwxyzabcdef...'\n" },
         { JSON_IN("[1,]"), JSON_SYNTAX "expected a value after ',', found ']'\n" },
         { JSON_IN("{\"a\":{\"b\":1,\"b\""), JSON_SYNTAX "duplicate member name \"b\"\n" },
         { JSON_IN("{\"a\\x"), JSON_SYNTAX "unknown escape '\\x' in a string\n" },

@@ -59,6 +59,9 @@ static void test_limit_depth(void)
         { { .max_depth = 3 }, "[{\"a\":[{}]}]{}", TOO_DEEP "{}\n" },
         { { .max_depth = 3 }, "[[[[[[[{\"]\":[]}]]]]]], 1]{}", TOO_DEEP "{}\n" },
         { { .max_depth = 3 }, "[[[[[[[[[[", TOO_DEEP },
+        { { .max_depth = 3 },
+          "[[[[[[[\xff\n[tru] 5",
+          TOO_DEEP "! JSON syntax error: unknown word 'tru'\n5\n" },
     };
 
     run_limit_cases(cases, G_N_ELEMENTS(cases));
@@ -174,6 +177,11 @@ static void test_recovers_at_the_end_of_the_value(void)
         { JSON_IN("\"\\x\" 5"), JSON_SYNTAX "unknown escape '\\x' in a string\n5\n" },
         { JSON_IN("\"\\x\\\" \" 5"), JSON_SYNTAX "unknown escape '\\x' in a string\n5\n" },
         { JSON_IN("[tru\n,\n1\n]\n5"), JSON_SYNTAX "unknown word 'tru'\n5\n" },
+        { JSON_IN("\"\\ud800\" \"\\udc00\" \"\\u0041\""),
+          JSON_SYNTAX "lone surrogate \\ud800 in a string\n" JSON_SYNTAX
+                      "lone surrogate \\udc00 in a string\n\"A\"\n" },
+        { JSON_IN("foo\n[tru] 5"),
+          JSON_SYNTAX "unknown word 'foo'\n" JSON_SYNTAX "unknown word 'tru'\n5\n" },
         { JSON_IN("[tru] [fals]"),
           JSON_SYNTAX "unknown word 'tru'\n" JSON_SYNTAX "unknown word 'fals'\n" },
     };
