@@ -8,10 +8,51 @@
 #include "ctl/error.h"
 #include "ctl/json.h"
 
+/*
+ * Even when strict, json-c takes NaN, Infinity and keys in single quotes, and makes an integer of
+ * more than 64 bits the largest that fits. Look for these in @text, which json-c has understood.
+ * NULL when all is well, else the bad word.
+ */
+static char *find_bad_word(const char *text)
+{
+    static const char *const literals[] = { "true", "false", "null", NULL };
+
+    while (*text) {
+        size_t number = strspn(text, "+-.0123456789eE");
+        size_t letters = strspn(text, G_CSET_a_2_z G_CSET_A_2_Z);
+        g_autofree char *word = g_strndup(text, MAX(number, letters));
+
+        if (*text == '"') {
+            for (text++; *text && *text != '"'; text++) {
+                text += *text == '\\' && text[1];
+            }
+            text += *text == '"';
+        } else if (*text == '\'') {
+            return g_strdup("'");
+        } else if (letters > 0) {
+            if (!g_strv_contains(literals, word)) {
+                return g_steal_pointer(&word);
+            }
+            text += letters;
+        } else if (number > 0) {
+            if (!strpbrk(word, ".eE") &&
+                !g_ascii_string_to_signed(word, 10, G_MININT64, G_MAXINT64, NULL, NULL) &&
+                !g_ascii_string_to_unsigned(word, 10, 0, G_MAXUINT64, NULL, NULL)) {
+                return g_steal_pointer(&word);
+            }
+            text += number;
+        } else {
+            text++;
+        }
+    }
+    return NULL;
+}
+
 bool json_from_text(const char *text, json_object **value, GError **errp)
 {
     g_autoptr(json_tokener) tokener = json_tokener_new_ex(JSON_MAX_DEPTH);
     g_autoptr(json_object) parsed = NULL;
+    g_autofree char *bad_word = NULL;
     size_t size = strlen(text) + 1; /* with the NUL, at which the tokener ends a number */
     enum json_tokener_error error;
 
@@ -28,6 +69,12 @@ bool json_from_text(const char *text, json_object **value, GError **errp)
     if (error != json_tokener_success) {
         g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "%s at byte %zu of the JSON text",
                     json_tokener_error_desc(error), json_tokener_get_parse_end(tokener) + 1);
+        return false;
+    }
+    bad_word = find_bad_word(text);
+    if (bad_word) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE,
+                    "\"%s\" is not JSON, or an integer of more than 64 bits", bad_word);
         return false;
     }
     *value = g_steal_pointer(&parsed);
