@@ -136,7 +136,9 @@ static char **parse_words(GOptionContext *context, char **words, GError **errp)
     g_auto(GStrv) all = NULL;
 
     g_strv_builder_add(builder, g_get_prgname());
-    g_strv_builder_addv(builder, (const char **)words);
+    for (; *words; words++) {
+        g_strv_builder_add(builder, *words);
+    }
     all = g_strv_builder_end(builder);
     return g_option_context_parse_strv(context, &all, errp) ? g_strdupv(all + 1) : NULL;
 }

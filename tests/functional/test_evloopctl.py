@@ -5,8 +5,10 @@ import grp
 import json
 import os
 import pty
+import re
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -311,6 +313,15 @@ def test_there_is_help_for_every_command(run, words):
     assert " ".join(["  evloopctl", *typed, "[OPTION...]"]) in result.stdout
     assert "--socket" in result.stdout and result.stdout.isascii()
     assert all(len(line) <= 100 for line in result.stdout.splitlines())
+
+
+@pytest.mark.parametrize("words", [(), ("call",), ("events",), ("iothread", "list"), ("quit",)])
+def test_the_manual_page_has_every_option(run, words):
+    page = Path(__file__).parents[2].joinpath("man", "evloopctl.1").read_text()
+    options = re.findall(r"^  (?:-\w, )?--([a-z]+)", run(*words, "--help").stdout, re.MULTILINE)
+    assert "help" in options
+    for option in options:
+        assert f"Fl -{option}" in page
 
 
 def test_the_version_is_printed(run):
