@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "loop/main-loop.h"
+
 /* Guards the list, and each IOThread's main context. Held during iothread_foreach(). */
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static GPtrArray *registry; /* NULL while there is none */
@@ -32,7 +34,7 @@ static bool register_iothread(IOThread *iothread, GError **errp)
     bool taken;
 
     pthread_mutex_lock(&registry_lock);
-    taken = find_locked(iothread->id) != NULL;
+    taken = strcmp(iothread->id, MAIN_LOOP_NAME) == 0 || find_locked(iothread->id);
     if (!taken) {
         if (!registry) {
             registry = g_ptr_array_new();
@@ -41,7 +43,7 @@ static bool register_iothread(IOThread *iothread, GError **errp)
     }
     pthread_mutex_unlock(&registry_lock);
     if (taken) {
-        g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID, "there is an IOThread '%s' already",
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID, "there is a loop '%s' already",
                     iothread->id);
     }
     return !taken;

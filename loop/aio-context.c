@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-G_DEFINE_QUARK(aio - error - quark, aio_error)
+G_DEFINE_QUARK(aio_error, aio_error)
 
 /* The context that this thread declared as its own. Its address names the thread in ctx->home. */
 static _Thread_local AioContext *current_context;

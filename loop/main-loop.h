@@ -16,6 +16,9 @@
 
 G_BEGIN_DECLS
 
+/* The main loop's name among loops; no IOThread can have it. */
+#define MAIN_LOOP_NAME "main-loop"
+
 /* Make the two contexts and attach them to the default GMainContext. Once, in the main thread,
  * before any other function here. False and @errp when out of descriptors. */
 bool qemu_init_main_loop(GError **errp);

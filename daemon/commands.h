@@ -1,0 +1,42 @@
+/*
+ * The daemon's own commands and events, each table in a file of its own.
+ */
+#ifndef DAEMON_COMMANDS_H
+#define DAEMON_COMMANDS_H
+
+#include "qmp/qmp-command.h"
+
+/* quit; its opaque is a DaemonControl. */
+extern const QmpCommand daemon_commands[];
+
+/* SHUTDOWN */
+extern const QmpEvent daemon_events[];
+
+/* query-loops, query-sources; they need no opaque. */
+extern const QmpCommand loop_commands[];
+
+/* x-debug-block, x-debug-echo; they need no opaque. */
+extern const QmpCommand debug_commands[];
+
+/* Why the daemon ends; in the order of the enum ShutdownCause. */
+typedef enum {
+    SHUTDOWN_CAUSE_NONE, /* it does not */
+    SHUTDOWN_CAUSE_HOST_QMP_QUIT,
+    SHUTDOWN_CAUSE_HOST_SIGNAL,
+} ShutdownCause;
+
+/* Main thread's. */
+typedef struct DaemonControl {
+    ShutdownCause shutdown; /* the first one asked for */
+} DaemonControl;
+
+/* Ask the main loop to end. Main thread. */
+void daemon_request_shutdown(DaemonControl *control, ShutdownCause cause);
+
+/* The data of the event SHUTDOWN. */
+typedef struct ShutdownEvent {
+    bool guest;
+    int reason; /* a ShutdownCause */
+} ShutdownEvent;
+
+#endif

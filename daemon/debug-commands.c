@@ -1,0 +1,82 @@
+/*
+ * Commands for tests, offered with --debug-commands only.
+ */
+#include "config.h"
+#include "daemon/commands.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "loop/timer.h"
+#include "qmp/qmp-request.h"
+
+typedef struct BlockArgs {
+    int64_t duration_ms;
+} BlockArgs;
+
+static const QmpMember block_members[] = {
+    { .name = "duration-ms",
+      .type = &qmp_type_int,
+      .max = 3600000,
+      .offset = offsetof(BlockArgs, duration_ms),
+      .help = "how long, in ms" },
+    { 0 },
+};
+static const QmpType block_args = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "XDebugBlockArgs",
+    .members = block_members,
+    .size = sizeof(BlockArgs),
+};
+
+static void run_block(QmpRequest *request, void *data)
+{
+    BlockArgs *args = data;
+    int64_t end_ns = qemu_clock_get_ns(QEMU_CLOCK_REALTIME) + args->duration_ms * SCALE_MS;
+    struct timespec end = { .tv_sec = end_ns / 1000000000, .tv_nsec = end_ns % 1000000000 };
+
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) == EINTR) {
+        /* Not yet. */
+    }
+    qmp_return_empty(request);
+}
+
+typedef struct EchoArgs {
+    json_object *value;
+} EchoArgs;
+
+static const QmpMember echo_members[] = {
+    { .name = "value",
+      .type = &qmp_type_any,
+      .offset = offsetof(EchoArgs, value),
+      .help = "any value" },
+    { 0 },
+};
+static const QmpType echo_args = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "XDebugEchoArgs",
+    .members = echo_members,
+    .size = sizeof(EchoArgs),
+};
+
+static void run_echo(QmpRequest *request, void *data)
+{
+    EchoArgs *args = data;
+
+    qmp_return(request, json_object_get(args->value));
+}
+
+const QmpCommand debug_commands[] = {
+    { .name = "x-debug-block",
+      .args = &block_args,
+      .ret = &qmp_type_empty,
+      .run = run_block,
+      .help = "hold the main loop for a while" },
+    { .name = "x-debug-echo",
+      .flags = QMP_COMMAND_ALLOW_OOB,
+      .args = &echo_args,
+      .ret = &qmp_type_any,
+      .run = run_echo,
+      .help = "give the argument back" },
+    { 0 },
+};

@@ -1,0 +1,363 @@
+/*
+ * query-loops and query-sources: what every loop does now, and what runs on it.
+ *
+ * Both may run out-of-band, on the monitor thread, while the loops run or are stuck: they read what
+ * the loops publish, and hold the list of IOThreads so that none goes away meanwhile.
+ */
+#include "config.h"
+#include "daemon/commands.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "iothreads/iothread.h"
+#include "loop/aio-stats.h"
+#include "loop/main-loop.h"
+#include "qmp/qmp-request.h"
+
+/* Call @func for each loop: the main loop's contexts, the second being NULL for all others. */
+typedef void LoopFunc(const char *id, pid_t thread_id, AioContext *ctx, AioContext *second,
+                      void *opaque);
+
+typedef struct LoopVisit {
+    LoopFunc *func;
+    void *opaque;
+} LoopVisit;
+
+static void visit_iothread(IOThread *iothread, void *opaque)
+{
+    LoopVisit *visit = opaque;
+
+    visit->func(iothread_get_id(iothread), iothread_get_thread_id(iothread),
+                iothread_get_aio_context(iothread), NULL, visit->opaque);
+}
+
+static void foreach_loop(LoopFunc *func, void *opaque)
+{
+    LoopVisit visit = { .func = func, .opaque = opaque };
+
+    func(MAIN_LOOP_NAME, getpid(), qemu_get_aio_context(), iohandler_get_aio_context(), opaque);
+    iothread_foreach(visit_iothread, &visit);
+}
+
+/* ---- query-loops ---- */
+
+/* In the order of AioState. */
+static const char *const state_values[] = {
+    [AIO_STATE_UNUSED] = "unused",     [AIO_STATE_IDLE] = "idle",
+    [AIO_STATE_POLLING] = "polling",   [AIO_STATE_LOOP] = "running",
+    [AIO_STATE_CALLBACK] = "callback", NULL,
+};
+static const QmpType state_enum = {
+    .kind = QMP_KIND_ENUM,
+    .name = "LoopState",
+    .values = state_values,
+};
+
+typedef struct LoopInfo {
+    char *id;
+    int64_t thread_id;
+    char *fdmon;
+    int state;
+    char *source;
+    int64_t state_ns;
+    int64_t passes;
+    int64_t waits;
+    int64_t fd_callbacks;
+    int64_t bh_callbacks;
+    int64_t timer_callbacks;
+    int64_t busy_ns;
+    int64_t polling_ns;
+    int64_t blocked_ns;
+} LoopInfo;
+
+static const QmpMember loop_info_members[] = {
+    { .name = "id",
+      .type = &qmp_type_str,
+      .offset = offsetof(LoopInfo, id),
+      .help = "'main-loop', 'mon_iothread', or the id of an IOThread" },
+    { .name = "thread-id",
+      .type = &qmp_type_int,
+      .offset = offsetof(LoopInfo, thread_id),
+      .help = "the id of its thread as the kernel knows it" },
+    { .name = "fdmon",
+      .type = &qmp_type_str,
+      .offset = offsetof(LoopInfo, fdmon),
+      .help = "how it learns which descriptors are ready" },
+    { .name = "state",
+      .type = &state_enum,
+      .offset = offsetof(LoopInfo, state),
+      .help = "what it does now" },
+    { .name = "source",
+      .type = &qmp_type_str,
+      .flags = QMP_MEMBER_MAYBE_ABSENT,
+      .offset = offsetof(LoopInfo, source),
+      .help = "in the state 'callback', the name of it" },
+    { .name = "state-ns",
+      .type = &qmp_type_int,
+      .offset = offsetof(LoopInfo, state_ns),
+      .help = "for how long, in ns" },
+    { .name = "passes",
+      .type = &qmp_type_int,
+      .offset = offsetof(LoopInfo, passes),
+      .help = "turns of the loop" },
+    { .name = "waits",
+      .type = &qmp_type_int,
+      .offset = offsetof(LoopInfo, waits),
+      .help = "times that it went to sleep" },
+    { .name = "fd-callbacks",
+      .type = &qmp_type_int,
+      .offset = offsetof(LoopInfo, fd_callbacks),
+      .help = "handlers of descriptors called" },
+    { .name = "bh-callbacks",
+      .type = &qmp_type_int,
+      .offset = offsetof(LoopInfo, bh_callbacks),
+      .help = "bottom halves run" },
+    { .name = "timer-callbacks",
+      .type = &qmp_type_int,
+      .offset = offsetof(LoopInfo, timer_callbacks),
+      .help = "timers fired" },
+    { .name = "busy-ns",
+      .type = &qmp_type_int,
+      .offset = offsetof(LoopInfo, busy_ns),
+      .help = "time awake, in ns, up to the last change of state" },
+    { .name = "polling-ns",
+      .type = &qmp_type_int,
+      .offset = offsetof(LoopInfo, polling_ns),
+      .help = "time polling in user space, likewise" },
+    { .name = "blocked-ns",
+      .type = &qmp_type_int,
+      .offset = offsetof(LoopInfo, blocked_ns),
+      .help = "time asleep, likewise" },
+    { 0 },
+};
+static const QmpType loop_info_type = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "LoopInfo",
+    .members = loop_info_members,
+    .size = sizeof(LoopInfo),
+};
+static const QmpType loop_info_list_type = {
+    .kind = QMP_KIND_ARRAY,
+    .element = &loop_info_type,
+};
+
+/* Add the counters of one context; times are not added up, for contexts of one thread share them.
+ */
+static void add_stats(LoopInfo *info, AioContext *ctx)
+{
+    AioContextStats stats;
+
+    aio_context_get_stats(ctx, &stats);
+    info->passes += (int64_t)stats.passes;
+    info->waits += (int64_t)stats.waits;
+    info->fd_callbacks += (int64_t)stats.fd_callbacks;
+    info->bh_callbacks += (int64_t)stats.bh_callbacks;
+    info->timer_callbacks += (int64_t)stats.timer_callbacks;
+    info->busy_ns = (int64_t)stats.busy_ns;
+    info->polling_ns = (int64_t)stats.polling_ns;
+    info->blocked_ns = (int64_t)stats.blocked_ns;
+}
+
+static void add_loop(const char *id, pid_t thread_id, AioContext *ctx, AioContext *second,
+                     void *list)
+{
+    LoopInfo info = {
+        .id = (char *)id,
+        .thread_id = thread_id,
+        .fdmon = (char *)aio_context_get_fdmon(ctx),
+    };
+    AioActivity activity;
+
+    aio_context_get_activity(ctx, &activity);
+    info.state = (int)activity.state;
+    info.source = (char *)activity.source;
+    info.state_ns = MAX(qemu_clock_get_ns(QEMU_CLOCK_REALTIME) - activity.since_ns, 0);
+    add_stats(&info, ctx);
+    if (second) {
+        add_stats(&info, second);
+    }
+    json_object_array_add(list, qmp_marshal(&loop_info_type, &info));
+}
+
+static void run_query_loops(QmpRequest *request, void *args)
+{
+    json_object *list = json_object_new_array();
+
+    foreach_loop(add_loop, list);
+    qmp_return(request, list);
+}
+
+/* ---- query-sources ---- */
+
+/* In the order of AioSourceKind. */
+static const char *const kind_values[] = {
+    [AIO_SOURCE_FD] = "fd",
+    [AIO_SOURCE_BH] = "bh",
+    [AIO_SOURCE_ONESHOT_BH] = "oneshot-bh",
+    [AIO_SOURCE_TIMER] = "timer",
+    NULL,
+};
+static const QmpType kind_enum = {
+    .kind = QMP_KIND_ENUM,
+    .name = "SourceKind",
+    .values = kind_values,
+};
+
+typedef struct SourceInfo {
+    char *loop;
+    int kind;
+    char *name;
+    int64_t fd;
+    int64_t deadline_ns;
+    int64_t calls;
+    int64_t total_ns;
+    int64_t max_ns;
+} SourceInfo;
+
+static const QmpMember source_info_members[] = {
+    { .name = "loop",
+      .type = &qmp_type_str,
+      .offset = offsetof(SourceInfo, loop),
+      .help = "the id of the loop that it runs on" },
+    { .name = "kind",
+      .type = &kind_enum,
+      .offset = offsetof(SourceInfo, kind),
+      .help = "what it is" },
+    { .name = "name",
+      .type = &qmp_type_str,
+      .offset = offsetof(SourceInfo, name),
+      .help = "its name: that of its callback, unless it was given one" },
+    { .name = "fd",
+      .type = &qmp_type_int,
+      .flags = QMP_MEMBER_MAYBE_ABSENT,
+      .default_int = -1,
+      .offset = offsetof(SourceInfo, fd),
+      .help = "of an fd: the descriptor" },
+    { .name = "deadline-ns",
+      .type = &qmp_type_int,
+      .flags = QMP_MEMBER_MAYBE_ABSENT,
+      .default_int = -1,
+      .offset = offsetof(SourceInfo, deadline_ns),
+      .help = "of a timer: when it fires, in ns of its clock" },
+    { .name = "calls",
+      .type = &qmp_type_int,
+      .offset = offsetof(SourceInfo, calls),
+      .help = "how often its callback has been called" },
+    { .name = "total-ns",
+      .type = &qmp_type_int,
+      .offset = offsetof(SourceInfo, total_ns),
+      .help = "time in its callback, all calls together, in ns" },
+    { .name = "max-ns",
+      .type = &qmp_type_int,
+      .offset = offsetof(SourceInfo, max_ns),
+      .help = "time of the longest call, in ns" },
+    { 0 },
+};
+static const QmpType source_info_type = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "SourceInfo",
+    .members = source_info_members,
+    .size = sizeof(SourceInfo),
+};
+static const QmpType source_info_list_type = {
+    .kind = QMP_KIND_ARRAY,
+    .element = &source_info_type,
+};
+
+typedef struct SourcesArgs {
+    char *loop;
+} SourcesArgs;
+
+static const QmpMember sources_members[] = {
+    { .name = "loop",
+      .type = &qmp_type_str,
+      .flags = QMP_MEMBER_OPTIONAL,
+      .offset = offsetof(SourcesArgs, loop),
+      .help = "the id of a loop; all when left out" },
+    { 0 },
+};
+static const QmpType sources_args = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "QuerySourcesArgs",
+    .members = sources_members,
+    .size = sizeof(SourcesArgs),
+};
+
+typedef struct SourcesQuery {
+    const char *wanted; /* the id of a loop, or NULL */
+    bool found;
+    GArray *infos; /* of AioSourceInfo: what the loop's locks are held for */
+    json_object *list;
+} SourcesQuery;
+
+static void copy_source(const AioSourceInfo *info, void *infos)
+{
+    g_array_append_vals(infos, info, 1);
+}
+
+static void add_sources(const char *id, pid_t thread_id, AioContext *ctx, AioContext *second,
+                        void *opaque)
+{
+    SourcesQuery *query = opaque;
+
+    if (query->wanted && strcmp(query->wanted, id) != 0) {
+        return;
+    }
+    query->found = true;
+    g_array_set_size(query->infos, 0);
+    aio_context_foreach_source(ctx, copy_source, query->infos);
+    if (second) {
+        aio_context_foreach_source(second, copy_source, query->infos);
+    }
+    for (guint i = 0; i < query->infos->len; i++) {
+        const AioSourceInfo *from = &g_array_index(query->infos, AioSourceInfo, i);
+        SourceInfo info = {
+            .loop = (char *)id,
+            .kind = (int)from->kind,
+            .name = (char *)from->name,
+            .fd = from->fd,
+            .deadline_ns = from->deadline_ns,
+            .calls = (int64_t)from->calls,
+            .total_ns = (int64_t)from->total_ns,
+            .max_ns = (int64_t)from->max_ns,
+        };
+
+        json_object_array_add(query->list, qmp_marshal(&source_info_type, &info));
+    }
+}
+
+static void run_query_sources(QmpRequest *request, void *data)
+{
+    SourcesArgs *args = data;
+    SourcesQuery query = {
+        .wanted = args->loop,
+        .infos = g_array_new(FALSE, FALSE, sizeof(AioSourceInfo)),
+        .list = json_object_new_array(),
+    };
+
+    foreach_loop(add_sources, &query);
+    g_array_unref(query.infos);
+    if (query.wanted && !query.found) {
+        json_object_put(query.list);
+        qmp_fail_generic(request, "Parameter 'loop': there is no loop '%s'", query.wanted);
+        return;
+    }
+    qmp_return(request, query.list);
+}
+
+const QmpCommand loop_commands[] = {
+    { .name = "query-loops",
+      .flags = QMP_COMMAND_ALLOW_OOB,
+      .args = &qmp_type_empty,
+      .ret = &loop_info_list_type,
+      .run = run_query_loops,
+      .help = "every loop: what it does now, its counters and times" },
+    { .name = "query-sources",
+      .flags = QMP_COMMAND_ALLOW_OOB,
+      .args = &sources_args,
+      .ret = &source_info_list_type,
+      .run = run_query_sources,
+      .help = "what runs on every loop, or on one: kind, name, calls and times" },
+    { 0 },
+};

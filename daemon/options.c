@@ -1,0 +1,234 @@
+/*
+ * The command line, by GOption.
+ */
+#include "config.h"
+#include "daemon/options.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <string.h>
+
+#include "daemon/log.h"
+#include "qmp/qmp-server.h"
+
+static const mode_t default_mode = 0660;
+
+char **option_split(const char *text)
+{
+    GPtrArray *parts = g_ptr_array_new();
+    GString *part = g_string_new(NULL);
+
+    for (const char *p = text; *p; p++) {
+        if (p[0] == ',' && p[1] == ',') {
+            g_string_append_c(part, ',');
+            p++;
+        } else if (*p == ',') {
+            g_ptr_array_add(parts, g_string_free(part, FALSE));
+            part = g_string_new(NULL);
+        } else {
+            g_string_append_c(part, *p);
+        }
+    }
+    g_ptr_array_add(parts, g_string_free(part, FALSE));
+    g_ptr_array_add(parts, NULL);
+    return (char **)g_ptr_array_free(parts, FALSE);
+}
+
+static bool fail(GError **errp, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+static bool fail(GError **errp, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    *errp = g_error_new_valist(G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, format, args);
+    va_end(args);
+    return false;
+}
+
+/* ---- --qmp ---- */
+
+static bool parse_mode(const char *value, mode_t *mode, GError **errp)
+{
+    char *end;
+    guint64 number = g_ascii_strtoull(value, &end, 8);
+
+    if (!g_ascii_isdigit(value[0]) || *end || number > 0777) {
+        return fail(errp, "--qmp: mode '%s' is no octal number from 0 to 0777", value);
+    }
+    *mode = (mode_t)number;
+    return true;
+}
+
+static bool parse_group(const char *value, gid_t *group, GError **errp)
+{
+    struct group *entry = getgrnam(value);
+    char *end;
+    guint64 number;
+
+    if (entry) {
+        *group = entry->gr_gid;
+        return true;
+    }
+    number = g_ascii_strtoull(value, &end, 10);
+    if (!g_ascii_isdigit(value[0]) || *end || number >= UINT32_MAX) {
+        return fail(errp, "--qmp: there is no group '%s'", value);
+    }
+    *group = (gid_t)number;
+    return true;
+}
+
+static bool parse_monitor_setting(MonitorOption *monitor, const char *setting, GError **errp)
+{
+    if (g_str_has_prefix(setting, "mode=")) {
+        return parse_mode(setting + strlen("mode="), &monitor->mode, errp);
+    }
+    if (g_str_has_prefix(setting, "group=")) {
+        return parse_group(setting + strlen("group="), &monitor->group, errp);
+    }
+    return fail(errp, "--qmp: '%s' is unexpected, expected 'mode=MODE' or 'group=NAME'", setting);
+}
+
+static void monitor_free(MonitorOption *monitor)
+{
+    g_free(monitor->path);
+    g_free(monitor);
+}
+
+static gboolean parse_qmp(const char *name, const char *value, gpointer data, GError **errp)
+{
+    Options *options = data;
+    g_auto(GStrv) parts = option_split(value);
+    MonitorOption *monitor;
+
+    if (!parts[0] || !g_str_has_prefix(parts[0], "unix:") || strlen(parts[0]) == strlen("unix:")) {
+        return fail(errp, "--qmp: '%s' is no address, expected unix:PATH", value);
+    }
+    monitor = g_new0(MonitorOption, 1);
+    g_ptr_array_add(options->monitors, monitor);
+    monitor->path = g_strdup(parts[0] + strlen("unix:"));
+    monitor->mode = default_mode;
+    monitor->group = (gid_t)-1;
+    for (char **setting = parts + 1; *setting; setting++) {
+        if (!parse_monitor_setting(monitor, *setting, errp)) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+/* ---- the others ---- */
+
+static void startup_free(StartupOption *item)
+{
+    g_free(item->text);
+    g_free(item);
+}
+
+static gboolean parse_startup(const char *name, const char *value, gpointer data, GError **errp)
+{
+    Options *options = data;
+    StartupOption *item = g_new0(StartupOption, 1);
+
+    item->is_config = strcmp(name, "--config") == 0;
+    item->text = g_strdup(value);
+    g_ptr_array_add(options->startup, item);
+    return TRUE;
+}
+
+static gboolean parse_log_level(const char *name, const char *value, gpointer data, GError **errp)
+{
+    if (!log_set_level(value)) {
+        return fail(errp,
+                    "--log-level: '%s' is no level, expected error, warning, notice, info or "
+                    "debug",
+                    value);
+    }
+    return TRUE;
+}
+
+/* The options that are numbers from 1 to a limit of their own. */
+static gboolean parse_size(const char *name, const char *value, gpointer data, GError **errp)
+{
+    Options *options = data;
+    const struct {
+        const char *name;
+        size_t *target;
+        guint64 max;
+    } sizes[] = {
+        { "--max-request-size", &options->limits.max_bytes, QMP_JSON_HIGHEST_MAX_BYTES },
+        { "--max-nesting", &options->limits.max_depth, QMP_JSON_HIGHEST_MAX_DEPTH },
+        { "--max-tokens", &options->limits.max_tokens, INT_MAX },
+        { "--max-output", &options->max_output, INT_MAX },
+    };
+    size_t i = 0;
+    guint64 number;
+
+    while (strcmp(sizes[i].name, name) != 0) {
+        i++;
+    }
+    if (!g_ascii_string_to_unsigned(value, 10, 1, sizes[i].max, &number, NULL)) {
+        return fail(errp, "%s: '%s' is no integer from 1 to %" G_GUINT64_FORMAT, name, value,
+                    sizes[i].max);
+    }
+    *sizes[i].target = number;
+    return TRUE;
+}
+
+static const char summary[] =
+    "Hosts a main loop and IOThreads, controlled by QMP on unix sockets. See evloopd(8).";
+
+bool options_parse(Options *options, int argc, char **argv, GError **errp)
+{
+    gboolean debug_commands = FALSE;
+    gboolean version = FALSE;
+    const GOptionEntry entries[] = {
+        { "qmp", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_qmp,
+          "Listen for control sessions; may be given several times",
+          "unix:PATH[,mode=0660][,group=NAME]" },
+        { "object", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_startup,
+          "Add an object at the start; may be given several times",
+          "TYPE,id=ID[,PROPERTY=VALUE...] | JSON" },
+        { "config", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_startup,
+          "Run the QMP commands in FILE at the start; may be given several times", "FILE" },
+        { "log-level", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_log_level,
+          "Log error, warning, notice (the default), info or debug", "LEVEL" },
+        { "max-request-size", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_size,
+          "Refuse requests longer than this (default 1 MiB)", "BYTES" },
+        { "max-nesting", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_size,
+          "Refuse requests nested deeper than this (default 1024)", "LEVELS" },
+        { "max-tokens", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_size,
+          "Refuse requests of more JSON tokens than this (default 131072)", "TOKENS" },
+        { "max-output", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_size,
+          "Disconnect sessions that leave more than this unread (default 4 MiB)", "BYTES" },
+        { "debug-commands", 0, 0, G_OPTION_ARG_NONE, &debug_commands,
+          "Offer the x-debug-* commands, for tests", NULL },
+        { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version and exit", NULL },
+        { NULL },
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    GOptionGroup *group = g_option_group_new(NULL, NULL, NULL, options, NULL);
+
+    *options = (Options){ .max_output = QMP_MAX_OUTPUT_DEFAULT };
+    options->monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_free);
+    options->startup = g_ptr_array_new_with_free_func((GDestroyNotify)startup_free);
+    g_option_group_add_entries(group, entries);
+    g_option_context_set_main_group(context, group);
+    g_option_context_set_summary(context, summary);
+    if (!g_option_context_parse(context, &argc, &argv, errp)) {
+        return false;
+    }
+    if (argc > 1) {
+        return fail(errp, "'%s' is unexpected: there are options only", argv[1]);
+    }
+    options->debug_commands = debug_commands;
+    options->version = version;
+    return true;
+}
+
+void options_cleanup(Options *options)
+{
+    g_ptr_array_unref(options->monitors);
+    g_ptr_array_unref(options->startup);
+}

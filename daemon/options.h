@@ -1,0 +1,51 @@
+/*
+ * The command line.
+ */
+#ifndef DAEMON_OPTIONS_H
+#define DAEMON_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <glib.h>
+#include <json-c/json.h>
+
+#include "qmp/qmp-json.h"
+
+/* --qmp unix:PATH[,mode=MODE][,group=NAME] */
+typedef struct MonitorOption {
+    char *path;
+    mode_t mode;
+    gid_t group; /* -1: as it comes */
+} MonitorOption;
+
+/* --object or --config, in the order in which they stand on the command line. */
+typedef struct StartupOption {
+    bool is_config;
+    char *text;
+} StartupOption;
+
+typedef struct Options {
+    GPtrArray *monitors; /* of MonitorOption */
+    GPtrArray *startup;  /* of StartupOption */
+    bool debug_commands;
+    bool version; /* print the version and be done */
+    QmpJsonLimits limits;
+    size_t max_output;
+} Options;
+
+/* Parse the command line. False and @errp, which names the option. --help prints and exits. */
+bool options_parse(Options *options, int argc, char **argv, GError **errp);
+void options_cleanup(Options *options);
+
+/* Split @text at its commas; two commas stand for one that does not split. */
+char **option_split(const char *text);
+
+/*
+ * The arguments of object-add that --object's @text stands for: JSON, or TYPE,PROPERTY=VALUE,...
+ * with values typed by the type's table, where they fit. The caller owns the reference; NULL and
+ * @errp.
+ */
+json_object *object_option_parse(const char *text, GError **errp);
+
+#endif

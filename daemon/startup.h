@@ -1,0 +1,20 @@
+/*
+ * What runs before the daemon is ready: --object and --config.
+ */
+#ifndef DAEMON_STARTUP_H
+#define DAEMON_STARTUP_H
+
+#include <stdbool.h>
+#include <glib.h>
+
+#include "daemon/options.h"
+#include "qmp/qmp-command.h"
+
+/*
+ * Run all of @options->startup, in order, each command when the one before is answered; the main
+ * loop runs meanwhile. False and @errp at the first that fails, which names the option, or the
+ * file and line. Main thread.
+ */
+bool startup_run(const Options *options, const QmpRegistry *registry, GError **errp);
+
+#endif

@@ -1,0 +1,82 @@
+/*
+ * systemd: notification, watchdog and socket activation, by libsystemd.
+ */
+#include "config.h"
+#include "daemon/systemd.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <systemd/sd-daemon.h>
+
+#include "loop/main-loop.h"
+
+static QEMUTimer *watchdog_timer;
+static int64_t watchdog_period_ns;
+
+bool systemd_take_sockets(GArray *fds, GError **errp)
+{
+    int n = sd_listen_fds(1);
+
+    if (n < 0) {
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID, "socket activation: %s", g_strerror(-n));
+        return false;
+    }
+    for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++) {
+        g_array_append_val(fds, fd);
+    }
+    for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++) {
+        if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
+            g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID,
+                        "socket activation: descriptor %d is no listening stream socket", fd);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Errors are the manager's: there is nobody else to tell, and the daemon works without it. */
+static void notify(const char *state)
+{
+    int r = sd_notify(0, state);
+
+    if (r < 0) {
+        g_warning("can't notify the service manager: %s", g_strerror(-r));
+    }
+}
+
+void systemd_notify_ready(const char *status)
+{
+    g_autofree char *state = g_strdup_printf("READY=1\nSTATUS=%s", status);
+
+    notify(state);
+}
+
+void systemd_notify_stopping(void)
+{
+    notify("STOPPING=1\nSTATUS=Stopping");
+}
+
+static void watchdog_tick(void *opaque)
+{
+    notify("WATCHDOG=1");
+    timer_mod_ns(watchdog_timer, qemu_clock_get_ns(QEMU_CLOCK_REALTIME) + watchdog_period_ns);
+}
+
+void systemd_watchdog_start(void)
+{
+    uint64_t timeout_us;
+
+    if (sd_watchdog_enabled(1, &timeout_us) <= 0) {
+        return;
+    }
+    /* Twice in each period, as sd_watchdog_enabled(3) advises. */
+    watchdog_period_ns = (int64_t)(timeout_us / 2) * SCALE_US;
+    watchdog_timer =
+        aio_timer_new(qemu_get_aio_context(), QEMU_CLOCK_REALTIME, SCALE_NS, watchdog_tick, NULL);
+    watchdog_tick(NULL);
+}
+
+void systemd_watchdog_stop(void)
+{
+    g_clear_pointer(&watchdog_timer, timer_free);
+}

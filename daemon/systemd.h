@@ -1,0 +1,27 @@
+/*
+ * What evloopd has to do with systemd. Without systemd all of it does nothing.
+ */
+#ifndef DAEMON_SYSTEMD_H
+#define DAEMON_SYSTEMD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <glib.h>
+
+/*
+ * The listening sockets that were passed by socket activation (sd_listen_fds(3)), appended to
+ * @fds, an array of int; the caller closes them. False and @errp when one is no stream socket that
+ * listens. Main thread, once.
+ */
+bool systemd_take_sockets(GArray *fds, GError **errp);
+
+/* Tell the manager that the daemon is up, with a line of status; or that it ends. */
+void systemd_notify_ready(const char *status);
+void systemd_notify_stopping(void);
+
+/* Feed the manager's watchdog from the main loop, when it asks for that. systemd_watchdog_stop()
+ * ends it. Main thread. */
+void systemd_watchdog_start(void);
+void systemd_watchdog_stop(void);
+
+#endif

@@ -1,0 +1,178 @@
+/*
+ * Listening unix sockets: made without a moment at which another daemon, or a client without the
+ * right to, could come in between.
+ *
+ * Daemons that start at the same time take turns by a lock on the socket's directory, from looking
+ * whether there is one to listening. Until it listens nobody can connect, so permissions and group
+ * are set before that.
+ */
+#include "config.h"
+#include "daemon/unix-socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "loop/aio.h"
+
+struct UnixSocket {
+    char *path;
+    int fd;
+    dev_t device; /* of the file, to know it again */
+    ino_t inode;
+};
+
+static bool fail(GError **errp, const char *path, const char *what)
+{
+    g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "socket '%s': %s", path, what);
+    return false;
+}
+
+static bool fail_errno(GError **errp, const char *path, const char *operation)
+{
+    g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "socket '%s': %s: %s", path, operation,
+                g_strerror(errno));
+    return false;
+}
+
+static bool make_address(const char *path, struct sockaddr_un *address, GError **errp)
+{
+    if (path[0] == '\0') {
+        return fail(errp, path, "the path is empty");
+    }
+    if (strlen(path) >= sizeof(address->sun_path)) {
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID,
+                    "socket '%s': the path is longer than %zu bytes", path,
+                    sizeof(address->sun_path) - 1);
+        return false;
+    }
+    *address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    strcpy(address->sun_path, path);
+    return true;
+}
+
+/* Lock the directory of @path; the descriptor holds the lock, -1 is an error. */
+static int lock_directory(const char *path, GError **errp)
+{
+    g_autofree char *directory = g_path_get_dirname(path);
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || flock(fd, LOCK_EX) != 0) {
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "socket '%s': directory '%s': %s", path,
+                    directory, g_strerror(errno));
+        if (fd >= 0) {
+            close(fd);
+        }
+        return -1;
+    }
+    return fd;
+}
+
+/* Make way at @path: remove a socket that nobody listens on. */
+static bool remove_stale(const char *path, const struct sockaddr_un *address, GError **errp)
+{
+    struct stat st;
+    int error;
+    int fd;
+
+    if (lstat(path, &st) != 0) {
+        return errno == ENOENT || fail_errno(errp, path, "stat");
+    }
+    if (!S_ISSOCK(st.st_mode)) {
+        return fail(errp, path, "there is a file that is no socket");
+    }
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return fail_errno(errp, path, "socket");
+    }
+    error = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ? 0 : errno;
+    close(fd);
+    /* EAGAIN: its backlog is full, so somebody listens. */
+    if (error == 0 || error == EAGAIN) {
+        return fail(errp, path, "another process is listening on it");
+    }
+    if (error != ECONNREFUSED) {
+        errno = error;
+        return fail_errno(errp, path, "connect");
+    }
+    return unlink(path) == 0 || fail_errno(errp, path, "unlink");
+}
+
+static bool bind_and_listen(UnixSocket *self, const struct sockaddr_un *address, mode_t mode,
+                            gid_t group, GError **errp)
+{
+    struct stat st;
+
+    self->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (self->fd < 0) {
+        return fail_errno(errp, self->path, "socket");
+    }
+    if (bind(self->fd, (const struct sockaddr *)address, sizeof(*address)) != 0) {
+        return fail_errno(errp, self->path, "bind");
+    }
+    if (lstat(self->path, &st) == 0) {
+        self->device = st.st_dev;
+        self->inode = st.st_ino;
+    }
+    if (group != (gid_t)-1 && lchown(self->path, (uid_t)-1, group) != 0) {
+        return fail_errno(errp, self->path, "chown");
+    }
+    if (chmod(self->path, mode) != 0) {
+        return fail_errno(errp, self->path, "chmod");
+    }
+    return listen(self->fd, SOMAXCONN) == 0 || fail_errno(errp, self->path, "listen");
+}
+
+UnixSocket *unix_socket_listen(const char *path, mode_t mode, gid_t group, GError **errp)
+{
+    struct sockaddr_un address;
+    UnixSocket *self;
+    int lock;
+    bool ok;
+
+    if (!make_address(path, &address, errp)) {
+        return NULL;
+    }
+    lock = lock_directory(path, errp);
+    if (lock < 0) {
+        return NULL;
+    }
+    self = g_new0(UnixSocket, 1);
+    self->path = g_strdup(path);
+    self->fd = -1;
+    ok = remove_stale(path, &address, errp) && bind_and_listen(self, &address, mode, group, errp);
+    close(lock);
+    if (!ok) {
+        unix_socket_remove(self);
+        return NULL;
+    }
+    return self;
+}
+
+int unix_socket_take_fd(UnixSocket *self)
+{
+    int fd = self->fd;
+
+    self->fd = -1;
+    return fd;
+}
+
+void unix_socket_remove(UnixSocket *self)
+{
+    struct stat st;
+
+    if (self->inode != 0 && lstat(self->path, &st) == 0 && st.st_dev == self->device &&
+        st.st_ino == self->inode && unlink(self->path) != 0) {
+        g_warning("socket '%s': unlink: %s", self->path, g_strerror(errno));
+    }
+    if (self->fd >= 0) {
+        close(self->fd);
+    }
+    g_free(self->path);
+    g_free(self);
+}

@@ -1,0 +1,97 @@
+/*
+ * object-add and object-del.
+ */
+#include "config.h"
+#include "objects/object-types.h"
+#include "qmp/qmp-request.h"
+
+/* ---- object-add, object-del ---- */
+
+typedef struct ObjectAddArgs {
+    int qom_type; /* index in object_types */
+    char *id;
+} ObjectAddArgs;
+
+static const QmpMember object_add_members[] = {
+    { .name = "qom-type",
+      .type = &object_type_enum,
+      .offset = offsetof(ObjectAddArgs, qom_type),
+      .help = "the type of the new object" },
+    { .name = "id",
+      .type = &qmp_type_str,
+      .offset = offsetof(ObjectAddArgs, id),
+      .help = "its id: a letter, then letters, digits, '-', '.', '_'" },
+    { 0 },
+};
+static const QmpType object_add_args = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "ObjectOptions",
+    .members = object_add_members,
+    .variants = &object_type_variants,
+    .size = sizeof(ObjectAddArgs),
+};
+
+static void run_object_add(QmpRequest *request, void *data)
+{
+    ObjectAddArgs *args = data;
+    GError *error = NULL;
+
+    if (object_create(qmp_request_get_opaque(request), object_types[args->qom_type], args->id,
+                      qmp_request_get_arguments(request), &error)) {
+        qmp_return_empty(request);
+    } else {
+        qmp_fail(request, error);
+    }
+}
+
+typedef struct ObjectDelArgs {
+    char *id;
+} ObjectDelArgs;
+
+static const QmpMember object_del_members[] = {
+    { .name = "id",
+      .type = &qmp_type_str,
+      .offset = offsetof(ObjectDelArgs, id),
+      .help = "the object's id" },
+    { 0 },
+};
+static const QmpType object_del_args = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "ObjectDelArgs",
+    .members = object_del_members,
+    .size = sizeof(ObjectDelArgs),
+};
+
+static void object_is_deleted(void *request)
+{
+    qmp_return_empty(request);
+}
+
+static void run_object_del(QmpRequest *request, void *data)
+{
+    ObjectDelArgs *args = data;
+    Object *object = object_find(qmp_request_get_opaque(request), args->id);
+    GError *error = NULL;
+
+    if (!object) {
+        qmp_fail_generic(request, "There is no object '%s'", args->id);
+    } else if (!object_delete(object, object_is_deleted, request, &error)) {
+        qmp_fail(request, error);
+    }
+}
+
+/* ---- the table ---- */
+
+const QmpCommand object_commands[] = {
+    { .name = "object-add",
+      .args = &object_add_args,
+      .ret = &qmp_type_empty,
+      .run = run_object_add,
+      .help = "add an object, with properties of its type" },
+    { .name = "object-del",
+      .args = &object_del_args,
+      .ret = &qmp_type_empty,
+      .run = run_object_del,
+      .help = "delete an object; answered when it is gone" },
+    { 0 },
+};

@@ -1,0 +1,206 @@
+/*
+ * query-qmp-schema: the registry's tables as a list of SchemaInfo.
+ *
+ * Commands and events refer to types by name, and each type that is reached that way is described
+ * once. Names of types are not part of the interface, as in QEMU; here they are readable.
+ */
+#include "config.h"
+#include "qmp/qmp-introspect.h"
+
+#include "qmp/qmp-registry-internal.h"
+
+typedef struct Introspection {
+    json_object *list;
+    GHashTable *names; /* of the types that are described or about to be; owns the strings */
+    GQueue todo;       /* of const QmpType: named, not yet described */
+} Introspection;
+
+/* The name of @type in the schema; the caller frees it. */
+static char *type_name(const QmpType *type)
+{
+    if (type->kind == QMP_KIND_ARRAY) {
+        g_autofree char *element = type_name(type->element);
+
+        return g_strdup_printf("[%s]", element);
+    }
+    return g_strdup(type->name);
+}
+
+/* Refer to @type by its name, which is returned, and see to it that it is described. */
+static char *refer(Introspection *self, const QmpType *type)
+{
+    char *name = type_name(type);
+    gpointer known = NULL;
+
+    if (g_hash_table_lookup_extended(self->names, name, &known, NULL)) {
+        g_free(name);
+        return known;
+    }
+    g_hash_table_add(self->names, name);
+    g_queue_push_tail(&self->todo, (gpointer)type);
+    return name;
+}
+
+/* Append an entry: the members common to all, and those of @type out of @data. */
+static void append(Introspection *self, const char *name, QmpMetaType meta, const QmpType *type,
+                   const void *data)
+{
+    QmpSchemaInfo info = { .name = (char *)name, .meta_type = (int)meta };
+    json_object *entry = qmp_marshal(&qmp_type_schema_info, &info);
+
+    qmp_marshal_into(type, data, entry);
+    json_object_array_add(self->list, entry);
+}
+
+static void describe_builtin(Introspection *self, const QmpType *type, const char *name)
+{
+    static const QmpJsonType json_types[] = {
+        [QMP_KIND_ANY] = QMP_JSON_VALUE,
+        [QMP_KIND_BOOL] = QMP_JSON_BOOLEAN,
+        [QMP_KIND_INT] = QMP_JSON_INT,
+        [QMP_KIND_STR] = QMP_JSON_STRING,
+    };
+    QmpSchemaInfoBuiltin info = { .json_type = (int)json_types[type->kind] };
+
+    append(self, name, QMP_META_BUILTIN, &qmp_type_schema_info_builtin, &info);
+}
+
+static void describe_enum(Introspection *self, const QmpType *type, const char *name)
+{
+    QmpSchemaInfoEnum info = {
+        .members = json_object_new_array(),
+        .values = json_object_new_array(),
+    };
+
+    for (int i = 0; type->values[i]; i++) {
+        QmpSchemaInfoEnumMember member = { .name = (char *)type->values[i] };
+
+        json_object_array_add(info.members,
+                              qmp_marshal(&qmp_type_schema_info_enum_member, &member));
+        json_object_array_add(info.values, json_object_new_string(type->values[i]));
+    }
+    append(self, name, QMP_META_ENUM, &qmp_type_schema_info_enum, &info);
+    qmp_unbind(&qmp_type_schema_info_enum, &info);
+}
+
+/* Append to @list the members that @type has, as part of @whole. */
+static void describe_members(Introspection *self, const QmpType *type, const QmpType *whole,
+                             json_object *list)
+{
+    static const char *const default_name = "default";
+
+    if (type->base) {
+        describe_members(self, type->base, whole, list);
+    }
+    for (const QmpMember *member = type->members; member && member->name; member++) {
+        QmpSchemaInfoObjectMember info = { .name = (char *)member->name };
+        json_object *entry;
+
+        if ((member->flags & QMP_MEMBER_READ_ONLY) && !whole->is_result) {
+            continue;
+        }
+        info.type = refer(self, member->type);
+        entry = qmp_marshal(&qmp_type_schema_info_object_member, &info);
+        if (qmp_member_is_optional(whole, member)) {
+            /* The format knows only that there is a default: null, whatever its value. */
+            json_object_object_add(entry, default_name, NULL);
+        }
+        json_object_array_add(list, entry);
+    }
+}
+
+static json_object *describe_variants(Introspection *self, const QmpType *type)
+{
+    const QmpType *tag = qmp_type_find_member(type, type->variants->tag)->type;
+    json_object *list = json_object_new_array();
+
+    for (int i = 0; tag->values[i]; i++) {
+        const QmpType *variant = type->variants->get(i);
+        QmpSchemaInfoObjectVariant info = {
+            .tag_value = (char *)tag->values[i],
+            .type = refer(self, variant ? variant : &qmp_type_empty),
+        };
+
+        json_object_array_add(list, qmp_marshal(&qmp_type_schema_info_object_variant, &info));
+    }
+    return list;
+}
+
+static void describe_object(Introspection *self, const QmpType *type, const char *name)
+{
+    QmpSchemaInfoObject info = { .members = json_object_new_array() };
+
+    describe_members(self, type, type, info.members);
+    if (type->variants) {
+        info.tag = (char *)type->variants->tag;
+        info.variants = describe_variants(self, type);
+    }
+    append(self, name, QMP_META_OBJECT, &qmp_type_schema_info_object, &info);
+    json_object_put(info.members);
+    json_object_put(info.variants);
+}
+
+static void describe_type(Introspection *self, const QmpType *type)
+{
+    g_autofree char *name = type_name(type);
+
+    switch (type->kind) {
+    case QMP_KIND_ANY:
+    case QMP_KIND_BOOL:
+    case QMP_KIND_INT:
+    case QMP_KIND_STR:
+        describe_builtin(self, type, name);
+        break;
+    case QMP_KIND_ENUM:
+        describe_enum(self, type, name);
+        break;
+    case QMP_KIND_ARRAY: {
+        QmpSchemaInfoArray info = { .element_type = refer(self, type->element) };
+
+        append(self, name, QMP_META_ARRAY, &qmp_type_schema_info_array, &info);
+        break;
+    }
+    case QMP_KIND_OBJECT:
+        describe_object(self, type, name);
+        break;
+    }
+}
+
+static void describe_command(const QmpCommand *command, void *data)
+{
+    Introspection *self = data;
+    QmpSchemaInfoCommand info = {
+        .arg_type = refer(self, command->args),
+        .ret_type = refer(self, command->ret),
+        .allow_oob = command->flags & QMP_COMMAND_ALLOW_OOB,
+    };
+
+    append(self, command->name, QMP_META_COMMAND, &qmp_type_schema_info_command, &info);
+}
+
+static void describe_event(Introspection *self, const QmpEvent *event)
+{
+    QmpSchemaInfoEvent info = { .arg_type = refer(self, event->data) };
+
+    append(self, event->name, QMP_META_EVENT, &qmp_type_schema_info_event, &info);
+}
+
+json_object *qmp_registry_introspect(const QmpRegistry *registry)
+{
+    Introspection self = {
+        .list = json_object_new_array(),
+        .names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+        .todo = G_QUEUE_INIT,
+    };
+    const QmpType *type;
+
+    qmp_registry_foreach_command(registry, describe_command, &self);
+    for (guint i = 0; i < registry->events->len; i++) {
+        describe_event(&self, g_ptr_array_index(registry->events, i));
+    }
+    while ((type = g_queue_pop_head(&self.todo))) {
+        describe_type(&self, type);
+    }
+    g_hash_table_unref(self.names);
+    return self.list;
+}

@@ -1,0 +1,269 @@
+/*
+ * The commands of the protocol itself: negotiation, what the server offers, descriptors.
+ */
+#include "config.h"
+#include "qmp/qmp-session-internal.h"
+
+#include <unistd.h>
+
+#include "qmp/qmp-error.h"
+#include "qmp/qmp-introspect.h"
+
+/* ---- qmp_capabilities ---- */
+
+static const char *const capability_values[] = { "oob", NULL };
+static const QmpType capability_type = {
+    .kind = QMP_KIND_ENUM,
+    .name = "QMPCapability",
+    .values = capability_values,
+};
+static const QmpType capability_list_type = {
+    .kind = QMP_KIND_ARRAY,
+    .element = &capability_type,
+};
+
+typedef struct CapabilitiesArgs {
+    json_object *enable;
+} CapabilitiesArgs;
+
+static const QmpMember capabilities_members[] = {
+    { .name = "enable",
+      .type = &capability_list_type,
+      .flags = QMP_MEMBER_OPTIONAL,
+      .offset = offsetof(CapabilitiesArgs, enable),
+      .help = "capabilities to enable; none when left out" },
+    { 0 },
+};
+static const QmpType capabilities_args = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "QmpCapabilitiesArgs",
+    .members = capabilities_members,
+    .size = sizeof(CapabilitiesArgs),
+};
+
+/* Runs on the monitor thread: see run_negotiating(). */
+static void run_qmp_capabilities(QmpRequest *request, void *data)
+{
+    CapabilitiesArgs *args = data;
+    QmpSession *session = qmp_request_get_session(request);
+
+    if (!session) {
+        qmp_fail(request, g_error_new(QMP_ERROR, QMP_ERROR_COMMAND_NOT_FOUND,
+                                      "qmp_capabilities is for sessions only"));
+        return;
+    }
+    /* There is but one capability, and the table has let no other through. */
+    session->oob_enabled = args->enable && json_object_array_length(args->enable) > 0;
+    session->negotiated = true;
+    qmp_return_empty(request);
+    /* Only now, so that no event comes before the answer. The server holds a reference. */
+    pthread_mutex_lock(&session->lock);
+    session->command_mode = true;
+    pthread_mutex_unlock(&session->lock);
+}
+
+/* ---- query-version ---- */
+
+typedef struct VersionTriple {
+    int64_t major;
+    int64_t minor;
+    int64_t micro;
+} VersionTriple;
+
+static const QmpMember version_triple_members[] = {
+    { .name = "major",
+      .type = &qmp_type_int,
+      .offset = offsetof(VersionTriple, major),
+      .help = "major number" },
+    { .name = "minor",
+      .type = &qmp_type_int,
+      .offset = offsetof(VersionTriple, minor),
+      .help = "minor number" },
+    { .name = "micro",
+      .type = &qmp_type_int,
+      .offset = offsetof(VersionTriple, micro),
+      .help = "micro number" },
+    { 0 },
+};
+static const QmpType version_triple_type = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "VersionTriple",
+    .members = version_triple_members,
+    .size = sizeof(VersionTriple),
+};
+
+typedef struct VersionInfo {
+    json_object *qemu;
+    char *package;
+} VersionInfo;
+
+static const QmpMember version_members[] = {
+    { .name = "qemu",
+      .type = &version_triple_type,
+      .offset = offsetof(VersionInfo, qemu),
+      .help = "the server's version, under the name that QMP clients look for" },
+    { .name = "package",
+      .type = &qmp_type_str,
+      .offset = offsetof(VersionInfo, package),
+      .help = "name and version of the server" },
+    { 0 },
+};
+static const QmpType version_type = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "VersionInfo",
+    .members = version_members,
+    .size = sizeof(VersionInfo),
+};
+
+static void run_query_version(QmpRequest *request, void *args)
+{
+    qmp_return(request, qmp_server_version(qmp_request_get_opaque(request)));
+}
+
+/* ---- query-commands, query-qmp-schema ---- */
+
+typedef struct CommandInfo {
+    char *name;
+} CommandInfo;
+
+static const QmpMember command_info_members[] = {
+    { .name = "name",
+      .type = &qmp_type_str,
+      .offset = offsetof(CommandInfo, name),
+      .help = "the command's name" },
+    { 0 },
+};
+static const QmpType command_info_type = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "CommandInfo",
+    .members = command_info_members,
+    .size = sizeof(CommandInfo),
+};
+static const QmpType command_info_list_type = {
+    .kind = QMP_KIND_ARRAY,
+    .element = &command_info_type,
+};
+
+static void add_command_info(const QmpCommand *command, void *list)
+{
+    CommandInfo info = { .name = (char *)command->name };
+
+    json_object_array_add(list, qmp_marshal(&command_info_type, &info));
+}
+
+static void run_query_commands(QmpRequest *request, void *args)
+{
+    QmpServer *server = qmp_request_get_opaque(request);
+    json_object *list = json_object_new_array();
+
+    qmp_registry_foreach_command(qmp_server_get_registry(server), add_command_info, list);
+    qmp_return(request, list);
+}
+
+static void run_query_qmp_schema(QmpRequest *request, void *args)
+{
+    QmpServer *server = qmp_request_get_opaque(request);
+
+    qmp_return(request, qmp_registry_introspect(qmp_server_get_registry(server)));
+}
+
+/* ---- getfd, closefd ---- */
+
+typedef struct FdNameArgs {
+    char *fdname;
+} FdNameArgs;
+
+static const QmpMember fd_name_members[] = {
+    { .name = "fdname",
+      .type = &qmp_type_str,
+      .offset = offsetof(FdNameArgs, fdname),
+      .help = "the name that the session knows the descriptor by" },
+    { 0 },
+};
+static const QmpType fd_name_args = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "FdNameArgs",
+    .members = fd_name_members,
+    .size = sizeof(FdNameArgs),
+};
+
+static void run_getfd(QmpRequest *request, void *data)
+{
+    FdNameArgs *args = data;
+    QmpSession *session = qmp_request_get_session(request);
+    int fd;
+
+    if (!session) {
+        qmp_fail_generic(request, "Descriptor '%s' can only be sent by a session", args->fdname);
+        return;
+    }
+    if (args->fdname[0] == '\0' || g_ascii_isdigit(args->fdname[0])) {
+        qmp_fail_generic(
+            request, "Parameter 'fdname' expects a name that does not start with a digit, not '%s'",
+            args->fdname);
+        return;
+    }
+    fd = qmp_request_take_fd(request);
+    if (fd < 0) {
+        qmp_fail_generic(request, "No descriptor for '%s' was sent along, by SCM_RIGHTS",
+                         args->fdname);
+        return;
+    }
+    qmp_session_add_fd(session, args->fdname, fd);
+    qmp_return_empty(request);
+}
+
+static void run_closefd(QmpRequest *request, void *data)
+{
+    FdNameArgs *args = data;
+    QmpSession *session = qmp_request_get_session(request);
+    int fd = session ? qmp_session_take_fd(session, args->fdname) : -1;
+
+    if (fd < 0) {
+        qmp_fail_generic(request, "There is no descriptor '%s'", args->fdname);
+        return;
+    }
+    close(fd);
+    qmp_return_empty(request);
+}
+
+/* ---- the table ---- */
+
+const QmpCommand qmp_protocol_commands[] = {
+    { .name = "qmp_capabilities",
+      .flags = QMP_COMMAND_NEGOTIATES,
+      .args = &capabilities_args,
+      .ret = &qmp_type_empty,
+      .run = run_qmp_capabilities,
+      .help = "end the negotiation, with the capabilities that the client wants" },
+    { .name = "query-version",
+      .flags = QMP_COMMAND_ALLOW_OOB,
+      .args = &qmp_type_empty,
+      .ret = &version_type,
+      .run = run_query_version,
+      .help = "the server's version" },
+    { .name = "query-commands",
+      .flags = QMP_COMMAND_ALLOW_OOB,
+      .args = &qmp_type_empty,
+      .ret = &command_info_list_type,
+      .run = run_query_commands,
+      .help = "the names of all commands" },
+    { .name = "query-qmp-schema",
+      .flags = QMP_COMMAND_ALLOW_OOB,
+      .args = &qmp_type_empty,
+      .ret = &qmp_type_schema_info_list,
+      .run = run_query_qmp_schema,
+      .help = "the types of all commands and events, in QEMU's introspection format" },
+    { .name = "getfd",
+      .flags = QMP_COMMAND_TAKES_FD,
+      .args = &fd_name_args,
+      .ret = &qmp_type_empty,
+      .run = run_getfd,
+      .help = "keep the descriptor that was sent along by SCM_RIGHTS under a name" },
+    { .name = "closefd",
+      .args = &fd_name_args,
+      .ret = &qmp_type_empty,
+      .run = run_closefd,
+      .help = "close a descriptor that was kept by getfd" },
+    { 0 },
+};

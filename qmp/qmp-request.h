@@ -1,0 +1,87 @@
+/*
+ * A request: one command to be run, and its answer.
+ */
+#ifndef QMP_QMP_REQUEST_H
+#define QMP_QMP_REQUEST_H
+
+#include <stdbool.h>
+#include <glib.h>
+#include <json-c/json.h>
+
+#include "qmp/qmp-command.h"
+
+/* ---- for those who implement commands ---- */
+
+/* Answer @request with @value, taking over the reference; NULL is null. The request is gone.
+ * In the thread that runs the command, or, later, in the main thread. */
+void qmp_return(QmpRequest *request, json_object *value);
+
+/* Answer @request with an empty object. Threads as qmp_return(). */
+void qmp_return_empty(QmpRequest *request);
+
+/* Answer @request with the error @error, which is taken over. Threads as qmp_return(). */
+void qmp_fail(QmpRequest *request, GError *error);
+
+/* Answer @request with a GenericError whose text is made from @format. Threads as qmp_return(). */
+void qmp_fail_generic(QmpRequest *request, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* The opaque that the command was registered with. */
+void *qmp_request_get_opaque(QmpRequest *request);
+
+/* The checked arguments as JSON, for what the bound struct does not hold; owned by @request. */
+json_object *qmp_request_get_arguments(QmpRequest *request);
+
+/* The session that the request came in on, or NULL; alive as long as @request. */
+QmpSession *qmp_request_get_session(QmpRequest *request);
+
+/* Take the descriptor that was sent along, which the caller closes; -1 when there was none. */
+int qmp_request_take_fd(QmpRequest *request);
+
+/* ---- for those who make requests ---- */
+
+/* Deliver the answer of @request: @value (NULL is null) when @error is NULL. Neither is taken. */
+typedef void QmpReplyFunc(QmpRequest *request, json_object *value, const GError *error,
+                          void *opaque);
+
+/*
+ * Make a request out of a JSON value, checked but for whether it may run: when anything about it
+ * is wrong, the result holds the error as its answer, and qmp_request_run() gives that. Takes
+ * over the reference to @value. @reply is called with @opaque when it is answered. Any thread.
+ */
+QmpRequest *qmp_request_new(const QmpRegistry *registry, json_object *value, QmpReplyFunc *reply,
+                            void *opaque);
+
+/* Make a request that is nothing but its error, which is taken over. Any thread. */
+QmpRequest *qmp_request_new_error(GError *error, QmpReplyFunc *reply, void *opaque);
+
+/* Free a request that was not run. Any thread. */
+void qmp_request_free(QmpRequest *request);
+
+/* Run the command, or answer with the error. The request is its runner's from now on. */
+void qmp_request_run(QmpRequest *request);
+
+/* Replace who gets the answer. */
+void qmp_request_set_reply(QmpRequest *request, QmpReplyFunc *reply, void *opaque);
+
+/* Replace what @request does by the answer @error, which is taken over. */
+void qmp_request_set_error(QmpRequest *request, GError *error);
+
+/* Whether it came as exec-oob. */
+bool qmp_request_is_oob(const QmpRequest *request);
+
+/* Its command, or NULL when it has an error. */
+const QmpCommand *qmp_request_get_command(const QmpRequest *request);
+
+/* The name that the request asked for, also where there is no such command; NULL when there was
+ * no name in it. */
+const char *qmp_request_get_command_name(const QmpRequest *request);
+
+/* The member "id", owned by @request. Returns whether there is one; *@id NULL is null. */
+bool qmp_request_get_id(const QmpRequest *request, json_object **id);
+
+/* Give it the session it came from, and the descriptor sent along with it (-1: none), which it
+ * takes over. */
+void qmp_request_set_session(QmpRequest *request, QmpSession *session);
+void qmp_request_set_fd(QmpRequest *request, int fd);
+
+#endif

@@ -1,0 +1,75 @@
+/*
+ * The QMP server: listening sockets, sessions, and events to all of them.
+ *
+ * Sessions are read, parsed and negotiated on the monitor IOThread, where out-of-band commands run
+ * too. In-band commands run on the main context, in the order of their session, one request a
+ * session in turn. Answers are written by whoever has them; what a socket does not take at once
+ * is flushed by the monitor IOThread.
+ */
+#ifndef QMP_QMP_SERVER_H
+#define QMP_QMP_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <glib.h>
+
+#include "iothreads/iothread.h"
+#include "qmp/qmp-command.h"
+#include "qmp/qmp-json.h"
+
+typedef struct QmpServer QmpServer;
+
+typedef struct QmpServerConfig {
+    IOThread *monitor;           /* runs the sessions; outlives the server */
+    AioContext *main_context;    /* runs in-band commands; outlives the server */
+    const QmpRegistry *registry; /* outlives the server */
+    int version[3];              /* major, minor, micro, for the greeting and query-version */
+    const char *package;         /* likewise; must stay valid */
+    QmpJsonLimits limits;        /* of requests */
+    size_t max_output;           /* bytes that a session may leave unread */
+} QmpServerConfig;
+
+#define QMP_MAX_OUTPUT_DEFAULT (4 * 1024 * 1024)
+
+/* At most so many requests of a session are unanswered before reading from it pauses. */
+#define QMP_MAX_IN_FLIGHT 8
+
+/* A server without listening sockets. Main thread. */
+QmpServer *qmp_server_new(const QmpServerConfig *config);
+
+/* Accept sessions on @fd, a listening stream socket, which the server takes over. Main thread. */
+void qmp_server_listen(QmpServer *server, int fd);
+
+/* Send an event to every session in command mode: @data is the bound struct of its data. Any
+ * thread. */
+void qmp_server_emit(QmpServer *server, const QmpEvent *event, const void *data);
+
+/* Stop listening, and stop starting in-band commands. Main thread. */
+void qmp_server_stop(QmpServer *server);
+
+/* Whether in-band commands are still running. Main thread. */
+bool qmp_server_is_busy(QmpServer *server);
+
+/*
+ * Whether a session has output that its client has not taken yet. Main thread.
+ */
+bool qmp_server_has_output(QmpServer *server);
+
+/* Close all sessions and free the server. No in-band command may be running. Main thread. */
+void qmp_server_free(QmpServer *server);
+
+/* The "qemu" version triple and package of the config, as query-version answers them; the caller
+ * owns the reference. Any thread. */
+json_object *qmp_server_version(const QmpServer *server);
+
+const QmpRegistry *qmp_server_get_registry(const QmpServer *server);
+
+/* ---- a session's descriptors, named by getfd; main thread ---- */
+
+/* Keep @fd, which is taken over, as @name, in place of one that had that name. */
+void qmp_session_add_fd(QmpSession *session, const char *name, int fd);
+
+/* Take the descriptor @name out, which the caller closes; -1 when there is none. */
+int qmp_session_take_fd(QmpSession *session, const char *name);
+
+#endif

@@ -1,0 +1,121 @@
+/*
+ * The inside of sessions and of the server.
+ *
+ *   qmp-server.c     life of the server, the list of sessions, the dispatcher, events
+ *   qmp-listener.c   accepting
+ *   qmp-session.c    a session's life; requests in: reading, negotiating, queueing
+ *   qmp-output.c     answers and events out
+ *   qmp-protocol.c   the commands of the protocol itself
+ *
+ * Locks, both leaf locks: server->lock before session->lock.
+ */
+#ifndef QMP_QMP_SESSION_INTERNAL_H
+#define QMP_QMP_SESSION_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <glib.h>
+
+#include "qmp/qmp-json.h"
+#include "qmp/qmp-request.h"
+#include "qmp/qmp-server.h"
+
+/* What of a client's descriptors may wait for a command to take them. */
+#define QMP_MAX_RECEIVED_FDS 16
+
+/* What has been given to a session to send, and has not been taken by the socket. */
+typedef struct QmpOutput {
+    GByteArray *bytes; /* NULL when there is nothing */
+    size_t sent;       /* of these */
+} QmpOutput;
+
+struct QmpSession {
+    _Atomic unsigned refcount;
+    QmpServer *server;
+    unsigned number;   /* for the log */
+    QEMUBH *update_bh; /* on the monitor: looks what there is to do, qmp_session_update() */
+
+    /* The monitor thread's own. */
+    QmpJsonParser *parser;
+    GByteArray *unparsed; /* what was read behind the request at which reading paused, or NULL */
+    bool negotiated;
+    bool oob_enabled;
+    bool eof;     /* the client sends no more */
+    bool reading; /* which handlers the descriptor has now */
+    bool writing;
+    int received_fds[QMP_MAX_RECEIVED_FDS]; /* by SCM_RIGHTS, the oldest first */
+    unsigned n_received_fds;
+
+    pthread_mutex_t lock; /* guards all below */
+    int fd;               /* -1 once closed */
+    bool ended;           /* to be closed by the monitor as soon as it gets to it */
+    bool command_mode;    /* negotiated: gets events */
+    bool paused;          /* reading waits for an answer */
+    bool half_closed;     /* a copy of eof */
+    GQueue queue;         /* of QmpRequest: in-band, not yet run */
+    unsigned in_flight;   /* these and the one that runs */
+    bool running;         /* one is being run */
+    QmpOutput output;
+    GHashTable *fds; /* name -> descriptor + 1, by getfd; NULL when there are none */
+};
+
+struct QmpServer {
+    QmpServerConfig config;
+    AioContext *monitor_context;
+    QEMUBH *dispatcher_bh;
+    char *greeting;
+    GPtrArray *listeners;       /* of QmpListener */
+    unsigned next_number;       /* monitor thread */
+    unsigned char *read_buffer; /* monitor thread: for every session's reading */
+
+    pthread_mutex_t lock; /* guards all below */
+    GHashTable *sessions; /* a set, each with a reference */
+    GQueue ready;         /* of QmpSession, with references: have a request to be run */
+    unsigned running;     /* in-band requests being run */
+    bool stopped;         /* none is started any more */
+};
+
+/* ---- qmp-session.c ---- */
+
+/* A session on the connected socket @fd, which it takes over. Monitor thread. */
+void qmp_session_new(QmpServer *server, int fd);
+
+QmpSession *qmp_session_ref(QmpSession *session);
+void qmp_session_unref(QmpSession *session);
+
+/* Close the connection and drop what is queued. Monitor thread. */
+void qmp_session_close(QmpSession *session);
+
+/* Whether the client has closed its end altogether. With session->lock held. */
+bool qmp_session_peer_is_gone(QmpSession *session);
+
+/* ---- qmp-server.c ---- */
+
+/* @session has a request to be run, and none running. Monitor or main thread, no lock held. */
+void qmp_server_make_ready(QmpServer *server, QmpSession *session);
+
+/* The in-band request that ran has been answered. Main thread. */
+void qmp_server_request_done(QmpServer *server, QmpSession *session);
+
+/* ---- qmp-output.c ---- */
+
+/* Answer @request on its session. Monitor or main thread. */
+void qmp_session_reply(QmpSession *session, const QmpRequest *request, json_object *value,
+                       const GError *error);
+
+/* Send @len bytes, or keep them until the socket takes them. Any thread. */
+void qmp_session_send(QmpSession *session, const char *bytes, size_t len);
+
+/* Send what was kept, as far as the socket takes it; true when nothing is left, or the session
+ * is closed. Monitor thread. */
+bool qmp_session_flush(QmpSession *session);
+
+/* ---- qmp-listener.c ---- */
+
+typedef struct QmpListener QmpListener;
+
+QmpListener *qmp_listener_new(QmpServer *server, int fd);
+void qmp_listener_free(QmpListener *listener);
+
+#endif

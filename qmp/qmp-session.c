@@ -1,0 +1,407 @@
+/*
+ * A session: its life on the monitor thread, and the way of its requests in.
+ *
+ * Negotiation happens here, wholly on the monitor thread: a client gets from connecting to
+ * out-of-band commands without the main loop. After it, in-band requests (and what is no proper
+ * request, which is answered in its place among them) queue up for the main loop.
+ */
+#include "config.h"
+#include "qmp/qmp-session-internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "qmp/qmp-error.h"
+
+/* What one system call reads. */
+#define READ_SIZE 16384
+
+static void session_readable(void *opaque);
+static void session_update(void *opaque);
+
+/* ---- requests ---- */
+
+/* An answer that was made on the monitor thread. */
+static void reply_at_once(QmpRequest *request, json_object *value, const GError *error,
+                          void *opaque)
+{
+    qmp_session_reply(opaque, request, value, error);
+}
+
+/* The answer of an in-band request. */
+static void reply_in_band(QmpRequest *request, json_object *value, const GError *error,
+                          void *opaque)
+{
+    QmpSession *session = opaque;
+
+    qmp_session_reply(session, request, value, error);
+    qmp_server_request_done(session->server, session);
+}
+
+/* A request of a session in negotiation mode is answered here and now. */
+static void run_negotiating(QmpSession *session, QmpRequest *request)
+{
+    const QmpCommand *command = qmp_request_get_command(request);
+    const char *name = qmp_request_get_command_name(request);
+
+    if (name && !(command && (command->flags & QMP_COMMAND_NEGOTIATES)) &&
+        strcmp(name, "qmp_capabilities") != 0) {
+        qmp_request_set_error(request, g_error_new(QMP_ERROR, QMP_ERROR_COMMAND_NOT_FOUND,
+                                                   "The command %s needs capabilities to be "
+                                                   "negotiated first, by qmp_capabilities",
+                                                   name));
+    }
+    qmp_request_run(request);
+}
+
+/* Queue @request for the main loop; reading pauses when there are too many. */
+static void enqueue(QmpSession *session, QmpRequest *request)
+{
+    bool make_ready;
+
+    pthread_mutex_lock(&session->lock);
+    g_queue_push_tail(&session->queue, request);
+    session->in_flight++;
+    make_ready = !session->running && session->queue.length == 1;
+    if (session->in_flight > QMP_MAX_IN_FLIGHT) {
+        session->paused = true;
+        qmp_json_parser_stop(session->parser);
+    }
+    pthread_mutex_unlock(&session->lock);
+    if (make_ready) {
+        qmp_server_make_ready(session->server, session);
+    }
+}
+
+/* Give @request the descriptor that waits for it longest. */
+static void hand_over_fd(QmpSession *session, QmpRequest *request)
+{
+    if (session->n_received_fds > 0) {
+        qmp_request_set_fd(request, session->received_fds[0]);
+        session->n_received_fds--;
+        memmove(session->received_fds, session->received_fds + 1,
+                session->n_received_fds * sizeof(int));
+    }
+}
+
+static GError *error_for_command_mode(QmpSession *session, QmpRequest *request)
+{
+    const QmpCommand *command = qmp_request_get_command(request);
+
+    if (command && (command->flags & QMP_COMMAND_NEGOTIATES)) {
+        return g_error_new(QMP_ERROR, QMP_ERROR_COMMAND_NOT_FOUND,
+                           "Capabilities have been negotiated already, so there is no %s any more",
+                           command->name);
+    }
+    if (qmp_request_is_oob(request) && !session->oob_enabled) {
+        return g_error_new(QMP_ERROR, QMP_ERROR_GENERIC,
+                           "exec-oob needs the capability 'oob' to be negotiated");
+    }
+    return NULL;
+}
+
+/* The parser has a value, or an error. */
+static void take_value(json_object *value, GError *error, void *opaque)
+{
+    QmpSession *session = opaque;
+    const QmpRegistry *registry = session->server->config.registry;
+    const QmpCommand *command;
+    QmpRequest *request;
+    QmpReplyFunc *reply;
+    bool at_once;
+
+    reply = session->negotiated ? reply_in_band : reply_at_once;
+    if (error) {
+        request = qmp_request_new_error(error, reply, session);
+    } else {
+        request = qmp_request_new(registry, value, reply, session);
+    }
+    qmp_request_set_session(request, session);
+    if (!session->negotiated) {
+        run_negotiating(session, request);
+        return;
+    }
+
+    error = error_for_command_mode(session, request);
+    at_once = !error && qmp_request_is_oob(request);
+    if (error) {
+        qmp_request_set_error(request, error);
+    }
+    command = qmp_request_get_command(request);
+    if (!error && command && (command->flags & QMP_COMMAND_TAKES_FD)) {
+        hand_over_fd(session, request);
+    }
+    if (at_once) {
+        qmp_request_set_reply(request, reply_at_once, session);
+        qmp_request_run(request);
+    } else {
+        enqueue(session, request);
+    }
+}
+
+/* ---- reading ---- */
+
+bool qmp_session_peer_is_gone(QmpSession *session)
+{
+    struct pollfd pollfd = { .fd = session->fd };
+
+    return session->fd < 0 || (poll(&pollfd, 1, 0) == 1 && (pollfd.revents & (POLLHUP | POLLERR)));
+}
+
+/* Keep the descriptors that came with a message. */
+static void receive_fds(QmpSession *session, struct msghdr *message)
+{
+    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(message); cmsg; cmsg = CMSG_NXTHDR(message, cmsg)) {
+        size_t n;
+
+        if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS) {
+            continue;
+        }
+        n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < n; i++) {
+            int fd;
+
+            memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
+            if (session->n_received_fds < QMP_MAX_RECEIVED_FDS) {
+                session->received_fds[session->n_received_fds++] = fd;
+            } else {
+                g_warning("session %u: closed a descriptor that was sent, for %d others wait to be "
+                          "taken",
+                          session->number, QMP_MAX_RECEIVED_FDS);
+                close(fd);
+            }
+        }
+    }
+}
+
+static ssize_t receive(QmpSession *session, void *buffer, size_t size)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(QMP_MAX_RECEIVED_FDS * sizeof(int))];
+    } control;
+    struct iovec iov = { .iov_base = buffer, .iov_len = size };
+    struct msghdr message = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof(control),
+    };
+    ssize_t n;
+
+    do {
+        n = recvmsg(session->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    } while (n < 0 && errno == EINTR);
+    if (n >= 0) {
+        receive_fds(session, &message);
+    }
+    return n;
+}
+
+/* Parse until reading has to pause, and keep the rest. */
+static void parse(QmpSession *session, const void *bytes, size_t len)
+{
+    size_t used = qmp_json_parser_feed(session->parser, bytes, len);
+
+    if (used < len) {
+        session->unparsed = g_byte_array_new();
+        g_byte_array_append(session->unparsed, (const guint8 *)bytes + used, (guint)(len - used));
+    }
+}
+
+static bool is_paused(QmpSession *session)
+{
+    bool paused;
+
+    pthread_mutex_lock(&session->lock);
+    paused = session->paused;
+    pthread_mutex_unlock(&session->lock);
+    return paused;
+}
+
+/* Reading paused and may go on: parse what is left from before. */
+static void resume(QmpSession *session)
+{
+    g_autoptr(GByteArray) bytes = NULL;
+
+    pthread_mutex_lock(&session->lock);
+    session->paused = session->in_flight > QMP_MAX_IN_FLIGHT;
+    pthread_mutex_unlock(&session->lock);
+    if (!is_paused(session) && session->unparsed) {
+        bytes = g_steal_pointer(&session->unparsed);
+        parse(session, bytes->data, bytes->len);
+    }
+}
+
+/* The client sends no more. Without what it has queued when it is gone altogether; when it has
+ * closed its sending side only, it still gets its answers. */
+static void take_eof(QmpSession *session)
+{
+    pthread_mutex_lock(&session->lock);
+    session->half_closed = true;
+    session->ended |= qmp_session_peer_is_gone(session);
+    pthread_mutex_unlock(&session->lock);
+    session->eof = true;
+    qmp_json_parser_finish(session->parser);
+}
+
+static void session_readable(void *opaque)
+{
+    QmpSession *session = opaque;
+    unsigned char *buffer = session->server->read_buffer;
+    ssize_t n = receive(session, buffer, READ_SIZE);
+
+    if (n > 0) {
+        parse(session, buffer, (size_t)n);
+    } else if (n == 0) {
+        take_eof(session);
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        return;
+    } else {
+        qmp_session_close(session);
+        return;
+    }
+    session_update(session);
+}
+
+/* ---- life ---- */
+
+static void set_handlers(QmpSession *session, bool reading, bool writing)
+{
+    if (reading != session->reading || writing != session->writing) {
+        session->reading = reading;
+        session->writing = writing;
+        aio_set_fd_handler(session->server->monitor_context, session->fd,
+                           reading ? session_readable : NULL, writing ? session_update : NULL, NULL,
+                           NULL, session);
+    }
+}
+
+/* Look what there is to do for a session: end it, go on reading, flush, wait. Monitor thread. */
+static void session_update(void *opaque)
+{
+    QmpSession *session = opaque;
+    bool flushed = qmp_session_flush(session);
+    bool ended;
+    bool idle;
+
+    resume(session);
+    pthread_mutex_lock(&session->lock);
+    idle = session->in_flight == 0;
+    ended = session->ended;
+    pthread_mutex_unlock(&session->lock);
+    if (ended || (session->eof && idle && flushed && !session->unparsed)) {
+        qmp_session_close(session);
+        return;
+    }
+    set_handlers(session, !session->eof && !is_paused(session), !flushed);
+}
+
+void qmp_session_new(QmpServer *server, int fd)
+{
+    QmpSession *session = g_new0(QmpSession, 1);
+
+    session->refcount = 1;
+    session->server = server;
+    session->number = ++server->next_number;
+    session->fd = fd;
+    session->parser = qmp_json_parser_new(&server->config.limits, take_value, session);
+    session->update_bh = aio_bh_new(server->monitor_context, session_update, session);
+    pthread_mutex_init(&session->lock, NULL);
+    g_queue_init(&session->queue);
+
+    pthread_mutex_lock(&server->lock);
+    g_hash_table_add(server->sessions, session);
+    pthread_mutex_unlock(&server->lock);
+    g_info("session %u: connected", session->number);
+    qmp_session_send(session, server->greeting, strlen(server->greeting));
+    set_handlers(session, true, false);
+}
+
+void qmp_session_close(QmpSession *session)
+{
+    QmpServer *server = session->server;
+    GQueue dropped = G_QUEUE_INIT;
+    QmpRequest *request;
+    int fd;
+
+    set_handlers(session, false, false);
+    g_clear_pointer(&session->parser, qmp_json_parser_free);
+    g_clear_pointer(&session->unparsed, g_byte_array_unref);
+    for (unsigned i = 0; i < session->n_received_fds; i++) {
+        close(session->received_fds[i]);
+    }
+    session->n_received_fds = 0;
+
+    pthread_mutex_lock(&session->lock);
+    fd = session->fd;
+    session->fd = -1;
+    while ((request = g_queue_pop_head(&session->queue))) {
+        g_queue_push_tail(&dropped, request);
+    }
+    g_clear_pointer(&session->output.bytes, g_byte_array_unref);
+    g_clear_pointer(&session->update_bh, qemu_bh_delete);
+    pthread_mutex_unlock(&session->lock);
+    close(fd);
+
+    g_info("session %u: disconnected, %u requests dropped", session->number, dropped.length);
+    while ((request = g_queue_pop_head(&dropped))) {
+        qmp_request_free(request);
+    }
+    pthread_mutex_lock(&server->lock);
+    g_hash_table_remove(server->sessions, session);
+    pthread_mutex_unlock(&server->lock);
+    aio_notify(server->config.main_context);
+    qmp_session_unref(session);
+}
+
+QmpSession *qmp_session_ref(QmpSession *session)
+{
+    /* Relaxed: whoever takes a reference is lent one. */
+    atomic_fetch_add_explicit(&session->refcount, 1, memory_order_relaxed);
+    return session;
+}
+
+void qmp_session_unref(QmpSession *session)
+{
+    if (atomic_fetch_sub_explicit(&session->refcount, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    g_clear_pointer(&session->fds, g_hash_table_unref);
+    pthread_mutex_destroy(&session->lock);
+    g_free(session);
+}
+
+/* ---- named descriptors ---- */
+
+static void close_value(gpointer value)
+{
+    close(GPOINTER_TO_INT(value) - 1);
+}
+
+void qmp_session_add_fd(QmpSession *session, const char *name, int fd)
+{
+    pthread_mutex_lock(&session->lock);
+    if (!session->fds) {
+        session->fds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, close_value);
+    }
+    g_hash_table_replace(session->fds, g_strdup(name), GINT_TO_POINTER(fd + 1));
+    pthread_mutex_unlock(&session->lock);
+}
+
+int qmp_session_take_fd(QmpSession *session, const char *name)
+{
+    gpointer key = NULL;
+    gpointer value = NULL;
+
+    pthread_mutex_lock(&session->lock);
+    if (session->fds) {
+        g_hash_table_steal_extended(session->fds, name, &key, &value);
+        g_free(key);
+    }
+    pthread_mutex_unlock(&session->lock);
+    return GPOINTER_TO_INT(value) - 1;
+}
