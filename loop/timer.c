@@ -314,6 +314,7 @@ bool aio_timers_run(AioContext *ctx)
 static int64_t list_timeout_ns(QEMUTimerList *list)
 {
     int64_t deadline = atomic_load_explicit(&list->next_deadline, memory_order_relaxed);
+    int64_t remaining;
 
     if (deadline == never || !qemu_clock_is_enabled(list->clock)) {
         return -1;
@@ -326,7 +327,9 @@ static int64_t list_timeout_ns(QEMUTimerList *list)
         deadline = atomic_load_explicit(&list->next_deadline, memory_order_relaxed);
         pthread_mutex_unlock(&list->lock);
     }
-    return MAX(deadline - qemu_clock_get_ns(list->clock), 0);
+    /* One reading of the clock: MAX() would take two, and the deadline may lie between them. */
+    remaining = deadline - qemu_clock_get_ns(list->clock);
+    return MAX(remaining, 0);
 }
 
 int64_t aio_timers_timeout_ns(AioContext *ctx)
