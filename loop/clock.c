@@ -90,9 +90,13 @@ static void notify_all_contexts(void)
 
 void qemu_clock_enable(QEMUClockType type, bool enabled)
 {
+    bool stoppable = type == QEMU_CLOCK_VIRTUAL || type == QEMU_CLOCK_VIRTUAL_RT;
+
     pthread_mutex_lock(&clocks_lock);
     if (atomic_exchange(&clock_enabled[type], enabled) != enabled) {
-        if (type == QEMU_CLOCK_VIRTUAL) {
+        if (stoppable) {
+            atomic_store(&clock_enabled[QEMU_CLOCK_VIRTUAL], enabled);
+            atomic_store(&clock_enabled[QEMU_CLOCK_VIRTUAL_RT], enabled);
             stoppable_set(&virtual_clock, INT64_MIN, enabled);
             stoppable_set(&virtual_rt_clock, INT64_MIN, enabled);
         }
@@ -103,9 +107,6 @@ void qemu_clock_enable(QEMUClockType type, bool enabled)
 
 bool qemu_clock_is_enabled(QEMUClockType type)
 {
-    if (type == QEMU_CLOCK_VIRTUAL_RT && !atomic_load(&clock_enabled[QEMU_CLOCK_VIRTUAL])) {
-        return false;
-    }
     return atomic_load(&clock_enabled[type]);
 }
 
