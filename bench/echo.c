@@ -1,0 +1,126 @@
+/*
+ * A bare echo between two processes over a unix socket: the limit for one hop.
+ *
+ *     echo [-p] [-n COUNT]
+ *
+ * The far process is an epoll loop that writes back what it reads; this one sends the bytes of a
+ * small command and waits for them. On more than one processor each has one of its own: that is
+ * the way of a request to a daemon, and leaves no luck of the scheduler in the figure. With -p the
+ * far process never sleeps: the limit for a server that polls. Prints one line of JSON.
+ */
+#include "config.h"
+
+#include "bench/bench-qmp.h"
+#include "bench/bench-util.h"
+
+#include <err.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Stay on the @index-th of the processors that this process may use, if there are that many. */
+static void pin(int index)
+{
+    cpu_set_t allowed;
+    cpu_set_t one;
+
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0) {
+        return;
+    }
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (CPU_ISSET(cpu, &allowed) && index-- == 0) {
+            CPU_ZERO(&one);
+            CPU_SET(cpu, &one);
+            sched_setaffinity(0, sizeof(one), &one);
+            return;
+        }
+    }
+}
+
+/* Write back what comes in on @fd. Never sleeps when @polling. Ends the process at its end. */
+_Noreturn static void echo_loop(int fd, bool polling)
+{
+    struct epoll_event event = { .events = EPOLLIN };
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+    if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
+        err(1, "epoll");
+    }
+    for (;;) {
+        char buffer[4096];
+        ssize_t got;
+
+        if (epoll_wait(epoll, &event, 1, polling ? 0 : -1) != 1) {
+            continue;
+        }
+        got = read(fd, buffer, sizeof(buffer));
+        if (got <= 0 || write(fd, buffer, (size_t)got) != got) {
+            _exit(0);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static QmpClient client;
+    static const char text[] = "{\"execute\": \"query-version\"}\r\n";
+    unsigned int count = 20000;
+    unsigned int warm_up;
+    bool polling = false;
+    Samples samples;
+    int sockets[2];
+    int option;
+    pid_t child;
+
+    bench_end_with_parent();
+    while ((option = getopt(argc, argv, "+pn:")) != -1) {
+        switch (option) {
+        case 'p':
+            polling = true;
+            break;
+        case 'n':
+            count = bench_number('n', optarg, 1, 10000000);
+            break;
+        default:
+            return 2;
+        }
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0) {
+        err(1, "socketpair");
+    }
+    child = fork();
+    if (child < 0) {
+        err(1, "fork");
+    }
+    if (child == 0) {
+        bench_end_with_parent();
+        close(sockets[0]);
+        pin(1);
+        echo_loop(sockets[1], polling);
+    }
+    close(sockets[1]);
+    pin(0);
+    qmp_client_init(&client, sockets[0]);
+    samples_init(&samples, count);
+    warm_up = count / 10 + 1;
+    for (unsigned int i = 0; i < warm_up + count; i++) {
+        int64_t start = bench_now_ns();
+
+        qmp_send(&client, text, sizeof(text) - 1);
+        qmp_receive_line(&client);
+        if (i >= warm_up) {
+            samples_add(&samples, bench_now_ns() - start);
+        }
+    }
+    printf("{\"median_us\": %.2f, \"p99_us\": %.2f}\n",
+           (double)samples_percentile(&samples, 50) / 1e3,
+           (double)samples_percentile(&samples, 99) / 1e3);
+    samples_free(&samples);
+    close(sockets[0]);
+    waitpid(child, NULL, 0);
+    return 0;
+}

@@ -1,0 +1,188 @@
+/*
+ * JSON writer: a json_object tree as one line of ASCII text, the form in which everything leaves
+ * the control socket. It walks the tree itself; json-c's own printer knows no ASCII-only form and
+ * keeps a second copy of the text in every value that it prints. It recurses once for each level
+ * of nesting: the parser bounds the depth of what comes from outside, and json-c recurses as deep
+ * to free the value.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "qmp/qmp-json.h"
+
+static bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+static void escape_unit(GString *out, unsigned unit)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char text[] = {
+        '\\',
+        'u',
+        digits[unit >> 12 & 15],
+        digits[unit >> 8 & 15],
+        digits[unit >> 4 & 15],
+        digits[unit & 15],
+    };
+
+    g_string_append_len(out, text, sizeof(text));
+}
+
+static void escape_ascii(GString *out, unsigned char c)
+{
+    static const char short_forms[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+
+    for (const char *form = short_forms; *form != '\0'; form += 2) {
+        if (*form == (char)c) {
+            g_string_append_c(out, '\\');
+            g_string_append_c(out, form[1]);
+            return;
+        }
+    }
+    escape_unit(out, c);
+}
+
+/* Escape the character that starts with a byte above 0x7f at @text; returns its length. */
+static size_t escape_wide(GString *out, const char *text, size_t len)
+{
+    gunichar c = g_utf8_get_char_validated(text, (gssize)MIN(len, 4));
+
+    if (c >= (gunichar)-2) {
+        escape_unit(out, 0xfffd);
+        return 1;
+    }
+    if (c < 0x10000) {
+        escape_unit(out, c);
+        return c < 0x800 ? 2 : 3;
+    }
+    escape_unit(out, 0xd800 + ((c - 0x10000) >> 10));
+    escape_unit(out, 0xdc00 + ((c - 0x10000) & 0x3ff));
+    return 4;
+}
+
+void qmp_json_escape(GString *out, const char *text, size_t len)
+{
+    size_t i = 0;
+
+    while (i < len) {
+        size_t start = i;
+
+        while (i < len && is_plain((unsigned char)text[i])) {
+            i++;
+        }
+        if (i > start) {
+            g_string_append_len(out, text + start, (gssize)(i - start));
+        } else if ((unsigned char)text[i] < 0x80) {
+            escape_ascii(out, (unsigned char)text[i++]);
+        } else {
+            i += escape_wide(out, text + i, len - i);
+        }
+    }
+}
+
+static void write_string(GString *out, const char *text, size_t len)
+{
+    g_string_append_c(out, '"');
+    qmp_json_escape(out, text, len);
+    g_string_append_c(out, '"');
+}
+
+/* json-c keeps what is too large for an int64 as a uint64, and saturates in between. */
+static void write_int(GString *out, json_object *value)
+{
+    int64_t i = json_object_get_int64(value);
+
+    if (i == INT64_MAX) {
+        g_string_append_printf(out, "%" PRIu64, json_object_get_uint64(value));
+    } else {
+        g_string_append_printf(out, "%" PRId64, i);
+    }
+}
+
+/* The shorter of the two usual precisions that reads back as the same double. */
+static void write_double(GString *out, double d)
+{
+    char text[G_ASCII_DTOSTR_BUF_SIZE];
+
+    g_ascii_formatd(text, sizeof(text), "%.15g", d);
+    if (g_ascii_strtod(text, NULL) != d) {
+        g_ascii_formatd(text, sizeof(text), "%.17g", d);
+    }
+    g_string_append(out, text);
+    if (strpbrk(text, ".e") == NULL) {
+        g_string_append(out, ".0");
+    }
+}
+
+static void write_number(GString *out, json_object *value)
+{
+    double d = json_object_get_double(value);
+
+    if (!isfinite(d)) {
+        g_string_append(out, "null");
+    } else if (json_object_get_userdata(value) != NULL) {
+        /* It has the text that it was read from. */
+        g_string_append(out, json_object_to_json_string(value));
+    } else {
+        write_double(out, d);
+    }
+}
+
+static void write_object(GString *out, json_object *value)
+{
+    const char *separator = "";
+
+    g_string_append_c(out, '{');
+    json_object_object_foreach (value, name, member) {
+        g_string_append(out, separator);
+        write_string(out, name, strlen(name));
+        g_string_append(out, ": ");
+        qmp_json_write(out, member);
+        separator = ", ";
+    }
+    g_string_append_c(out, '}');
+}
+
+static void write_array(GString *out, json_object *value)
+{
+    size_t n = json_object_array_length(value);
+
+    g_string_append_c(out, '[');
+    for (size_t i = 0; i < n; i++) {
+        g_string_append(out, i > 0 ? ", " : "");
+        qmp_json_write(out, json_object_array_get_idx(value, i));
+    }
+    g_string_append_c(out, ']');
+}
+
+void qmp_json_write(GString *out, json_object *value)
+{
+    switch (json_object_get_type(value)) {
+    case json_type_null:
+        g_string_append(out, "null");
+        break;
+    case json_type_boolean:
+        g_string_append(out, json_object_get_boolean(value) ? "true" : "false");
+        break;
+    case json_type_int:
+        write_int(out, value);
+        break;
+    case json_type_double:
+        write_number(out, value);
+        break;
+    case json_type_string:
+        write_string(out, json_object_get_string(value), (size_t)json_object_get_string_len(value));
+        break;
+    case json_type_object:
+        write_object(out, value);
+        break;
+    case json_type_array:
+        write_array(out, value);
+        break;
+    }
+}
