@@ -450,16 +450,28 @@ static void test_context_freed_first(Loop *loop)
     int fires = 0;
     QEMUTimer *pending = virtual_timer(other, test_count, &fires);
     QEMUTimer *due = virtual_timer(other, test_count, &fires);
+    QEMUTimer *idle = virtual_timer(other, test_count, &fires);
+    QEMUTimer *deleted = virtual_timer(other, test_count, &fires);
+    QEMUTimer *fired = virtual_timer(other, test_count, &fires);
     QEMUTimer on_stack;
 
+    timer_mod(fired, 0);
+    while (fires == 0) {
+        loop_pass(other, true);
+    }
+    timer_mod(deleted, 0);
+    timer_del(deleted);
     aio_timer_init(other->ctx, &on_stack, QEMU_CLOCK_HOST, SCALE_MS, test_count, &fires);
     timer_mod(pending, INT64_MAX);
     timer_mod(due, 0);
     timer_mod(&on_stack, 0);
     loop_free(other);
-    g_assert_cmpint(fires, ==, 0);
+    g_assert_cmpint(fires, ==, 1);
     timer_free(pending);
     timer_free(due);
+    timer_free(idle);
+    timer_free(deleted);
+    timer_free(fired);
     timer_deinit(&on_stack);
 }
 
