@@ -4,6 +4,7 @@
 #include "config.h"
 #include "loop/main-loop.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "tests/unit/loop-fixture.h"
@@ -234,6 +235,48 @@ static void test_nonblocking(void)
     g_assert_cmpuint(after.waits, ==, before.waits);
 }
 
+typedef struct Quit {
+    GMainLoop *main_loop;
+    int left;
+} Quit;
+
+static void quit_when_done(void *opaque)
+{
+    Quit *quit = opaque;
+
+    if (--quit->left == 0) {
+        g_main_loop_quit(quit->main_loop);
+    }
+}
+
+static gboolean glib_quit_when_done(gpointer opaque)
+{
+    quit_when_done(opaque);
+    return G_SOURCE_REMOVE;
+}
+
+static void test_driven_by_g_main_loop_run(void)
+{
+    Quit quit = { g_main_loop_new(NULL, FALSE), 3 };
+    QEMUTimer *timer = aio_timer_new(iohandler_get_aio_context(), QEMU_CLOCK_REALTIME, SCALE_NS,
+                                     quit_when_done, &quit);
+    int runs = 0;
+
+    timer_mod_ns(timer, qemu_clock_get_ns(QEMU_CLOCK_REALTIME) + 1500000);
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), quit_when_done, &quit);
+    g_timeout_add(1, glib_quit_when_done, &quit);
+    g_main_loop_run(quit.main_loop);
+    g_assert_cmpint(quit.left, ==, 0);
+    g_main_loop_unref(quit.main_loop);
+    timer_free(timer);
+
+    /* And back. */
+    aio_bh_schedule_oneshot(iohandler_get_aio_context(), test_count, &runs);
+    while (runs == 0) {
+        main_loop_wait(0);
+    }
+}
+
 /* ---- why there are two ---- */
 
 typedef struct Nested {
@@ -379,6 +422,32 @@ static void test_contexts_share_their_activity(void)
     }
 }
 
+static void test_out_of_descriptors(void)
+{
+    struct rlimit limit, few;
+    g_autoptr(GError) err = NULL;
+    int fds = 0;
+
+    g_main_context_default(); /* which has a descriptor of its own */
+    fds = test_count_fds();
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    for (rlim_t n = 0;; n++) {
+        few = (struct rlimit){ .rlim_cur = n, .rlim_max = limit.rlim_max };
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &few), ==, 0);
+        bool ok = qemu_init_main_loop(&err);
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+        if (ok) {
+            break;
+        }
+        g_assert_nonnull(err);
+        g_clear_error(&err);
+        g_assert_cmpint(test_count_fds(), ==, fds);
+    }
+    test_bottom_half();
+    qemu_cleanup_main_loop();
+    g_assert_cmpint(test_count_fds(), ==, fds);
+}
+
 /* ---- qemu_poll_ns() ---- */
 
 static void test_poll_ns(void)
@@ -416,6 +485,8 @@ int main(int argc, char **argv)
     main_loop_test_add("one-entry-for-each-context", test_one_entry_for_each_context);
     main_loop_test_add("home-and-current-context", test_home_and_current);
     main_loop_test_add("contexts-share-their-activity", test_contexts_share_their_activity);
+    main_loop_test_add("driven-by-g-main-loop-run", test_driven_by_g_main_loop_run);
+    test_add("/main-loop/out-of-descriptors", test_out_of_descriptors);
     test_add("/poll-ns", test_poll_ns);
     return g_test_run();
 }

@@ -3,6 +3,8 @@
  */
 #include "config.h"
 
+#include <signal.h>
+
 #include "tests/unit/loop-fixture.h"
 
 static void test_before_the_wait(Loop *loop)
@@ -71,6 +73,51 @@ static void test_own_thread_notifies(Loop *loop)
     loop_pass(loop, true);
 }
 
+/* ---- signals ---- */
+
+static atomic_int signals;
+
+static void on_signal(int signum)
+{
+    atomic_fetch_add(&signals, 1);
+}
+
+static void nothing(void *opaque)
+{
+}
+
+static void test_signal_during_the_wait(Loop *loop)
+{
+    struct sigaction action = { .sa_handler = on_signal }, before;
+    int fires = 0;
+    QEMUTimer *timer = aio_timer_new(loop->ctx, QEMU_CLOCK_REALTIME, SCALE_NS, test_count, &fires);
+    int fds[2], reads = 0;
+
+    sigaction(SIGUSR1, &action, &before);
+    atomic_store(&signals, 0);
+    test_pipe(fds);
+    aio_set_fd_handler(loop->ctx, fds[0], test_count, NULL, NULL, NULL, &reads);
+    timer_mod_ns(timer, INT64_MAX);
+    loop_start(loop);
+    for (int i = 1; i <= 20; i++) {
+        loop_wait_until_idle(loop);
+        pthread_kill(loop->thread, SIGUSR1);
+        while (atomic_load(&signals) < i) {
+            sched_yield();
+        }
+    }
+    /* No handler was called for it, and everything goes on. */
+    aio_wait_bh_oneshot(loop->ctx, nothing, NULL);
+    loop_assert_asleep(loop);
+    loop_stop(loop);
+    g_assert_cmpint(reads, ==, 0);
+    g_assert_cmpint(fires, ==, 0);
+    sigaction(SIGUSR1, &before, NULL);
+    aio_set_fd_handler(loop->ctx, fds[0], NULL, NULL, NULL, NULL, NULL);
+    test_close(fds);
+    timer_free(timer);
+}
+
 /* ---- nothing is lost ---- */
 
 typedef struct PingPong {
@@ -122,6 +169,7 @@ int main(int argc, char **argv)
     loop_test_add_aio_poll("alone-is-no-progress", test_alone_is_no_progress);
     loop_test_add("loop-sleeps-again", test_loop_sleeps_again);
     loop_test_add("from-its-own-thread", test_own_thread_notifies);
+    loop_test_add("signal-during-the-wait", test_signal_during_the_wait);
     loop_test_add("no-wake-up-is-lost", test_no_wake_up_is_lost);
     return g_test_run();
 }
