@@ -76,7 +76,6 @@ static void test_accepted(Loop *loop)
 /* The call failed, its message names @name and @value, and nothing has changed. */
 static void assert_refused(AioContext *ctx, bool ok, GError *err, const char *name, int64_t value)
 {
-    g_autoptr(GError) owned = err;
     g_autofree char *number = g_strdup_printf("%" G_GINT64_FORMAT, value);
 
     g_assert_false(ok);
@@ -85,6 +84,7 @@ static void assert_refused(AioContext *ctx, bool ok, GError *err, const char *na
     g_assert_nonnull(strstr(err->message, name));
     g_assert_nonnull(strstr(err->message, number));
     assert_params_equal(ctx, &some);
+    g_error_free(err);
 }
 
 static void test_refused(Loop *loop)

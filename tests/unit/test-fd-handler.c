@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -285,6 +286,80 @@ static void test_dev_null(Loop *loop)
     test_file_that_poll_calls_always_ready(loop, open("/dev/null", O_RDWR | O_CLOEXEC));
 }
 
+/* ---- what epoll can't take ---- */
+
+#define CHAIN 5
+
+/* Epoll sets within each other, as deep as the kernel allows: one more takes chain[0] no more. It
+ * is readable when @fd is. */
+static void epoll_chain(int chain[CHAIN], int fd)
+{
+    for (int i = CHAIN - 1; i >= 0; i--) {
+        struct epoll_event event = { .events = EPOLLIN };
+
+        chain[i] = epoll_create1(EPOLL_CLOEXEC);
+        g_assert_cmpint(chain[i], >=, 0);
+        int ret = epoll_ctl(chain[i], EPOLL_CTL_ADD, i == CHAIN - 1 ? fd : chain[i + 1], &event);
+        g_assert_cmpint(ret, ==, 0);
+    }
+}
+
+static void test_goes_over_to_poll(Loop *loop, bool asleep)
+{
+    int fds[2], other_fds[2], chain[CHAIN];
+
+    test_pipe(fds);
+    test_pipe(other_fds);
+    epoll_chain(chain, fds[0]);
+    Counted other = { .fd = other_fds[0], .drain = true };
+    aio_set_fd_handler(loop->ctx, other_fds[0], counted_read, NULL, NULL, NULL, &other);
+    test_write_byte(other_fds[1]);
+    while (other.reads == 0) {
+        loop_pass(loop, true);
+    }
+
+    /* The kernel refuses it, so everything goes over to the monitor that nothing limits. */
+    Counted counted = { .fd = chain[0] };
+    if (asleep) {
+        loop_start(loop);
+        loop_wait_until_idle(loop);
+    }
+    aio_set_fd_handler(loop->ctx, chain[0], counted_read, NULL, NULL, NULL, &counted);
+    g_assert_cmpstr(aio_context_get_fdmon(loop->ctx), ==, "poll");
+    if (asleep) {
+        loop_assert_asleep(loop);
+        loop_stop(loop);
+    }
+    test_write_byte(fds[1]);
+    while (counted.reads < 3) {
+        loop_pass(loop, true);
+    }
+    test_write_byte(other_fds[1]);
+    while (other.reads < 2) {
+        loop_pass(loop, true);
+    }
+    remove_handler(loop, chain[0]);
+    remove_handler(loop, other_fds[0]);
+    counted.reads = 0;
+    loop_passes(loop, 3);
+    g_assert_cmpint(counted.reads, ==, 0);
+    for (int i = 0; i < CHAIN; i++) {
+        close(chain[i]);
+    }
+    test_close(fds);
+    test_close(other_fds);
+}
+
+static void test_refused_descriptor(Loop *loop)
+{
+    test_goes_over_to_poll(loop, false);
+}
+
+static void test_refused_descriptor_while_asleep(Loop *loop)
+{
+    test_goes_over_to_poll(loop, true);
+}
+
 /* More than epoll_wait() or a GLib poll set is asked for at once. */
 #define MANY 3000
 
@@ -350,6 +425,9 @@ int main(int argc, char **argv)
     loop_test_add("hang-up-reaches-both-handlers", test_hang_up_reaches_each_handler);
     loop_test_add("regular-file-is-always-ready", test_regular_file);
     loop_test_add("dev-null-is-always-ready", test_dev_null);
+    loop_test_add("descriptor-that-epoll-refuses", test_refused_descriptor);
+    loop_test_add("descriptor-that-epoll-refuses-while-asleep",
+                  test_refused_descriptor_while_asleep);
     loop_test_add("thousands-ready-at-once-all-get-their-turn", test_many_ready_at_once);
     loop_test_add_aio_poll("a-handler-called-is-progress", test_progress);
     return g_test_run();
