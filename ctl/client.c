@@ -1,0 +1,408 @@
+/*
+ * The QMP client of evloopctl. The socket is non-blocking and poll() does the waiting, so that a
+ * deadline holds everywhere, and so that a long request can't end in both sides writing and neither
+ * reading: whatever arrives while a request is sent is taken in first.
+ *
+ * The daemon ends each message with CR LF, but messages are told apart by their syntax alone:
+ * several in one line or one over many lines are understood too.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ctl/client.h"
+#include "ctl/connect.h"
+#include "ctl/error.h"
+
+#define READ_SIZE (64 * 1024)
+
+struct Client {
+    int fd;
+    int output_fd; /* see client_watch_output(); -1 for none */
+    int64_t deadline;
+    bool oob;
+    int64_t last_id;       /* of the last request */
+    json_tokener *tokener; /* holds the first part of a message that is not complete yet */
+    bool in_message;       /* whether there is such a part */
+    GString *input;        /* what was read, and not yet given to the tokener from @parsed on */
+    size_t parsed;
+};
+
+/* ---- waiting ---- */
+
+/* How long poll() may wait: -1 for ever, 0 when the deadline has passed. */
+static int remaining_ms(const Client *client)
+{
+    int64_t us;
+
+    if (client->deadline == CLIENT_NO_DEADLINE) {
+        return -1;
+    }
+    us = client->deadline - g_get_monotonic_time();
+    return us <= 0 ? 0 : (int)MIN((us + 999) / 1000, INT_MAX);
+}
+
+/* Wait until the socket can be read, or also written when @events says so. Returns what it is ready
+ * for, 0 and @errp on failure. */
+static short wait_ready(Client *client, short events, GError **errp)
+{
+    struct pollfd fds[2] = {
+        { .fd = client->fd, .events = events },
+        { .fd = client->output_fd }, /* POLLERR alone; poll() passes over -1 */
+    };
+
+    for (;;) {
+        int n = poll(fds, G_N_ELEMENTS(fds), remaining_ms(client));
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            g_set_error(errp, CTL_ERROR, CTL_ERROR_CONNECTION, "cannot wait for the daemon: %s",
+                        g_strerror(errno));
+            return 0;
+        }
+        if (fds[1].revents) {
+            g_set_error(errp, CTL_ERROR, CTL_ERROR_OUTPUT, "nobody reads the output any more");
+            return 0;
+        }
+        if (remaining_ms(client) == 0) {
+            g_set_error(errp, CTL_ERROR, CTL_ERROR_TIMEOUT,
+                        "timed out while waiting for the daemon");
+            return 0;
+        }
+        if (fds[0].revents) {
+            return fds[0].revents;
+        }
+    }
+}
+
+/* Take in what the socket holds now. False and @errp when the connection is over. */
+static bool read_some(Client *client, GError **errp)
+{
+    size_t used = client->input->len;
+    ssize_t n;
+    int err;
+
+    g_string_set_size(client->input, used + READ_SIZE);
+    n = read(client->fd, client->input->str + used, READ_SIZE);
+    err = errno;
+    g_string_set_size(client->input, used + (size_t)MAX(n, 0));
+
+    if (n > 0 || (n < 0 && (err == EAGAIN || err == EINTR))) {
+        return true;
+    }
+    if (n < 0 && err != ECONNRESET) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_CONNECTION, "cannot read from the daemon: %s",
+                    g_strerror(err));
+    } else if (client->in_message) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL,
+                    "the daemon closed the connection in the middle of a message");
+    } else {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_CLOSED, "the daemon closed the connection");
+    }
+    return false;
+}
+
+static bool send_all(Client *client, const char *data, size_t size, GError **errp)
+{
+    while (size > 0) {
+        short ready = wait_ready(client, POLLIN | POLLOUT, errp);
+        ssize_t n;
+
+        if (!ready) {
+            return false;
+        }
+        if ((ready & POLLIN) && !read_some(client, errp)) {
+            return false;
+        }
+        n = send(client->fd, data, size, MSG_NOSIGNAL);
+        if (n < 0 && errno != EAGAIN && errno != EINTR) {
+            g_set_error(errp, CTL_ERROR, CTL_ERROR_CONNECTION, "cannot send to the daemon: %s",
+                        g_strerror(errno));
+            return false;
+        }
+        if (n > 0) {
+            data += n;
+            size -= (size_t)n;
+        }
+    }
+    return true;
+}
+
+/* ---- messages ---- */
+
+static void skip_white_space(Client *client)
+{
+    while (client->parsed < client->input->len &&
+           g_ascii_isspace(client->input->str[client->parsed])) {
+        client->parsed++;
+    }
+}
+
+/* Parse on in what was read. @message stays NULL when it does not hold the end of a message. */
+static bool parse_some(Client *client, json_object **message, GError **errp)
+{
+    g_autoptr(json_object) value = NULL;
+    enum json_tokener_error error;
+    size_t size;
+
+    if (!client->in_message) {
+        skip_white_space(client);
+    }
+    size = MIN(client->input->len - client->parsed, INT_MAX);
+    if (size > 0) {
+        client->in_message = true;
+        value =
+            json_tokener_parse_ex(client->tokener, client->input->str + client->parsed, (int)size);
+        error = json_tokener_get_error(client->tokener);
+        client->parsed += json_tokener_get_parse_end(client->tokener);
+        if (error == json_tokener_success && json_object_is_type(value, json_type_object)) {
+            *message = g_steal_pointer(&value);
+            client->in_message = false;
+        } else if (error == json_tokener_success) {
+            g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL,
+                        "what the daemon sent is not QMP: a message is not a JSON object");
+            return false;
+        } else if (error != json_tokener_continue) {
+            g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL, "what the daemon sent is not QMP: %s",
+                        json_tokener_error_desc(error));
+            return false;
+        }
+    }
+    if (client->parsed == client->input->len) {
+        g_string_truncate(client->input, 0);
+        client->parsed = 0;
+    }
+    return true;
+}
+
+static json_object *next_message(Client *client, GError **errp)
+{
+    json_object *message = NULL;
+
+    for (;;) {
+        if (!parse_some(client, &message, errp)) {
+            return NULL;
+        }
+        if (message) {
+            return message;
+        }
+        if (client->parsed == client->input->len &&
+            (!wait_ready(client, POLLIN, errp) || !read_some(client, errp))) {
+            return NULL;
+        }
+    }
+}
+
+static bool is_event(json_object *message)
+{
+    return json_member_string(message, "event") != NULL;
+}
+
+/* ---- commands ---- */
+
+static bool send_request(Client *client, const char *verb, const char *command,
+                         json_object *arguments, GError **errp)
+{
+    g_autoptr(json_object) request = json_object_new_object();
+    const char *text;
+    size_t size;
+
+    json_object_object_add(request, verb, json_object_new_string(command));
+    if (arguments) {
+        json_object_object_add(request, "arguments", json_object_get(arguments));
+    }
+    json_object_object_add(request, "id", json_object_new_int64(++client->last_id));
+    text = json_object_to_json_string_length(
+        request, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+    return send_all(client, text, size, errp);
+}
+
+/* An error without id is ours too: the daemon could make no sense of the request, which is the only
+ * one under way. */
+static bool is_our_answer(Client *client, json_object *message)
+{
+    json_object *id = NULL;
+
+    if (!json_object_object_get_ex(message, "id", &id)) {
+        return json_object_object_get_ex(message, "error", NULL);
+    }
+    return json_object_is_type(id, json_type_int) && json_object_get_int64(id) == client->last_id;
+}
+
+static bool take_answer(Client *client, const char *command, json_object *message,
+                        json_object **result, GError **errp)
+{
+    json_object *value = NULL;
+    bool is_error = json_object_object_get_ex(message, "error", &value);
+
+    if (!is_our_answer(client, message) ||
+        (!is_error && !json_object_object_get_ex(message, "return", &value))) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL,
+                    "%s: what the daemon sent is not an answer to the command", command);
+        return false;
+    }
+    if (is_error) {
+        const char *class = json_member_string(value, "class");
+        const char *desc = json_member_string(value, "desc");
+
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_COMMAND, "%s: %s: %s", command,
+                    class ? class : "GenericError", desc ? desc : "the daemon does not say why");
+        return false;
+    }
+    if (result) {
+        *result = json_object_get(value);
+    }
+    return true;
+}
+
+static bool call(Client *client, const char *verb, const char *command, json_object *arguments,
+                 json_object **result, GError **errp)
+{
+    if (!send_request(client, verb, command, arguments, errp)) {
+        g_prefix_error(errp, "%s: ", command);
+        return false;
+    }
+    for (;;) {
+        g_autoptr(json_object) message = next_message(client, errp);
+
+        if (!message) {
+            g_prefix_error(errp, "%s: ", command);
+            return false;
+        }
+        if (!is_event(message)) {
+            return take_answer(client, command, message, result, errp);
+        }
+    }
+}
+
+bool client_call(Client *client, const char *command, json_object *arguments, json_object **result,
+                 GError **errp)
+{
+    return call(client, "execute", command, arguments, result, errp);
+}
+
+bool client_call_oob(Client *client, const char *command, json_object *arguments,
+                     json_object **result, GError **errp)
+{
+    return call(client, client->oob ? "exec-oob" : "execute", command, arguments, result, errp);
+}
+
+json_object *client_next_event(Client *client, GError **errp)
+{
+    g_autoptr(json_object) message = next_message(client, errp);
+
+    if (message && !is_event(message)) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL,
+                    "what the daemon sent is neither an event nor an answer to a command");
+        return NULL;
+    }
+    return g_steal_pointer(&message);
+}
+
+bool client_wait_closed(Client *client, GError **errp)
+{
+    for (;;) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(json_object) message = next_message(client, &error);
+
+        if (g_error_matches(error, CTL_ERROR, CTL_ERROR_CLOSED)) {
+            return true;
+        }
+        if (!message) {
+            g_propagate_error(errp, g_steal_pointer(&error));
+            return false;
+        }
+    }
+}
+
+/* ---- opening ---- */
+
+static bool offers(json_object *qmp, const char *capability)
+{
+    json_object *names = json_member_array(qmp, "capabilities");
+
+    for (size_t i = 0; names && i < json_object_array_length(names); i++) {
+        if (g_strcmp0(json_object_get_string(json_object_array_get_idx(names, i)), capability) ==
+            0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool take_greeting(Client *client, GError **errp)
+{
+    g_autoptr(json_object) greeting = next_message(client, errp);
+    json_object *qmp = json_member(greeting, "QMP");
+
+    if (!greeting) {
+        g_prefix_error(errp, "greeting: ");
+        return false;
+    }
+    if (!qmp) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL,
+                    "what the daemon sent first is not a QMP greeting");
+        return false;
+    }
+    if (client->oob && !offers(qmp, "oob")) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL,
+                    "the daemon does not offer to run commands out of band");
+        return false;
+    }
+    return true;
+}
+
+static bool negotiate(Client *client, GError **errp)
+{
+    g_autoptr(json_object) arguments = NULL;
+    json_object *names;
+
+    if (client->oob) {
+        arguments = json_object_new_object();
+        names = json_object_new_array();
+        json_object_array_add(names, json_object_new_string("oob"));
+        json_object_object_add(arguments, "enable", names);
+    }
+    return client_call(client, "qmp_capabilities", arguments, NULL, errp);
+}
+
+Client *client_open(const char *path, bool oob, int64_t deadline, GError **errp)
+{
+    g_autoptr(Client) client = g_new0(Client, 1);
+
+    client->output_fd = -1;
+    client->deadline = deadline;
+    client->oob = oob;
+    client->input = g_string_new(NULL);
+    client->tokener = json_tokener_new_ex(JSON_MAX_DEPTH);
+    json_tokener_set_flags(client->tokener,
+                           JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
+    client->fd = connect_unix(path, remaining_ms(client), errp);
+    if (client->fd < 0) {
+        return NULL;
+    }
+    if (!take_greeting(client, errp) || !negotiate(client, errp)) {
+        g_prefix_error(errp, "%s: ", path);
+        return NULL;
+    }
+    return g_steal_pointer(&client);
+}
+
+void client_free(Client *client)
+{
+    if (client->fd >= 0) {
+        close(client->fd);
+    }
+    json_tokener_free(client->tokener);
+    g_string_free(client->input, TRUE);
+    g_free(client);
+}
+
+void client_watch_output(Client *client, int fd)
+{
+    client->output_fd = fd;
+}

@@ -1,0 +1,171 @@
+/*
+ * evloopctl iothread: add, change, remove and list IOThreads.
+ *
+ * They are objects of type "iothread" under /objects; all is done by the commands for objects.
+ */
+#include "ctl/arguments.h"
+#include "ctl/command.h"
+#include "ctl/error.h"
+#include "ctl/print.h"
+#include "ctl/schema.h"
+
+#define TYPE_IOTHREAD "iothread"
+
+static bool check_id(const char *id, GError **errp)
+{
+    if (!g_utf8_validate(id, -1, NULL)) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "the ID is not UTF-8");
+        return false;
+    }
+    return true;
+}
+
+/* ---- add ---- */
+
+static bool add_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
+{
+    g_auto(GStrv) rest = ctl_parse(command, ctl, NULL, words, 1, G_MAXUINT, errp);
+    g_autoptr(json_object) arguments = json_object_new_object();
+    g_autoptr(Client) client = NULL;
+
+    if (!rest || !check_id(rest[0], errp)) {
+        return false;
+    }
+    json_object_object_add(arguments, "qom-type", json_object_new_string(TYPE_IOTHREAD));
+    json_object_object_add(arguments, "id", json_object_new_string(rest[0]));
+    if (!arguments_add_words(arguments, rest + 1, errp)) {
+        return false;
+    }
+    client = ctl_connect(ctl, false, errp);
+    if (!client) {
+        return false;
+    }
+    if (rest[1] && !schema_type_arguments(client, "object-add", arguments, errp)) {
+        return false;
+    }
+    return client_call(client, "object-add", arguments, NULL, errp);
+}
+
+static const CtlCommand add_command = {
+    .name = "add",
+    .parameters = "ID [PROP=VALUE...]",
+    .summary = "Start a new IOThread",
+    .description = "'call qom-list-properties typename=iothread' lists the properties.\n",
+    .run = add_run,
+};
+
+/* ---- set ---- */
+
+static bool set_property(Client *client, const char *path, const char *name, json_object *value,
+                         GError **errp)
+{
+    g_autoptr(json_object) arguments = json_object_new_object();
+
+    json_object_object_add(arguments, "path", json_object_new_string(path));
+    json_object_object_add(arguments, "property", json_object_new_string(name));
+    json_object_object_add(arguments, "value", json_object_get(value));
+    if (!client_call(client, "qom-set", arguments, NULL, errp)) {
+        g_prefix_error(errp, "%s: ", name);
+        return false;
+    }
+    return true;
+}
+
+static bool set_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
+{
+    g_auto(GStrv) rest = ctl_parse(command, ctl, NULL, words, 2, G_MAXUINT, errp);
+    g_autoptr(json_object) properties = json_object_new_object();
+    g_autofree char *path = NULL;
+    g_autoptr(Client) client = NULL;
+
+    if (!rest || !check_id(rest[0], errp) || !arguments_add_words(properties, rest + 1, errp)) {
+        return false;
+    }
+    client = ctl_connect(ctl, false, errp);
+    if (!client || !schema_type_properties(client, TYPE_IOTHREAD, properties, errp)) {
+        return false;
+    }
+    path = g_strconcat("/objects/", rest[0], NULL);
+    json_object_object_foreach (properties, name, value) {
+        if (!set_property(client, path, name, value, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static const CtlCommand set_command = {
+    .name = "set",
+    .parameters = "ID PROP=VALUE...",
+    .summary = "Change properties of a running IOThread",
+    .description = "They are set one after another. The first that fails ends it; those before it\n"
+                   "keep their new values.\n",
+    .run = set_run,
+};
+
+/* ---- del ---- */
+
+static bool del_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
+{
+    g_auto(GStrv) rest = ctl_parse(command, ctl, NULL, words, 1, 1, errp);
+    g_autoptr(json_object) arguments = json_object_new_object();
+    g_autoptr(Client) client = NULL;
+
+    if (!rest || !check_id(rest[0], errp)) {
+        return false;
+    }
+    json_object_object_add(arguments, "id", json_object_new_string(rest[0]));
+    client = ctl_connect(ctl, false, errp);
+    return client && client_call(client, "object-del", arguments, NULL, errp);
+}
+
+static const CtlCommand del_command = {
+    .name = "del",
+    .parameters = "ID",
+    .summary = "Stop and remove an IOThread",
+    .run = del_run,
+};
+
+/* ---- list ---- */
+
+static bool list_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
+{
+    gboolean json = FALSE;
+    const GOptionEntry options[] = {
+        { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON, not a table", NULL },
+        { NULL },
+    };
+    g_auto(GStrv) rest = ctl_parse(command, ctl, options, words, 0, 0, errp);
+    g_autoptr(Client) client = rest ? ctl_connect(ctl, false, errp) : NULL;
+    g_autoptr(json_object) iothreads = NULL;
+
+    if (!client || !client_call(client, "query-iothreads", NULL, &iothreads, errp)) {
+        return false;
+    }
+    if (json) {
+        return print_json(iothreads, errp);
+    }
+    if (!print_table(iothreads, errp)) {
+        g_prefix_error(errp, "query-iothreads: ");
+        return false;
+    }
+    return true;
+}
+
+static const CtlCommand list_command = {
+    .name = "list",
+    .summary = "Show all IOThreads",
+    .run = list_run,
+};
+
+/* ---- the group ---- */
+
+static const CtlCommand *const members[] = {
+    &add_command, &set_command, &del_command, &list_command, NULL,
+};
+
+const CtlCommand ctl_iothread = {
+    .name = "iothread",
+    .summary = "Add, change, remove and list IOThreads",
+    .members = members,
+};

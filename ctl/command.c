@@ -1,0 +1,231 @@
+/*
+ * Dispatch, option parsing and help, the same way for every command.
+ *
+ * An option of all commands may stand before or after a command's name; a group stops at the first
+ * word that is no option, a command takes options anywhere.
+ */
+#include <string.h>
+
+#include "config.h"
+#include "ctl/command.h"
+#include "ctl/error.h"
+#include "ctl/print.h"
+
+/* ---- help ---- */
+
+static void append_members(GString *help, const CtlCommand *command)
+{
+    g_string_append(help, "\nCommands:\n");
+    for (const CtlCommand *const *member = command->members; *member; member++) {
+        g_string_append_printf(help, "  %-21s %s\n", (*member)->name, (*member)->summary);
+    }
+    g_string_append_printf(help, "\nSee '%s COMMAND --help' for each.\n", g_get_prgname());
+}
+
+/* Print @text as all that this run does; @errp gets CTL_ERROR_DONE. */
+static void finish(const char *text, GError **errp)
+{
+    if (print_text(text, errp)) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_DONE, "done");
+    }
+}
+
+static void show_help(const CtlCommand *command, GOptionContext *context, GError **errp)
+{
+    g_autofree char *usage = g_option_context_get_help(context, TRUE, NULL);
+    g_autoptr(GString) help = g_string_new(usage);
+
+    g_string_replace(help, "\u2026", "...", 0); /* help is ASCII, for any terminal */
+    g_string_truncate(help, strlen(g_strchomp(help->str)));
+    g_string_append_c(help, '\n');
+    if (command->members) {
+        append_members(help, command);
+    }
+    if (command->description) {
+        g_string_append_printf(help, "\n%s", command->description);
+    }
+    finish(help->str, errp);
+}
+
+/* ---- options ---- */
+
+/* What GLib's parser fills in. Every parse starts anew, so that what an earlier one found stays. */
+typedef struct CommonOptions {
+    char *socket_path;
+    double timeout;
+    gboolean help;
+    gboolean version;
+} CommonOptions;
+
+static void common_options_clear(CommonOptions *common)
+{
+    g_clear_pointer(&common->socket_path, g_free);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CommonOptions, common_options_clear)
+
+static const char *words_expected(const CtlCommand *command)
+{
+    return command->members ? "COMMAND ..." : command->parameters;
+}
+
+static GOptionContext *new_context(const CtlCommand *command, CommonOptions *common,
+                                   const GOptionEntry *options)
+{
+    const GOptionEntry entries[] = {
+        { "socket", 's', 0, G_OPTION_ARG_FILENAME, &common->socket_path,
+          "The daemon's control socket", "PATH" },
+        { "timeout", 0, 0, G_OPTION_ARG_DOUBLE, &common->timeout,
+          "Give up after so many seconds; 0 is never", "SECONDS" },
+        { "help", 'h', 0, G_OPTION_ARG_NONE, &common->help, "Show this text", NULL },
+        { NULL },
+    };
+    const GOptionEntry program_entries[] = {
+        { "version", 0, 0, G_OPTION_ARG_NONE, &common->version, "Show the version", NULL },
+        { NULL },
+    };
+    GOptionContext *context = g_option_context_new(words_expected(command));
+
+    g_option_context_set_summary(context, command->summary);
+    g_option_context_set_help_enabled(context, FALSE);
+    g_option_context_set_strict_posix(context, command->members != NULL);
+    if (options) {
+        g_option_context_add_main_entries(context, options, NULL);
+    }
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (command == &ctl_program) {
+        g_option_context_add_main_entries(context, program_entries, NULL);
+    }
+    return context;
+}
+
+static bool take_common(Ctl *ctl, CommonOptions *common, GError **errp)
+{
+    if (!(common->timeout >= 0 && common->timeout <= 1e9)) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE,
+                    "--timeout is a number of seconds from 0 to 1000000000");
+        return false;
+    }
+    if (common->timeout > 0) {
+        ctl->timeout = common->timeout;
+    }
+    if (common->socket_path) {
+        g_free(ctl->socket_path);
+        ctl->socket_path = g_steal_pointer(&common->socket_path);
+    }
+    return true;
+}
+
+static bool check_count(const CtlCommand *command, char **words, guint min, guint max,
+                        GError **errp)
+{
+    guint count = g_strv_length(words);
+
+    if (count < min) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "expected: %s", words_expected(command));
+    } else if (count > max) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "unexpected: '%s'", words[max]);
+    }
+    return count >= min && count <= max;
+}
+
+/* As g_option_context_parse_strv(), which wants the program's name first. */
+static char **parse_words(GOptionContext *context, char **words, GError **errp)
+{
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    g_auto(GStrv) all = NULL;
+
+    g_strv_builder_add(builder, g_get_prgname());
+    for (; *words; words++) {
+        g_strv_builder_add(builder, *words);
+    }
+    all = g_strv_builder_end(builder);
+    return g_option_context_parse_strv(context, &all, errp) ? g_strdupv(all + 1) : NULL;
+}
+
+char **ctl_parse(const CtlCommand *command, Ctl *ctl, const GOptionEntry *options, char **words,
+                 guint min, guint max, GError **errp)
+{
+    g_auto(CommonOptions) common = { NULL };
+    g_autoptr(GOptionContext) context = new_context(command, &common, options);
+    g_auto(GStrv) rest = parse_words(context, words, errp);
+
+    if (rest && common.help) {
+        show_help(command, context, errp);
+        return NULL;
+    }
+    if (rest && common.version) {
+        finish("evloopctl " PACKAGE_VERSION "\n", errp);
+        return NULL;
+    }
+    if (!rest || !take_common(ctl, &common, errp) || !check_count(command, rest, min, max, errp)) {
+        return NULL;
+    }
+    return g_steal_pointer(&rest);
+}
+
+/* ---- dispatch ---- */
+
+static const CtlCommand *find_member(const CtlCommand *group, const char *name)
+{
+    for (const CtlCommand *const *member = group->members; *member; member++) {
+        if (g_str_equal((*member)->name, name)) {
+            return *member;
+        }
+    }
+    return NULL;
+}
+
+bool ctl_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
+{
+    g_auto(GStrv) rest = NULL;
+    g_autofree char *typed = NULL;
+    const CtlCommand *member;
+
+    if (!command->members) {
+        return command->run(command, ctl, words, errp);
+    }
+    rest = ctl_parse(command, ctl, NULL, words, 1, G_MAXUINT, errp);
+    if (!rest) {
+        return false;
+    }
+    member = find_member(command, rest[0]);
+    if (!member) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "there is no command '%s'", rest[0]);
+        return false;
+    }
+    typed = g_strdup_printf("%s %s", g_get_prgname(), member->name);
+    g_set_prgname(typed);
+    return ctl_run(member, ctl, rest + 1, errp);
+}
+
+/* ---- connecting ---- */
+
+static char *default_socket_path(void)
+{
+    const char *variable = g_getenv("EVLOOPD_SOCKET");
+    const char *runtime_dir = g_getenv("XDG_RUNTIME_DIR");
+
+    if (variable && *variable) {
+        return g_strdup(variable);
+    }
+    if (runtime_dir && *runtime_dir) {
+        g_autofree char *path = g_build_filename(runtime_dir, "evloopd.sock", NULL);
+
+        if (g_file_test(path, G_FILE_TEST_EXISTS)) {
+            return g_steal_pointer(&path);
+        }
+    }
+    return g_strdup("/run/evloopd/qmp.sock");
+}
+
+Client *ctl_connect(const Ctl *ctl, bool oob, GError **errp)
+{
+    g_autofree char *path = ctl->socket_path ? g_strdup(ctl->socket_path) : default_socket_path();
+    int64_t deadline = CLIENT_NO_DEADLINE;
+
+    if (ctl->timeout > 0) {
+        deadline = g_get_monotonic_time() + (int64_t)(ctl->timeout * G_USEC_PER_SEC);
+    }
+    return client_open(path, oob, deadline, errp);
+}

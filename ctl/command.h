@@ -1,0 +1,59 @@
+/*
+ * A word of evloopctl's command line: a command with its options, or a group of such.
+ *
+ * The program itself is the outermost group. Each command is one file and one CtlCommand; its
+ * run() takes its options and words, connects, and prints.
+ */
+#ifndef CTL_COMMAND_H
+#define CTL_COMMAND_H
+
+#include <stdbool.h>
+#include <glib.h>
+
+#include "ctl/client.h"
+
+G_BEGIN_DECLS
+
+/* What the options say that all commands have. */
+typedef struct Ctl {
+    char *socket_path; /* NULL when not given */
+    double timeout;    /* seconds; 0 for none */
+} Ctl;
+
+typedef struct CtlCommand CtlCommand;
+struct CtlCommand {
+    const char *name;
+    const char *parameters;  /* for the usage line; NULL for none */
+    const char *summary;     /* one line, without a full stop */
+    const char *description; /* more for its own --help; NULL for none */
+    /* Of a group: its members, up to NULL. A group has no run(). */
+    const CtlCommand *const *members;
+    /* Run it with @words, what follows its name. */
+    bool (*run)(const CtlCommand *command, Ctl *ctl, char **words, GError **errp);
+};
+
+extern const CtlCommand ctl_program;
+extern const CtlCommand ctl_call;
+extern const CtlCommand ctl_events;
+extern const CtlCommand ctl_iothread;
+extern const CtlCommand ctl_quit;
+
+/* Run @command, or the member of it that @words name. GLib's g_get_prgname() becomes what was typed
+ * so far, as in "evloopctl iothread add", for help and errors. */
+bool ctl_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp);
+
+/*
+ * Take the options out of @words: those of all commands, which go to @ctl, and @options, those of
+ * this one (ended by an entry of zeros; NULL for none). Returns what stays, at least @min words and
+ * at most @max; the caller owns it. NULL and @errp when the words are wrong, or when
+ * --help was all that was asked for (CTL_ERROR_DONE).
+ */
+char **ctl_parse(const CtlCommand *command, Ctl *ctl, const GOptionEntry *options, char **words,
+                 guint min, guint max, GError **errp);
+
+/* Connect to the socket that the options or the environment say; see client_open(). */
+Client *ctl_connect(const Ctl *ctl, bool oob, GError **errp);
+
+G_END_DECLS
+
+#endif

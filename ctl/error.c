@@ -1,0 +1,14 @@
+/*
+ * The error domain of evloopctl. GLib's own errors (of option parsing) count as usage errors.
+ */
+#include "ctl/error.h"
+
+G_DEFINE_QUARK(ctl - error - quark, ctl_error)
+
+int ctl_error_exit_status(const GError *error)
+{
+    if (!error || g_error_matches(error, CTL_ERROR, CTL_ERROR_DONE)) {
+        return 0;
+    }
+    return g_error_matches(error, CTL_ERROR, CTL_ERROR_COMMAND) ? 1 : 2;
+}

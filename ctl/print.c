@@ -1,0 +1,194 @@
+/*
+ * Printing. Nothing that came over the socket reaches the terminal with control characters in it:
+ * JSON escapes them, and the rest goes through print_clean().
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl/error.h"
+#include "ctl/print.h"
+
+#define JSON_LINE (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
+#define JSON_INDENTED \
+    (JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE)
+
+/* ---- text and JSON ---- */
+
+bool print_text(const char *text, GError **errp)
+{
+    if (fputs(text, stdout) == EOF || fflush(stdout) == EOF) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_OUTPUT, "cannot write to stdout: %s",
+                    g_strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+static bool print_json_with(json_object *value, int flags, GError **errp)
+{
+    g_autofree char *line = g_strconcat(json_object_to_json_string_ext(value, flags), "\n", NULL);
+
+    return print_text(line, errp);
+}
+
+bool print_json(json_object *value, GError **errp)
+{
+    return print_json_with(value, isatty(STDOUT_FILENO) ? JSON_INDENTED : JSON_LINE, errp);
+}
+
+bool print_json_line(json_object *value, GError **errp)
+{
+    return print_json_with(value, JSON_LINE, errp);
+}
+
+/* A copy of @text as valid UTF-8 in which each control character is a space. */
+static char *print_clean(const char *text)
+{
+    g_autofree char *valid = g_utf8_make_valid(text, -1);
+    GString *clean = g_string_new(NULL);
+
+    for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
+        gunichar c = g_utf8_get_char(p);
+
+        g_string_append_unichar(clean, g_unichar_iscntrl(c) ? ' ' : c);
+    }
+    return g_string_free(clean, FALSE);
+}
+
+void print_error(const GError *error)
+{
+    g_autofree char *message = print_clean(error->message);
+
+    fprintf(stderr, "evloopctl: %s\n", message);
+    if (error->domain == G_OPTION_ERROR || g_error_matches(error, CTL_ERROR, CTL_ERROR_USAGE)) {
+        fprintf(stderr, "Try '%s --help'.\n", g_get_prgname());
+    }
+}
+
+/* ---- tables ---- */
+
+typedef struct Column {
+    const char *key; /* owned by the row that it was found in */
+    char *title;
+    glong width;
+    bool right; /* numbers only */
+} Column;
+
+static void column_free(gpointer data)
+{
+    Column *column = data;
+
+    g_free(column->title);
+    g_free(column);
+}
+
+static char *cell_text(json_object *row, const char *key)
+{
+    json_object *value = json_member(row, key);
+
+    if (!value) {
+        return g_strdup("-");
+    }
+    if (json_object_is_type(value, json_type_string)) {
+        return print_clean(json_object_get_string(value));
+    }
+    return g_strdup(json_object_to_json_string_ext(value, JSON_LINE));
+}
+
+static void column_add(GPtrArray *columns, const char *key)
+{
+    Column *column;
+
+    for (guint i = 0; i < columns->len; i++) {
+        if (g_str_equal(((Column *)columns->pdata[i])->key, key)) {
+            return;
+        }
+    }
+    column = g_new0(Column, 1);
+    column->key = key;
+    column->title = print_clean(key);
+    for (char *p = column->title; *p; p++) {
+        *p = g_ascii_toupper(*p);
+    }
+    column->width = g_utf8_strlen(column->title, -1);
+    column->right = true;
+    g_ptr_array_add(columns, column);
+}
+
+static void column_measure(Column *column, json_object *row)
+{
+    json_object *value = json_member(row, column->key);
+    g_autofree char *text = cell_text(row, column->key);
+
+    column->width = MAX(column->width, g_utf8_strlen(text, -1));
+    if (value && !json_object_is_type(value, json_type_int) &&
+        !json_object_is_type(value, json_type_double)) {
+        column->right = false;
+    }
+}
+
+static GPtrArray *find_columns(json_object *rows)
+{
+    GPtrArray *columns = g_ptr_array_new_with_free_func(column_free);
+
+    column_add(columns, "id");
+    for (size_t i = 0; i < json_object_array_length(rows); i++) {
+        json_object_object_foreach (json_object_array_get_idx(rows, i), key, value) {
+            column_add(columns, key);
+        }
+    }
+    for (guint i = 0; i < columns->len; i++) {
+        for (size_t row = 0; row < json_object_array_length(rows); row++) {
+            column_measure(columns->pdata[i], json_object_array_get_idx(rows, row));
+        }
+    }
+    return columns;
+}
+
+static void append_cell(GString *line, const Column *column, const char *text)
+{
+    int padding = (int)(column->width - g_utf8_strlen(text, -1));
+
+    if (column->right) {
+        g_string_append_printf(line, "%*s%s", padding, "", text);
+    } else {
+        g_string_append_printf(line, "%s%*s", text, padding, "");
+    }
+}
+
+/* Append the line of @row, or that of the titles when it is NULL. */
+static void append_line(GString *table, GPtrArray *columns, json_object *row)
+{
+    for (guint i = 0; i < columns->len; i++) {
+        const Column *column = columns->pdata[i];
+        g_autofree char *text = row ? cell_text(row, column->key) : g_strdup(column->title);
+
+        append_cell(table, column, text);
+        g_string_append(table, i + 1 < columns->len ? "  " : "");
+    }
+    g_string_truncate(table, strlen(g_strchomp(table->str)));
+    g_string_append_c(table, '\n');
+}
+
+bool print_table(json_object *rows, GError **errp)
+{
+    g_autoptr(GPtrArray) columns = NULL;
+    g_autoptr(GString) table = g_string_new(NULL);
+    bool good = json_object_is_type(rows, json_type_array);
+
+    for (size_t i = 0; good && i < json_object_array_length(rows); i++) {
+        good = json_object_is_type(json_object_array_get_idx(rows, i), json_type_object);
+    }
+    if (!good) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL, "what it returned is not a list");
+        return false;
+    }
+    columns = find_columns(rows);
+    append_line(table, columns, NULL);
+    for (size_t i = 0; i < json_object_array_length(rows); i++) {
+        append_line(table, columns, json_object_array_get_idx(rows, i));
+    }
+    return print_text(table->str, errp);
+}
