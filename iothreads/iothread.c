@@ -214,11 +214,15 @@ void iothread_destroy(IOThread *iothread)
 void iothread_destroy_async(IOThread *iothread, AioContext *done_ctx, QEMUBHFunc *done,
                             void *opaque)
 {
+    /* All may be over, and freed, before aio_bh_schedule_oneshot() has returned. */
+    g_autoptr(AioContext) ctx = iothread->ctx;
+
+    aio_context_ref(ctx);
     aio_context_ref(done_ctx);
     iothread->done_ctx = done_ctx;
     iothread->done = done;
     iothread->done_opaque = opaque;
-    aio_bh_schedule_oneshot(iothread->ctx, iothread_stop, iothread);
+    aio_bh_schedule_oneshot(ctx, iothread_stop, iothread);
 }
 
 /* ---- what others ask for ---- */

@@ -23,6 +23,7 @@ AioContext *aio_context_new_with_fdmon(AioFdMon fdmon, GError **errp)
     AioContext *ctx = g_new0(AioContext, 1);
 
     ctx->refcount = 1;
+    ctx->memory_refcount = 1;
     ctx->params = (AioContextParams){
         .poll_max_ns = AIO_POLL_MAX_NS_DEFAULT,
         .thread_pool_min = AIO_THREAD_POOL_MIN_DEFAULT,
@@ -55,13 +56,30 @@ void aio_context_ref(AioContext *ctx)
     atomic_fetch_add_explicit(&ctx->refcount, 1, memory_order_relaxed);
 }
 
+void aio_context_memory_ref(AioContext *ctx)
+{
+    /* Relaxed: as aio_context_ref(). */
+    atomic_fetch_add_explicit(&ctx->memory_refcount, 1, memory_order_relaxed);
+}
+
+void aio_context_memory_unref(AioContext *ctx)
+{
+    /* Acquire-release: as aio_context_unref(). */
+    if (atomic_fetch_sub_explicit(&ctx->memory_refcount, 1, memory_order_acq_rel) == 1) {
+        for (int i = 0; i < QEMU_CLOCK_MAX; i++) {
+            timer_list_cleanup(&ctx->timers[i]);
+        }
+        g_free(ctx);
+    }
+}
+
 static void context_free(AioContext *ctx)
 {
     aio_gsource_cleanup(ctx);
     aio_bh_cleanup(ctx);
     clock_unregister_context(ctx);
     for (int i = 0; i < QEMU_CLOCK_MAX; i++) {
-        timer_list_cleanup(&ctx->timers[i]);
+        timer_list_disarm(&ctx->timers[i]);
     }
     aio_handlers_cleanup(ctx);
     if (atomic_load(&ctx->fdmon) != ctx->fdmon_first) {
@@ -70,7 +88,7 @@ static void context_free(AioContext *ctx)
     ctx->fdmon_first->teardown(ctx);
     event_notifier_cleanup(&ctx->notifier);
     pthread_mutex_destroy(&ctx->lock);
-    g_free(ctx);
+    aio_context_memory_unref(ctx);
 }
 
 void aio_context_unref(AioContext *ctx)

@@ -147,6 +147,7 @@ static gboolean gsource_prepare(GSource *source, gint *timeout_ms)
         if (timeout_ns >= 0 || self->armed_for_ns >= 0) {
             *timeout_ms = arm_timer(self, timeout_ns);
         }
+        counter_add(&ctx->waits, 1);
         activity_enter(ctx->activity, AIO_STATE_IDLE);
     }
     return FALSE;

@@ -172,6 +172,9 @@ struct QEMUTimerList {
 };
 
 void timer_list_init(QEMUTimerList *list, AioContext *ctx, QEMUClockType clock);
+
+/* Disarm the timers that are left. They keep the list's memory, and its lock. */
+void timer_list_disarm(QEMUTimerList *list);
 void timer_list_cleanup(QEMUTimerList *list);
 
 /* Fire the context's due timers; true when there were any. Home thread. */
@@ -192,6 +195,7 @@ void clock_unregister_context(AioContext *ctx);
 
 struct AioContext {
     _Atomic unsigned refcount;
+    _Atomic unsigned memory_refcount; /* one for all references above, one for each timer */
     _Atomic(const void *)
         home; /* the thread that drives it: the address of a variable of its own */
 
@@ -245,6 +249,11 @@ struct AioContext {
     _Atomic uint64_t bh_callbacks;
     _Atomic uint64_t timer_callbacks;
 };
+
+/* Keep the memory of @ctx, its timer lists' locks included, beyond the context's own end: a timer
+ * may be deinitialised after it. */
+void aio_context_memory_ref(AioContext *ctx);
+void aio_context_memory_unref(AioContext *ctx);
 
 /* Make this thread the home of @ctx when it is not. */
 void aio_context_take_home(AioContext *ctx);

@@ -39,20 +39,30 @@ static int64_t stoppable_now(StoppableClock *clock)
         unsigned seq = clock->seq;
         bool running = clock->running;
         int64_t base = clock->base;
+        int64_t monotonic = read_clock(CLOCK_MONOTONIC);
 
+        /* The reading counts only when the clock was not stopped or set before it was taken. */
         if (!(seq & 1) && clock->seq == seq) {
-            return running ? read_clock(CLOCK_MONOTONIC) + base : base;
+            return running ? monotonic + base : base;
         }
     }
 }
 
-/* Make @clock show @now from here on, running or not. With clocks_lock held. */
-static void stoppable_set(StoppableClock *clock, int64_t now, bool running)
+/* Stop @clock or let it run, and make it show @at_least. Returns what it shows from here on. With
+ * clocks_lock held. */
+static int64_t stoppable_set(StoppableClock *clock, int64_t at_least, bool running)
 {
+    int64_t monotonic;
+    int64_t now;
+
     clock->seq++;
-    clock->base = running ? now - read_clock(CLOCK_MONOTONIC) : now;
+    monotonic = read_clock(CLOCK_MONOTONIC);
+    now = clock->running ? monotonic + clock->base : clock->base;
+    now = MAX(now, at_least);
+    clock->base = running ? now - monotonic : now;
     clock->running = running;
     clock->seq++;
+    return now;
 }
 
 int64_t qemu_clock_get_ns(QEMUClockType type)
@@ -80,11 +90,15 @@ static void notify_all_contexts(void)
 
 void qemu_clock_enable(QEMUClockType type, bool enabled)
 {
+    bool stoppable = type == QEMU_CLOCK_VIRTUAL || type == QEMU_CLOCK_VIRTUAL_RT;
+
     pthread_mutex_lock(&clocks_lock);
     if (atomic_exchange(&clock_enabled[type], enabled) != enabled) {
-        if (type == QEMU_CLOCK_VIRTUAL) {
-            stoppable_set(&virtual_clock, stoppable_now(&virtual_clock), enabled);
-            stoppable_set(&virtual_rt_clock, stoppable_now(&virtual_rt_clock), enabled);
+        if (stoppable) {
+            atomic_store(&clock_enabled[QEMU_CLOCK_VIRTUAL], enabled);
+            atomic_store(&clock_enabled[QEMU_CLOCK_VIRTUAL_RT], enabled);
+            stoppable_set(&virtual_clock, INT64_MIN, enabled);
+            stoppable_set(&virtual_rt_clock, INT64_MIN, enabled);
         }
         notify_all_contexts();
     }
@@ -93,9 +107,6 @@ void qemu_clock_enable(QEMUClockType type, bool enabled)
 
 bool qemu_clock_is_enabled(QEMUClockType type)
 {
-    if (type == QEMU_CLOCK_VIRTUAL_RT && !atomic_load(&clock_enabled[QEMU_CLOCK_VIRTUAL])) {
-        return false;
-    }
     return atomic_load(&clock_enabled[type]);
 }
 
@@ -106,9 +117,8 @@ int64_t qemu_clock_advance_virtual_time(int64_t dest)
     pthread_mutex_lock(&clocks_lock);
     now = stoppable_now(&virtual_clock);
     if (dest > now) {
-        stoppable_set(&virtual_clock, dest, virtual_clock.running);
+        now = stoppable_set(&virtual_clock, dest, virtual_clock.running);
         notify_all_contexts();
-        now = dest;
     }
     pthread_mutex_unlock(&clocks_lock);
     return now;

@@ -80,24 +80,22 @@ static void unlink_locked(QEMUTimerList *list, QEMUTimer *timer)
     timer->expire_time = -1;
 }
 
-void timer_list_cleanup(QEMUTimerList *list)
+void timer_list_disarm(QEMUTimerList *list)
 {
     pthread_mutex_lock(&list->lock);
     while (list->firing_head) {
-        QEMUTimer *timer = list->firing_head;
-
-        unlink_locked(list, timer);
-        timer->timer_list = NULL;
+        unlink_locked(list, list->firing_head);
     }
-    for (size_t i = 0; i < list->heap.len; i++) {
-        QEMUTimer *timer = list->heap.entries[i].timer;
-
-        timer->where = TIMER_IDLE;
-        timer->expire_time = -1;
-        timer->timer_list = NULL;
+    while (list->heap.len > 0) {
+        unlink_locked(list, list->heap.entries[list->heap.len - 1].timer);
     }
     timer_heap_cleanup(&list->heap);
+    publish_deadline(list);
     pthread_mutex_unlock(&list->lock);
+}
+
+void timer_list_cleanup(QEMUTimerList *list)
+{
     pthread_mutex_destroy(&list->lock);
 }
 
@@ -113,6 +111,7 @@ void aio_timer_init_full(AioContext *ctx, QEMUTimer *ts, QEMUClockType type, int
         .where = TIMER_IDLE,
         .expire_time = -1,
     };
+    aio_context_memory_ref(ctx);
 }
 
 QEMUTimer *aio_timer_new_full(AioContext *ctx, QEMUClockType type, int scale, QEMUTimerCB *cb,
@@ -204,6 +203,7 @@ void timer_deinit(QEMUTimer *ts)
         }
         pthread_mutex_unlock(&list->lock);
         ts->timer_list = NULL;
+        aio_context_memory_unref(list->ctx);
     }
 }
 
@@ -314,6 +314,7 @@ bool aio_timers_run(AioContext *ctx)
 static int64_t list_timeout_ns(QEMUTimerList *list)
 {
     int64_t deadline = atomic_load_explicit(&list->next_deadline, memory_order_relaxed);
+    int64_t remaining;
 
     if (deadline == never || !qemu_clock_is_enabled(list->clock)) {
         return -1;
@@ -326,7 +327,9 @@ static int64_t list_timeout_ns(QEMUTimerList *list)
         deadline = atomic_load_explicit(&list->next_deadline, memory_order_relaxed);
         pthread_mutex_unlock(&list->lock);
     }
-    return MAX(deadline - qemu_clock_get_ns(list->clock), 0);
+    /* One reading of the clock: MAX() would take two, and the deadline may lie between them. */
+    remaining = deadline - qemu_clock_get_ns(list->clock);
+    return MAX(remaining, 0);
 }
 
 int64_t aio_timers_timeout_ns(AioContext *ctx)
