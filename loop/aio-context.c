@@ -146,6 +146,13 @@ void aio_notify(AioContext *ctx)
     }
 }
 
+void aio_notify_waiting(AioContext *ctx)
+{
+    if (atomic_load(&ctx->notify_me)) {
+        aio_notify(ctx);
+    }
+}
+
 bool aio_notify_arm(AioContext *ctx, unsigned who)
 {
     if (who == NOTIFY_ME_GSOURCE) {

@@ -19,6 +19,11 @@
  * notifier that finds ctx->notified set already leaves the rest to whoever set it, so a burst
  * costs one system call, and none when the loop is awake.
  *
+ * What only changes how long the loop may sleep (a timer, an idle bottom half) needs no mark for a
+ * loop that is awake, and no pass: aio_notify_waiting() looks at ctx->notify_me after the change,
+ * and the home thread looks at the change, in aio_compute_timeout(), after it stored
+ * ctx->notify_me; these too are sequentially consistent.
+ *
  * Handlers. One node for each descriptor and set of callbacks, immutable once published; a change
  * publishes a new node. Nodes taken out are marked removed (dispatch checks that before each call)
  * and freed by the home thread when no pass, and no list of ready handlers, can still hold them.
@@ -272,6 +277,11 @@ int64_t aio_compute_timeout(AioContext *ctx);
 #define NOTIFY_ME_POLL    2u
 bool aio_notify_arm(AioContext *ctx, unsigned who);
 void aio_notify_disarm(AioContext *ctx, unsigned who);
+
+/* Make the home thread compute its timeout anew when it waits or is about to. What it is to take
+ * into account is stored before, and loaded by aio_compute_timeout(), with sequential consistency.
+ * Any thread. */
+void aio_notify_waiting(AioContext *ctx);
 
 /* Take note of all notifications so far; work that was queued before them is visible after. */
 void aio_notify_accept(AioContext *ctx);

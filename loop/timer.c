@@ -54,10 +54,8 @@ static void firing_remove(QEMUTimerList *list, QEMUTimer *timer)
     timer->where = TIMER_IDLE;
 }
 
-/*
- * Publish the first deadline. Relaxed: a thread that makes it earlier calls aio_notify() after,
- * and the home thread looks at it after aio_notify_arm(), which orders the two.
- */
+/* Publish the first deadline; sequentially consistent for aio_notify_waiting(). With the lock
+ * held. */
 static void publish_deadline(QEMUTimerList *list)
 {
     int64_t deadline = never;
@@ -67,7 +65,9 @@ static void publish_deadline(QEMUTimerList *list)
     } else if (list->heap.len > 0) {
         deadline = list->heap.entries[0].key;
     }
-    atomic_store_explicit(&list->next_deadline, deadline, memory_order_relaxed);
+    if (atomic_load_explicit(&list->next_deadline, memory_order_relaxed) != deadline) {
+        atomic_store(&list->next_deadline, deadline);
+    }
 }
 
 static void unlink_locked(QEMUTimerList *list, QEMUTimer *timer)
@@ -152,7 +152,7 @@ static void timer_arm(QEMUTimer *ts, int64_t expire_time, bool anticipate)
     pthread_mutex_unlock(&list->lock);
 
     if (earlier) {
-        aio_notify(list->ctx);
+        aio_notify_waiting(list->ctx);
     }
 }
 
@@ -313,7 +313,7 @@ bool aio_timers_run(AioContext *ctx)
 
 static int64_t list_timeout_ns(QEMUTimerList *list)
 {
-    int64_t deadline = atomic_load_explicit(&list->next_deadline, memory_order_relaxed);
+    int64_t deadline = atomic_load(&list->next_deadline);
     int64_t remaining;
 
     if (deadline == never || !qemu_clock_is_enabled(list->clock)) {

@@ -361,6 +361,43 @@ static void test_idle_one_runs(Loop *loop)
     qemu_bh_delete(bh);
 }
 
+/* One that scheduled itself in each call once kept the loop from sleeping at all. */
+static void test_idle_one_lets_the_loop_sleep(Loop *loop)
+{
+    int count = 0;
+    QEMUBH *bh = aio_bh_new(loop->ctx, test_count, &count);
+
+    loop_passes(loop, 2);
+    qemu_bh_schedule_idle(bh);
+    g_assert_false(aio_prepare(loop->ctx));
+    aio_pending(loop->ctx);
+    qemu_bh_delete(bh);
+}
+
+static void count_atomically(void *opaque)
+{
+    atomic_int *count = opaque;
+
+    atomic_fetch_add(count, 1);
+}
+
+static void test_idle_one_of_another_thread(Loop *loop)
+{
+    atomic_int count = 0;
+    QEMUBH *bh = aio_bh_new(loop->ctx, count_atomically, &count);
+
+    loop_start(loop);
+    for (int i = 1; i <= 20; i++) {
+        loop_wait_until_idle(loop);
+        qemu_bh_schedule_idle(bh);
+        while (atomic_load(&count) < i) { /* would hang */
+            sched_yield();
+        }
+    }
+    loop_stop(loop);
+    qemu_bh_delete(bh);
+}
+
 static void test_idle_one_is_no_progress(Loop *loop)
 {
     int count = 0;
@@ -450,6 +487,8 @@ int main(int argc, char **argv)
     loop_test_add("oneshot-that-queues-another", test_oneshot_that_queues_another);
     loop_test_add("oneshots-left-at-the-end-run", test_oneshots_left_at_the_end);
     loop_test_add("idle-one-runs", test_idle_one_runs);
+    loop_test_add_aio_poll("idle-one-lets-the-loop-sleep", test_idle_one_lets_the_loop_sleep);
+    loop_test_add("idle-one-of-another-thread-runs", test_idle_one_of_another_thread);
     loop_test_add_aio_poll("idle-one-is-no-progress", test_idle_one_is_no_progress);
     loop_test_add_aio_poll("aio-bh-poll-tells-progress", test_bh_poll);
     loop_test_add_aio_poll("one-that-runs-is-progress", test_progress);

@@ -385,6 +385,18 @@ static void test_many_changes(Loop *loop)
     }
 }
 
+static void test_armed_by_the_home_thread(Loop *loop)
+{
+    int count = 0;
+    QEMUTimer *timer = aio_timer_new(loop->ctx, QEMU_CLOCK_REALTIME, SCALE_NS, test_count, &count);
+
+    loop_passes(loop, 2);
+    timer_mod(timer, qemu_clock_get_ns(QEMU_CLOCK_REALTIME) + HOUR_NS);
+    g_assert_false(aio_prepare(loop->ctx));
+    aio_pending(loop->ctx);
+    timer_free(timer);
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -402,5 +414,6 @@ int main(int argc, char **argv)
     loop_test_add("anticipated-while-the-loop-sleeps", test_anticipated_while_the_loop_sleeps);
     loop_test_add("pushed-back-one-lets-the-loop-sleep", test_pushed_back_one_wakes_once);
     loop_test_add("many-changes-against-a-model", test_many_changes);
+    loop_test_add_aio_poll("armed-by-the-home-thread-costs-no-pass", test_armed_by_the_home_thread);
     return g_test_run();
 }
