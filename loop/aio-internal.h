@@ -173,7 +173,7 @@ struct QEMUTimerList {
     QEMUTimer *firing_tail;
     TimerRun *running;             /* the callbacks being run, innermost first */
     _Atomic int64_t next_deadline; /* ns on the clock; not later than the first timer's */
-    atomic_bool head_stale;        /* the first timer was pushed back: next_deadline is too early */
+    atomic_bool head_stale;        /* next_deadline may be too early: the first was pushed back */
 };
 
 void timer_list_init(QEMUTimerList *list, AioContext *ctx, QEMUClockType clock);
@@ -244,7 +244,8 @@ struct AioContext {
     QEMUTimerList timers[QEMU_CLOCK_MAX];
 
     GSource *source;        /* made when first asked for; guarded by lock */
-    bool caller_keeps_time; /* home thread: whoever polls for the GSource minds our deadlines */
+    bool caller_keeps_time; /* home thread: from its prepare to its check, whoever polls minds
+                             * our deadlines */
 
     LoopActivity *activity; /* own_activity, or that of the context it shares its thread with */
     LoopActivity own_activity;

@@ -26,17 +26,27 @@ void timer_list_init(QEMUTimerList *list, AioContext *ctx, QEMUClockType clock)
     list->next_deadline = never;
 }
 
-static void firing_append(QEMUTimerList *list, QEMUTimer *timer)
+/* Those that are left of an earlier pass, or of the pass around a nested one, may be due later. */
+static void firing_insert(QEMUTimerList *list, QEMUTimer *timer)
 {
+    QEMUTimer *before = list->firing_tail;
+
+    while (before && before->expire_time > timer->expire_time) {
+        before = before->prev;
+    }
     timer->where = TIMER_FIRING;
-    timer->next = NULL;
-    timer->prev = list->firing_tail;
+    timer->prev = before;
+    timer->next = before ? before->next : list->firing_head;
     if (timer->prev) {
         timer->prev->next = timer;
     } else {
         list->firing_head = timer;
     }
-    list->firing_tail = timer;
+    if (timer->next) {
+        timer->next->prev = timer;
+    } else {
+        list->firing_tail = timer;
+    }
 }
 
 static void firing_remove(QEMUTimerList *list, QEMUTimer *timer)
@@ -73,6 +83,10 @@ static void publish_deadline(QEMUTimerList *list)
 static void unlink_locked(QEMUTimerList *list, QEMUTimer *timer)
 {
     if (timer->where >= 0) {
+        if (timer->where == 0) {
+            /* The next one may have been pushed back while this one hid it. */
+            atomic_store_explicit(&list->head_stale, true, memory_order_relaxed);
+        }
         timer_heap_remove(&list->heap, timer);
     } else if (timer->where == TIMER_FIRING) {
         firing_remove(list, timer);
@@ -233,14 +247,14 @@ int64_t timer_expire_time_ns(QEMUTimer *ts)
     return expire_time;
 }
 
-/* Move what is due at @now from the heap to the end of the firing list. With the lock held. */
+/* Move what is due at @now from the heap to its place in the firing list. With the lock held. */
 static void take_due(QEMUTimerList *list, int64_t now)
 {
     QEMUTimer *timer;
 
     while ((timer = timer_heap_settle(&list->heap)) && timer->expire_time <= now) {
         timer_heap_remove(&list->heap, timer);
-        firing_append(list, timer);
+        firing_insert(list, timer);
     }
     /* Cleared under the lock, right after settling: a later push-back sets it anew. */
     atomic_store_explicit(&list->head_stale, false, memory_order_relaxed);
