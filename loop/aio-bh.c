@@ -241,10 +241,23 @@ bool aio_bh_queued(AioContext *ctx)
 
 void aio_bh_cleanup(AioContext *ctx)
 {
-    /* A oneshot may schedule another. */
-    do {
-        aio_bh_poll(ctx);
-    } while (atomic_load(&ctx->bh_incoming));
+    unsigned flags = 0;
+    QEMUBH *bh;
+
+    for (;;) {
+        /* A oneshot may schedule another. */
+        take_incoming(ctx);
+        bh = take_first(ctx, &flags);
+        if (!bh) {
+            return;
+        }
+        if (flags & BH_ONESHOT) {
+            run(bh, flags);
+        }
+        if (flags & (BH_ONESHOT | BH_DELETED)) {
+            bh_free(bh, flags);
+        }
+    }
 }
 
 void aio_bh_foreach_source(AioContext *ctx, AioSourceFunc *func, void *opaque)

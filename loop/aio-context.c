@@ -95,6 +95,8 @@ void aio_context_unref(AioContext *ctx)
 {
     /* Acquire-release: what other threads did before they dropped theirs happens before this. */
     if (atomic_fetch_sub_explicit(&ctx->refcount, 1, memory_order_acq_rel) == 1) {
+        /* Of this function: a oneshot that is run now may take a reference and drop it. */
+        aio_context_ref(ctx);
         context_free(ctx);
     }
 }

@@ -64,8 +64,10 @@ void aio_context_ref(AioContext *ctx);
 
 /*
  * Drop a reference. The last one frees the context, which nobody may drive any more: its GSource
- * is destroyed, remaining handlers are dropped without a call, remaining timers are disarmed, and
- * bottom halves of aio_bh_schedule_oneshot() that have not run yet run now, in this thread.
+ * is destroyed, remaining handlers and other bottom halves are dropped without a call, remaining
+ * timers are disarmed, and bottom halves of aio_bh_schedule_oneshot() that have not run yet run
+ * now, in this thread. Those may not keep @ctx. Any thread; in a callback that aio_poll() runs,
+ * the last reference is its caller's.
  */
 void aio_context_unref(AioContext *ctx);
 
@@ -158,7 +160,7 @@ void aio_set_event_notifier_poll(AioContext *ctx, EventNotifier *notifier,
 
 /*
  * A new bottom half that calls @cb with @opaque on @ctx each time it has been scheduled. The
- * caller frees it with qemu_bh_delete(). Any thread.
+ * caller frees it with qemu_bh_delete(), before the context goes. Any thread.
  */
 #define aio_bh_new(ctx, cb, opaque) aio_bh_new_full(ctx, cb, opaque, #cb)
 

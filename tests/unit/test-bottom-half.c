@@ -471,6 +471,54 @@ static void test_deleted_by_another_thread(Loop *loop)
     g_assert_cmpint(count, <=, 500);
 }
 
+/* ---- the end of the context ---- */
+
+static void reference_briefly(void *opaque)
+{
+    Loop *loop = opaque;
+
+    aio_context_ref(loop->ctx);
+    aio_context_unref(loop->ctx);
+}
+
+static void test_reference_in_the_last_oneshot(Loop *loop)
+{
+    aio_bh_schedule_oneshot(loop->ctx, reference_briefly, loop);
+    aio_context_unref(loop->ctx);
+    loop->ctx = NULL;
+}
+
+typedef struct Repeating {
+    QEMUBH *bh;
+    int count;
+} Repeating;
+
+static void repeat(void *opaque)
+{
+    Repeating *repeating = opaque;
+
+    repeating->count++;
+    qemu_bh_schedule(repeating->bh);
+}
+
+static void delete_repeating(void *opaque)
+{
+    Repeating *repeating = opaque;
+
+    qemu_bh_delete(repeating->bh);
+}
+
+/* It ran at the end of the context once, and then, scheduling itself, for ever. */
+static void test_scheduled_at_the_end(Loop *loop)
+{
+    Repeating repeating = { .bh = aio_bh_new(loop->ctx, repeat, &repeating) };
+
+    qemu_bh_schedule(repeating.bh);
+    aio_bh_schedule_oneshot(loop->ctx, delete_repeating, &repeating);
+    g_clear_pointer(&loop->ctx, aio_context_unref);
+    g_assert_cmpint(repeating.count, ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -493,5 +541,7 @@ int main(int argc, char **argv)
     loop_test_add_aio_poll("aio-bh-poll-tells-progress", test_bh_poll);
     loop_test_add_aio_poll("one-that-runs-is-progress", test_progress);
     loop_test_add("deleted-by-another-thread", test_deleted_by_another_thread);
+    loop_test_add("reference-taken-in-the-last-oneshot", test_reference_in_the_last_oneshot);
+    loop_test_add("scheduled-at-the-end-of-the-context", test_scheduled_at_the_end);
     return g_test_run();
 }
