@@ -41,6 +41,7 @@ static void set_handler_locked(AioContext *ctx, int fd, AioHandler *handler)
         /* Relaxed: only the home thread relies on it, and other threads' removals promise
          * nothing about a call that is about to begin. */
         atomic_store_explicit(&old->removed, true, memory_order_relaxed);
+        old->successor = handler;
         old->next_retired = ctx->retired;
         ctx->retired = old;
     }
@@ -184,6 +185,23 @@ static void call_handler(AioHandler *handler, uint32_t revents)
     }
 }
 
+/* Count a call, for the present handler when the callback has replaced its own: the counters were
+ * handed on before the call was over. */
+static void count_call(AioContext *ctx, AioHandler *handler, int64_t elapsed_ns)
+{
+    if (is_removed(handler)) {
+        pthread_mutex_lock(&ctx->lock);
+        while (handler->successor) {
+            handler = handler->successor;
+        }
+        counters_record(&handler->counters, elapsed_ns);
+        pthread_mutex_unlock(&ctx->lock);
+    } else {
+        counters_record(&handler->counters, elapsed_ns);
+    }
+    counter_add(&ctx->fd_callbacks, 1);
+}
+
 bool aio_dispatch_handlers(AioContext *ctx)
 {
     bool progress = false;
@@ -203,8 +221,7 @@ bool aio_dispatch_handlers(AioContext *ctx)
         }
         activity_call_begin(ctx->activity, &scope, handler->name);
         call_handler(handler, revents);
-        counters_record(&handler->counters, activity_call_end(ctx->activity, &scope));
-        counter_add(&ctx->fd_callbacks, 1);
+        count_call(ctx, handler, activity_call_end(ctx->activity, &scope));
         progress = true;
     }
     return progress;

@@ -127,6 +127,7 @@ struct AioHandler {
     bool in_ready;    /* home thread: linked by next_ready */
     AioHandler *next_ready;
     AioHandler *next_retired;    /* guarded by ctx->lock */
+    AioHandler *successor;       /* what replaced it, or NULL; guarded by ctx->lock */
     AioHandler *next_unpollable; /* guarded by ctx->lock; fdmon-epoll.c */
 };
 
