@@ -12,6 +12,25 @@ short aio_handler_events(const AioHandler *handler)
                    (handler->io_write ? POLLOUT : 0));
 }
 
+/* How many nodes that were taken out may wait for the home thread's next pass, which frees them. */
+#define MAX_RETIRED 64
+
+/* Relaxed, here and below: only the home thread relies on removed, and other threads' removals
+ * promise nothing about a call that is about to begin; n_retired is read as a hint. */
+static void retire_locked(AioContext *ctx, AioHandler *handler)
+{
+    unsigned n = atomic_load_explicit(&ctx->n_retired, memory_order_relaxed) + 1;
+
+    atomic_store_explicit(&handler->removed, true, memory_order_relaxed);
+    handler->next_retired = ctx->retired;
+    ctx->retired = handler;
+    atomic_store_explicit(&ctx->n_retired, n, memory_order_relaxed);
+    if (n % MAX_RETIRED == 0) {
+        /* Other threads may do this for hours without anything that wakes the loop. */
+        aio_notify(ctx);
+    }
+}
+
 /*
  * Publish @handler (NULL: none) as that of @fd, in place of the one there. With ctx->lock held.
  */
@@ -38,12 +57,8 @@ static void set_handler_locked(AioContext *ctx, int fd, AioHandler *handler)
     }
     atomic_fetch_add_explicit(&ctx->generation, 1, memory_order_release);
     if (old) {
-        /* Relaxed: only the home thread relies on it, and other threads' removals promise
-         * nothing about a call that is about to begin. */
-        atomic_store_explicit(&old->removed, true, memory_order_relaxed);
         old->successor = handler;
-        old->next_retired = ctx->retired;
-        ctx->retired = old;
+        retire_locked(ctx, old);
     }
     atomic_load(&ctx->fdmon)->update(ctx, old, handler);
 }
@@ -231,9 +246,13 @@ void aio_free_retired(AioContext *ctx)
 {
     AioHandler *handler;
 
+    if (atomic_load_explicit(&ctx->n_retired, memory_order_relaxed) == 0) {
+        return;
+    }
     pthread_mutex_lock(&ctx->lock);
     handler = ctx->retired;
     ctx->retired = NULL;
+    atomic_store_explicit(&ctx->n_retired, 0, memory_order_relaxed);
     pthread_mutex_unlock(&ctx->lock);
     while (handler) {
         AioHandler *next = handler->next_retired;

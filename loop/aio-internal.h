@@ -205,10 +205,11 @@ struct AioContext {
     _Atomic(const void *)
         home; /* the thread that drives it: the address of a variable of its own */
 
-    pthread_mutex_t lock; /* a leaf lock; guards the five below, and the monitors' tables */
-    GHashTable *handlers; /* fd -> AioHandler */
-    AioHandler *retired;  /* taken out, not yet freed */
-    QEMUBH *bhs;          /* all but oneshots */
+    pthread_mutex_t lock;       /* a leaf lock; guards the next six, and the monitors' tables */
+    GHashTable *handlers;       /* fd -> AioHandler */
+    AioHandler *retired;        /* taken out, not yet freed */
+    _Atomic unsigned n_retired; /* how many; written under lock */
+    QEMUBH *bhs;                /* all but oneshots */
     AioContextParams params;
     /* Counts changes of handlers. Incremented with release before a monitor learns of the change,
      * and loaded with acquire after a wait, so that a new node is visible to whom the kernel
