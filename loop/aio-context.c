@@ -8,8 +8,12 @@
 
 G_DEFINE_QUARK(aio_error, aio_error)
 
-/* The context that this thread declared as its own. Its address names the thread in ctx->home. */
+/* The context that this thread declared as its own. */
 static _Thread_local AioContext *current_context;
+
+/* What names this thread in ctx->home; 0 until it first drives a context. Not an address, nor a
+ * pthread_t: a new thread can have those of one that has ended. */
+static _Thread_local uint64_t thread_number;
 
 /* ---- life ---- */
 
@@ -116,7 +120,7 @@ AioContext *qemu_get_current_aio_context(void)
 void qemu_set_current_aio_context(AioContext *ctx)
 {
     if (current_context && in_aio_context_home_thread(current_context)) {
-        atomic_store_explicit(&current_context->home, NULL, memory_order_relaxed);
+        atomic_store_explicit(&current_context->home, 0, memory_order_relaxed);
     }
     current_context = ctx;
     if (ctx) {
@@ -128,13 +132,19 @@ void qemu_set_current_aio_context(AioContext *ctx)
  * stored itself it sees. */
 bool in_aio_context_home_thread(AioContext *ctx)
 {
-    return atomic_load_explicit(&ctx->home, memory_order_relaxed) == &current_context;
+    return thread_number != 0 &&
+           atomic_load_explicit(&ctx->home, memory_order_relaxed) == thread_number;
 }
 
 void aio_context_take_home(AioContext *ctx)
 {
+    static _Atomic uint64_t last_number;
+
+    if (thread_number == 0) {
+        thread_number = atomic_fetch_add_explicit(&last_number, 1, memory_order_relaxed) + 1;
+    }
     if (!in_aio_context_home_thread(ctx)) {
-        atomic_store_explicit(&ctx->home, &current_context, memory_order_relaxed);
+        atomic_store_explicit(&ctx->home, thread_number, memory_order_relaxed);
     }
 }
 

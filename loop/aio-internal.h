@@ -202,8 +202,7 @@ void clock_unregister_context(AioContext *ctx);
 struct AioContext {
     _Atomic unsigned refcount;
     _Atomic unsigned memory_refcount; /* one for all references above, one for each timer */
-    _Atomic(const void *)
-        home; /* the thread that drives it: the address of a variable of its own */
+    _Atomic uint64_t home;            /* the number of the thread that drove it last; 0: none */
 
     pthread_mutex_t lock;       /* a leaf lock; guards the next six, and the monitors' tables */
     GHashTable *handlers;       /* fd -> AioHandler */

@@ -332,6 +332,33 @@ static void test_oneshots_left_at_the_end(Loop *loop)
     g_assert_cmpint(plain, ==, 0);
 }
 
+static void append_a(void *opaque)
+{
+    g_string_append_c(opaque, 'a');
+}
+
+static void append_b(void *opaque)
+{
+    g_string_append_c(opaque, 'b');
+}
+
+static void test_cancelled_keeps_its_place(Loop *loop)
+{
+    GString *order = g_string_new(NULL);
+    QEMUBH *a = aio_bh_new(loop->ctx, append_a, order);
+    QEMUBH *b = aio_bh_new(loop->ctx, append_b, order);
+
+    qemu_bh_schedule(a);
+    qemu_bh_cancel(a);
+    qemu_bh_schedule(b);
+    qemu_bh_schedule(a);
+    loop_pass(loop, true);
+    g_assert_cmpstr(order->str, ==, "ab");
+    qemu_bh_delete(a);
+    qemu_bh_delete(b);
+    g_string_free(order, TRUE);
+}
+
 /* ---- idle ones ---- */
 
 static void test_idle_one_runs(Loop *loop)
@@ -534,6 +561,7 @@ int main(int argc, char **argv)
     loop_test_add("burst-from-another-thread", test_burst_from_another_thread);
     loop_test_add("oneshot-that-queues-another", test_oneshot_that_queues_another);
     loop_test_add("oneshots-left-at-the-end-run", test_oneshots_left_at_the_end);
+    loop_test_add("cancelled-and-rescheduled-keeps-its-place", test_cancelled_keeps_its_place);
     loop_test_add("idle-one-runs", test_idle_one_runs);
     loop_test_add_aio_poll("idle-one-lets-the-loop-sleep", test_idle_one_lets_the_loop_sleep);
     loop_test_add("idle-one-of-another-thread-runs", test_idle_one_of_another_thread);
