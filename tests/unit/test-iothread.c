@@ -118,6 +118,54 @@ static void test_foreach_in_order_of_creation(Loop *loop)
     assert_ids("");
 }
 
+static void look_around(IOThread *iothread, void *opaque)
+{
+    int *n = opaque;
+
+    g_assert_true(iothread_by_id(iothread_get_id(iothread)) == iothread);
+    g_assert_nonnull(iothread_get_g_main_context(iothread));
+    ++*n;
+}
+
+static void test_foreach_may_look_around(Loop *loop)
+{
+    IOThread *first = create(loop, "1st");
+    IOThread *second = create(loop, "2nd");
+    int n = 0;
+
+    iothread_foreach(look_around, &n); /* would hang */
+    g_assert_cmpint(n, ==, 2);
+    iothread_destroy(first);
+    iothread_destroy(second);
+}
+
+static void assert_running(IOThread *iothread, void *opaque)
+{
+    g_assert_cmpint(iothread_get_thread_id(iothread), !=, 0);
+}
+
+static void *watch_all(void *opaque)
+{
+    atomic_bool *stop = opaque;
+
+    while (!atomic_load(stop)) {
+        iothread_foreach(assert_running, NULL);
+    }
+    return NULL;
+}
+
+static void test_found_only_when_it_runs(Loop *loop)
+{
+    atomic_bool stop = false;
+    pthread_t watcher = test_thread_start(watch_all, &stop);
+
+    for (int i = 0; i < test_scaled(200); i++) {
+        iothread_destroy(create(loop, "io0"));
+    }
+    atomic_store(&stop, true);
+    test_thread_join(watcher);
+}
+
 static void assert_thread_name(Loop *loop, const char *id, const char *expected)
 {
     IOThread *iothread = create(loop, id);
@@ -532,5 +580,7 @@ int main(int argc, char **argv)
     loop_test_add("destroyed-towards-another-iothread", test_destroyed_towards_another_iothread);
     loop_test_add("destroys-itself-without-waiting", test_destroys_itself_without_waiting);
     test_add("/iothread/nothing-leaks", test_nothing_leaks);
+    loop_test_add_aio_poll("foreach-may-look-around", test_foreach_may_look_around);
+    loop_test_add_aio_poll("found-only-when-it-runs", test_found_only_when_it_runs);
     return g_test_run();
 }
