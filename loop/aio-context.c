@@ -85,6 +85,7 @@ static void context_free(AioContext *ctx)
     for (int i = 0; i < QEMU_CLOCK_MAX; i++) {
         timer_list_disarm(&ctx->timers[i]);
     }
+    aio_clock_jump_cleanup(ctx);
     aio_handlers_cleanup(ctx);
     if (atomic_load(&ctx->fdmon) != ctx->fdmon_first) {
         atomic_load(&ctx->fdmon)->teardown(ctx);

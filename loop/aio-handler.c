@@ -109,20 +109,6 @@ void aio_set_fd_poll(AioContext *ctx, int fd, IOHandler *io_poll_begin, IOHandle
     pthread_mutex_unlock(&ctx->lock);
 }
 
-static AioHandler *notifier_handler_new(EventNotifier *notifier, EventNotifierHandler *io_read,
-                                        AioPollFn *io_poll, EventNotifierHandler *io_poll_ready,
-                                        const char *name)
-{
-    AioHandler *handler = handler_new(event_notifier_get_fd(notifier), name);
-
-    handler->notifier = notifier;
-    handler->notifier_read = io_read;
-    handler->io_poll = io_poll;
-    handler->notifier_poll_ready = io_poll_ready;
-    handler->opaque = notifier;
-    return handler;
-}
-
 void aio_set_event_notifier_full(AioContext *ctx, EventNotifier *notifier,
                                  EventNotifierHandler *io_read, AioPollFn *io_poll,
                                  EventNotifierHandler *io_poll_ready, const char *name)
@@ -130,7 +116,12 @@ void aio_set_event_notifier_full(AioContext *ctx, EventNotifier *notifier,
     AioHandler *handler = NULL;
 
     if (io_read || io_poll) {
-        handler = notifier_handler_new(notifier, io_read, io_poll, io_poll_ready, name);
+        handler = handler_new(event_notifier_get_fd(notifier), name);
+        handler->notifier = notifier;
+        handler->notifier_read = io_read;
+        handler->io_poll = io_poll;
+        handler->notifier_poll_ready = io_poll_ready;
+        handler->opaque = notifier;
     }
     set_handler(ctx, event_notifier_get_fd(notifier), handler);
 }
@@ -262,19 +253,27 @@ void aio_free_retired(AioContext *ctx)
     }
 }
 
-/* aio_notify() has done its work by waking the loop. */
-static void clear_notifier(EventNotifier *notifier)
+void aio_set_internal_handler(AioContext *ctx, int fd, IOHandler *io_read, void *opaque,
+                              const char *name)
 {
-    event_notifier_test_and_clear(notifier);
+    AioHandler *handler = handler_new(fd, name);
+
+    handler->io_read = io_read;
+    handler->opaque = opaque;
+    handler->internal = true;
+    set_handler(ctx, fd, handler);
+}
+
+/* aio_notify() has done its work by waking the loop. */
+static void clear_notifier(void *opaque)
+{
+    event_notifier_test_and_clear(opaque);
 }
 
 void aio_handlers_init(AioContext *ctx)
 {
-    AioHandler *handler =
-        notifier_handler_new(&ctx->notifier, clear_notifier, NULL, NULL, "aio_notify");
-
-    handler->internal = true;
-    set_handler(ctx, handler->fd, handler);
+    aio_set_internal_handler(ctx, event_notifier_get_fd(&ctx->notifier), clear_notifier,
+                             &ctx->notifier, "aio_notify");
 }
 
 void aio_handlers_cleanup(AioContext *ctx)

@@ -10,6 +10,7 @@
  *   aio-wait.c      waiting in one thread for a callback in another
  *   fdmon*.c        which descriptors are ready: a table of operations a monitor
  *   timer*.c        timers and their heap; clock.c the clocks
+ *   clock-jump.c    waking a loop when the wall clock is set
  *   main-loop.c     the main loop: two contexts and GLib in one wait
  *
  * The wake-up handshake. A thread that has queued work stores ctx->notified and then looks at
@@ -113,7 +114,7 @@ struct AioHandler {
     EventNotifierHandler *notifier_read;
     EventNotifierHandler *notifier_poll_ready;
     const char *name;
-    bool internal; /* the context's own notifier: no progress, no source */
+    bool internal; /* the loop's own: no progress, no source */
 
     IOHandler *io_poll_begin; /* guarded by ctx->lock, like the next two */
     IOHandler *io_poll_end;
@@ -142,6 +143,10 @@ bool aio_dispatch_handlers(AioContext *ctx);
 
 /* Free the nodes that were taken out, when nothing can refer to them. Home thread. */
 void aio_free_retired(AioContext *ctx);
+
+/* Set a handler of the loop's own, which is no progress and no source. Any thread. */
+void aio_set_internal_handler(AioContext *ctx, int fd, IOHandler *io_read, void *opaque,
+                              const char *name);
 
 /* Set the handler of the context's own notifier; drop all handlers. */
 void aio_handlers_init(AioContext *ctx);
@@ -197,6 +202,12 @@ void aio_timers_foreach_source(AioContext *ctx, AioSourceFunc *func, void *opaqu
 void clock_register_context(AioContext *ctx);
 void clock_unregister_context(AioContext *ctx);
 
+/* ---- jumps of the wall clock (clock-jump.c) ---- */
+
+/* Wake the loop whenever the wall clock is set, from now on. Any thread. */
+void aio_watch_clock_jumps(AioContext *ctx);
+void aio_clock_jump_cleanup(AioContext *ctx);
+
 /* ---- the context ---- */
 
 struct AioContext {
@@ -243,6 +254,8 @@ struct AioContext {
     } poll;
 
     QEMUTimerList timers[QEMU_CLOCK_MAX];
+    atomic_bool watches_clock_jumps; /* the next is open, or about to be */
+    int clock_jump_fd;               /* set before its handler is */
 
     GSource *source;        /* made when first asked for; guarded by lock */
     bool caller_keeps_time; /* home thread: from its prepare to its check, whoever polls minds

@@ -143,6 +143,9 @@ static void timer_arm(QEMUTimer *ts, int64_t expire_time, bool anticipate)
     QEMUTimerList *list = ts->timer_list;
     bool earlier = false;
 
+    if (list->clock == QEMU_CLOCK_HOST) {
+        aio_watch_clock_jumps(list->ctx);
+    }
     expire_time = MAX(expire_time, 0);
     pthread_mutex_lock(&list->lock);
     if (!anticipate || ts->expire_time < 0 || expire_time < ts->expire_time) {
