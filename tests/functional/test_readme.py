@@ -117,6 +117,9 @@ def test_an_exchange_in_the_protocol_document_happens(daemon, exchange):
                 line = session.receive_line()
                 assert line.endswith(b"\r\n")
                 assert without_time(line.decode().strip()) == without_time(answer)
+        # Nothing came but what the document shows.
+        assert session.command("x-debug-echo", value="end") == "end"
+        assert session.events == []
 
 
 # ---- manual pages ----
