@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "loop/aio-internal.h"
 #include "loop/main-loop.h"
 
 /* Guards the list, and each IOThread's main context. Held while a thread starts, so that nobody
@@ -64,7 +65,7 @@ void iothread_foreach(void (*func)(IOThread *iothread, void *opaque), void *opaq
 static void run_main_loop(IOThread *iothread)
 {
     g_main_context_push_thread_default(iothread->main_context);
-    g_main_loop_run(iothread->main_loop);
+    aio_run_g_main_loop(iothread->ctx, iothread->main_loop);
     g_main_context_pop_thread_default(iothread->main_context);
 }
 
