@@ -276,7 +276,9 @@ bool aio_prepare(AioContext *ctx)
 
 bool aio_has_work(AioContext *ctx)
 {
-    return ctx->ready_head || atomic_load(&ctx->fdmon)->ready_now(ctx) || aio_bh_queued(ctx) ||
+    /* A bare notification is dispatched too: it would keep aio_prepare() from waiting for ever. */
+    return atomic_load_explicit(&ctx->notified, memory_order_relaxed) || ctx->ready_head ||
+           atomic_load(&ctx->fdmon)->ready_now(ctx) || aio_bh_queued(ctx) ||
            aio_timers_timeout_ns(ctx) == 0;
 }
 

@@ -278,8 +278,8 @@ void aio_context_memory_unref(AioContext *ctx);
 /* Make this thread the home of @ctx when it is not. */
 void aio_context_take_home(AioContext *ctx);
 
-/* Whether there is something to dispatch beside what the descriptors have to say: ready handlers,
- * bottom halves (idle or deleted ones too), due timers. Home thread. */
+/* Whether there is something to dispatch beside what the descriptors have to say: a notification,
+ * ready handlers, bottom halves (idle or deleted ones too), due timers. Home thread. */
 bool aio_has_work(AioContext *ctx);
 
 /* How long the loop may sleep: ns, 0 when there is work, -1 for ever. Home thread. */
