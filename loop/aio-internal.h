@@ -144,7 +144,9 @@ bool aio_dispatch_handlers(AioContext *ctx);
 /* Free the nodes that were taken out, when nothing can refer to them. Home thread. */
 void aio_free_retired(AioContext *ctx);
 
-/* Set a handler of the loop's own, which is no progress and no source. Any thread. */
+/* Set a handler of the loop's own, which is no progress and no source. All that @fd is for is to
+ * wake the loop: @io_read silences it, and is not called by a monitor that needs no silencing.
+ * Any thread. */
 void aio_set_internal_handler(AioContext *ctx, int fd, IOHandler *io_read, void *opaque,
                               const char *name);
 

@@ -12,7 +12,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-/* Having woken the loop is all; what is read is the error ECANCELED. */
+/* Having woken the loop is all; what is read is the error ECANCELED. Unread, it tells of the next
+ * jump as well. */
 static void clear_jump(void *opaque)
 {
     AioContext *ctx = opaque;
