@@ -96,6 +96,14 @@ void aio_notify(AioContext *ctx);
  */
 GSource *aio_get_g_source(AioContext *ctx);
 
+/*
+ * g_main_loop_run() on @main_loop, whose GMainContext drives @ctx, in the thread that declared @ctx
+ * as its own: the wait ends at the context's deadlines without a timerfd, and what the thread does
+ * is known during the callbacks of other sources too. It sets the GMainContext's poll function
+ * for as long as it runs.
+ */
+void aio_run_g_main_loop(AioContext *ctx, GMainLoop *main_loop);
+
 /* The context that the calling thread declared as its own; in the main loop's thread, where none
  * was declared, the main loop's (loop/main-loop.h); else NULL. */
 AioContext *qemu_get_current_aio_context(void);
