@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "loop/aio-internal.h"
 #include "loop/main-loop.h"
 
 /* Guards the list, and each IOThread's main context. Held while a thread starts, so that nobody

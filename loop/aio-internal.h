@@ -309,10 +309,6 @@ bool aio_run_pass(AioContext *ctx);
 /* aio_dispatch(), with or without asking the monitor which descriptors are ready. Home thread. */
 void aio_dispatch_collected(AioContext *ctx, bool collect);
 
-/* Run @main_loop, whose GMainContext drives @ctx, in the thread that declared @ctx as its own: no
- * timerfd is needed, and what the thread does is known in the callbacks of other sources too. */
-void aio_run_g_main_loop(AioContext *ctx, GMainLoop *main_loop);
-
 /* Destroy the GSource at the end of a context. */
 void aio_gsource_cleanup(AioContext *ctx);
 

@@ -96,6 +96,13 @@ void aio_notify(AioContext *ctx);
  */
 GSource *aio_get_g_source(AioContext *ctx);
 
+/*
+ * g_main_loop_run() for a @main_loop whose GMainContext has the GSource of @ctx, in the thread that
+ * declared @ctx as its own. It spares the timerfd, and what the loop does is known in the callbacks
+ * of other sources too.
+ */
+void aio_run_g_main_loop(AioContext *ctx, GMainLoop *main_loop);
+
 /* The context that the calling thread declared as its own; in the main loop's thread, where none
  * was declared, the main loop's (loop/main-loop.h); else NULL. */
 AioContext *qemu_get_current_aio_context(void);
