@@ -265,6 +265,7 @@ void aio_run_g_main_loop(AioContext *ctx, GMainLoop *main_loop)
 {
     GMainContext *main_context = g_main_loop_get_context(main_loop);
 
+    g_assert(qemu_get_current_aio_context() == ctx);
     g_main_context_set_poll_func(main_context, poll_for_thread);
     ctx->caller_keeps_time = true;
     g_main_loop_run(main_loop);
