@@ -47,8 +47,7 @@ static void run_negotiating(QmpSession *session, QmpRequest *request)
     const QmpCommand *command = qmp_request_get_command(request);
     const char *name = qmp_request_get_command_name(request);
 
-    if (name && !(command && (command->flags & QMP_COMMAND_NEGOTIATES)) &&
-        strcmp(name, "qmp_capabilities") != 0) {
+    if (name && !(command && (command->flags & QMP_COMMAND_NEGOTIATES))) {
         qmp_request_set_error(request, g_error_new(QMP_ERROR, QMP_ERROR_COMMAND_NOT_FOUND,
                                                    "The command %s needs capabilities to be "
                                                    "negotiated first, by qmp_capabilities",
@@ -131,7 +130,8 @@ static void take_value(json_object *value, GError *error, void *opaque)
         qmp_request_set_error(request, error);
     }
     command = qmp_request_get_command(request);
-    if (!error && command && (command->flags & QMP_COMMAND_TAKES_FD)) {
+    if (command && (command->flags & QMP_COMMAND_TAKES_FD)) {
+        /* Also when it fails: the descriptor came with it, and is not the next one's. */
         hand_over_fd(session, request);
     }
     if (at_once) {
