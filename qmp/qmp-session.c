@@ -75,10 +75,13 @@ static void enqueue(QmpSession *session, QmpRequest *request)
     }
 }
 
-/* Give @request the descriptor that waits for it longest. */
+/* Give @request the descriptor that waits longest, when its command takes one: also when it fails,
+ * for the descriptor came with it, and is not the next one's. */
 static void hand_over_fd(QmpSession *session, QmpRequest *request)
 {
-    if (session->n_received_fds > 0) {
+    const QmpCommand *command = qmp_request_get_command(request);
+
+    if (session->n_received_fds > 0 && command && (command->flags & QMP_COMMAND_TAKES_FD)) {
         qmp_request_set_fd(request, session->received_fds[0]);
         session->n_received_fds--;
         memmove(session->received_fds, session->received_fds + 1,
@@ -107,7 +110,6 @@ static void take_value(json_object *value, GError *error, void *opaque)
 {
     QmpSession *session = opaque;
     const QmpRegistry *registry = session->server->config.registry;
-    const QmpCommand *command;
     QmpRequest *request;
     QmpReplyFunc *reply;
     bool at_once;
@@ -119,6 +121,7 @@ static void take_value(json_object *value, GError *error, void *opaque)
         request = qmp_request_new(registry, value, reply, session);
     }
     qmp_request_set_session(request, session);
+    hand_over_fd(session, request);
     if (!session->negotiated) {
         run_negotiating(session, request);
         return;
@@ -128,11 +131,6 @@ static void take_value(json_object *value, GError *error, void *opaque)
     at_once = !error && qmp_request_is_oob(request);
     if (error) {
         qmp_request_set_error(request, error);
-    }
-    command = qmp_request_get_command(request);
-    if (command && (command->flags & QMP_COMMAND_TAKES_FD)) {
-        /* Also when it fails: the descriptor came with it, and is not the next one's. */
-        hand_over_fd(session, request);
     }
     if (at_once) {
         qmp_request_set_reply(request, reply_at_once, session);
