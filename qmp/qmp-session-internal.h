@@ -46,6 +46,7 @@ struct QmpSession {
     bool writing;
     int received_fds[QMP_MAX_RECEIVED_FDS]; /* by SCM_RIGHTS, the oldest first */
     unsigned n_received_fds;
+    bool lost_fds; /* more came than can be kept, which has been logged */
 
     pthread_mutex_t lock; /* guards all below */
     int fd;               /* -1 once closed */

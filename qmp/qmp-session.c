@@ -149,6 +149,17 @@ bool qmp_session_peer_is_gone(QmpSession *session)
     return session->fd < 0 || (poll(&pollfd, 1, 0) == 1 && (pollfd.revents & (POLLHUP | POLLERR)));
 }
 
+/* Once a session, for its client decides how often it happens. */
+static void warn_of_lost_fds(QmpSession *session)
+{
+    if (!session->lost_fds) {
+        session->lost_fds = true;
+        g_warning("session %u: dropped descriptors that were sent: more than %d wait to be taken, "
+                  "or the daemon is out of them",
+                  session->number, QMP_MAX_RECEIVED_FDS);
+    }
+}
+
 /* Keep the descriptors that came with a message. */
 static void receive_fds(QmpSession *session, struct msghdr *message)
 {
@@ -166,12 +177,15 @@ static void receive_fds(QmpSession *session, struct msghdr *message)
             if (session->n_received_fds < QMP_MAX_RECEIVED_FDS) {
                 session->received_fds[session->n_received_fds++] = fd;
             } else {
-                g_warning("session %u: closed a descriptor that was sent, for %d others wait to be "
-                          "taken",
-                          session->number, QMP_MAX_RECEIVED_FDS);
+                warn_of_lost_fds(session);
                 close(fd);
             }
         }
+    }
+    /* The kernel has dropped those that do not fit, or that the daemon is out of descriptors for.
+     */
+    if (message->msg_flags & MSG_CTRUNC) {
+        warn_of_lost_fds(session);
     }
 }
 
