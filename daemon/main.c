@@ -2,9 +2,9 @@
  * evloopd: main().
  *
  * Start: options, main loop, monitor thread, sockets, --object and --config, READY. Whatever fails
- * on the way is one line on stderr and exit status 1, with all that was made so far undone. End: no
- * new command is started, those that run answer, objects go, output is flushed, and the sockets
- * are removed.
+ * on the way is one line on stderr and exit status 1, with all that was made so far undone. End: the
+ * sockets are removed, no new command is started, those that run answer, objects go, and output is
+ * flushed.
  */
 #include "config.h"
 
@@ -209,6 +209,9 @@ static void close_fd(gpointer fd)
 
 static void end(Daemon *self)
 {
+    /* While they are listened on: once they were not, another daemon could replace one, by a file
+     * that may well get the same inode, and this would remove that. */
+    g_ptr_array_unref(self->sockets);
     if (self->server) {
         end_server(self);
     }
@@ -217,7 +220,6 @@ static void end(Daemon *self)
     g_clear_pointer(&self->monitor, iothread_destroy);
     systemd_watchdog_stop();
     g_array_unref(self->listen_fds);
-    g_ptr_array_unref(self->sockets);
     signals_cleanup();
     qemu_cleanup_main_loop();
 }
