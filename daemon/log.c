@@ -5,6 +5,7 @@
 #include "daemon/log.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* From GLib's levels to the names of the option, and syslog(3)'s priorities. */
@@ -55,9 +56,24 @@ static GLogWriterOutput write_log(GLogLevelFlags flags, const GLogField *fields,
     return G_LOG_WRITER_HANDLED;
 }
 
+/* The variable is inherited by terminals and redirections too: it names the file that is meant. */
+static bool stderr_is_journal(void)
+{
+    const char *stream = g_getenv("JOURNAL_STREAM");
+    g_autofree char *ours = NULL;
+    struct stat st;
+
+    if (!stream || fstat(STDERR_FILENO, &st) != 0) {
+        return false;
+    }
+    ours = g_strdup_printf("%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT, (guint64)st.st_dev,
+                           (guint64)st.st_ino);
+    return strcmp(stream, ours) == 0;
+}
+
 void log_init(void)
 {
-    under_journal = g_getenv("JOURNAL_STREAM") != NULL;
+    under_journal = stderr_is_journal();
     g_log_set_writer_func(write_log, NULL, NULL);
 }
 

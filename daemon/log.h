@@ -1,9 +1,9 @@
 /*
  * Logging to stderr, one line a message.
  *
- * Messages are GLib's: g_critical (a bug), g_warning, g_message (notice), g_info, g_debug. Under
- * journald (JOURNAL_STREAM is set) a line begins with its priority as sd-daemon(3) defines it,
- * else with the program's name.
+ * Messages are GLib's: g_critical (a bug), g_warning, g_message (notice), g_info, g_debug. Where
+ * stderr goes to journald (JOURNAL_STREAM says so) a line begins with its priority as sd-daemon(3)
+ * defines it, else with the program's name.
  */
 #ifndef DAEMON_LOG_H
 #define DAEMON_LOG_H
