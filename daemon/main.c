@@ -2,13 +2,12 @@
  * evloopd: main().
  *
  * Start: options, main loop, monitor thread, sockets, --object and --config, READY. Whatever fails
- * on the way is one line on stderr and exit status 1, with all that was made so far undone. End: the
- * sockets are removed, no new command is started, those that run answer, objects go, and output is
- * flushed.
+ * on the way is one line on stderr and exit status 1, with all that was made so far undone. End:
+ * the sockets are removed, no new command is started, those that run answer, objects go, and output
+ * is flushed.
  */
 #include "config.h"
 
-#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -236,8 +235,6 @@ int main(int argc, char **argv)
     Daemon self = { 0 };
     GError *error = NULL;
 
-    /* For file names on the command line; numbers stay as in the C locale. */
-    setlocale(LC_CTYPE, "");
     log_init();
     if (!options_parse(&self.options, argc, argv, &error)) {
         options_cleanup(&self.options);

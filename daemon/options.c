@@ -183,14 +183,15 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
 {
     gboolean debug_commands = FALSE;
     gboolean version = FALSE;
+    /* G_OPTION_FLAG_FILENAME: as the bytes that they are, in whatever locale. */
     const GOptionEntry entries[] = {
-        { "qmp", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_qmp,
+        { "qmp", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_qmp,
           "Listen for control sessions; may be given several times",
           "unix:PATH[,mode=0660][,group=NAME]" },
-        { "object", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_startup,
+        { "object", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_startup,
           "Add an object at the start; may be given several times",
           "TYPE,id=ID[,PROPERTY=VALUE...] | JSON" },
-        { "config", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_startup,
+        { "config", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_startup,
           "Run the QMP commands in FILE at the start; may be given several times", "FILE" },
         { "log-level", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_log_level,
           "Log error, warning, notice (the default), info or debug", "LEVEL" },
