@@ -16,3 +16,12 @@ def test_qmp_capabilities_is_gone_after_negotiation_whatever_its_arguments(qmp):
     for arguments in [{}, {"enable": ["nonsense"]}, {"foo": 1}]:
         reply = qmp.execute("qmp_capabilities", arguments)
         assert reply["error"]["class"] == "CommandNotFound"
+
+
+def test_both_threads_refuse_unknown_names_at_once(qmp):
+    """In-band by the main loop's thread, out-of-band by the monitor's: for ThreadSanitizer."""
+    for _ in range(50):
+        qmp.send({"execute": "nonsense"})
+        qmp.send({"exec-oob": "nonsense"})
+    for _ in range(100):
+        assert qmp.receive_reply()["error"]["class"] == "CommandNotFound"
