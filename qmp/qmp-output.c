@@ -72,29 +72,26 @@ void qmp_session_send(QmpSession *session, const char *bytes, size_t len)
     pthread_mutex_unlock(&session->lock);
 }
 
-bool qmp_session_flush(QmpSession *session)
+void qmp_session_flush(QmpSession *session)
 {
     QmpOutput *output = &session->output;
-    bool had_bytes;
-    bool empty;
+    bool finished = false;
 
     pthread_mutex_lock(&session->lock);
-    had_bytes = output->bytes != NULL;
     if (output->bytes && session->fd >= 0 && !session->ended) {
         output->sent += try_send_locked(session, output->bytes->data + output->sent,
                                         output->bytes->len - output->sent);
         if (output->sent == output->bytes->len) {
             g_clear_pointer(&output->bytes, g_byte_array_unref);
             output->sent = 0;
+            finished = true;
         }
     }
-    empty = !output->bytes;
     pthread_mutex_unlock(&session->lock);
-    if (empty && had_bytes) {
+    if (finished) {
         /* The end of the daemon may be waiting for this. */
         aio_notify(session->server->config.main_context);
     }
-    return empty;
 }
 
 static void append_error(GString *line, const GError *error)

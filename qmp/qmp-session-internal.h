@@ -108,9 +108,8 @@ void qmp_session_reply(QmpSession *session, const QmpRequest *request, json_obje
 /* Send @len bytes, or keep them until the socket takes them. Any thread. */
 void qmp_session_send(QmpSession *session, const char *bytes, size_t len);
 
-/* Send what was kept, as far as the socket takes it; true when nothing is left, or the session
- * is closed. Monitor thread. */
-bool qmp_session_flush(QmpSession *session);
+/* Send what was kept, as far as the socket takes it. Monitor thread. */
+void qmp_session_flush(QmpSession *session);
 
 /* ---- qmp-listener.c ---- */
 

@@ -224,25 +224,17 @@ static void parse(QmpSession *session, const void *bytes, size_t len)
     }
 }
 
-static bool is_paused(QmpSession *session)
-{
-    bool paused;
-
-    pthread_mutex_lock(&session->lock);
-    paused = session->paused;
-    pthread_mutex_unlock(&session->lock);
-    return paused;
-}
-
 /* Reading paused and may go on: parse what is left from before. */
 static void resume(QmpSession *session)
 {
     g_autoptr(GByteArray) bytes = NULL;
+    bool paused;
 
     pthread_mutex_lock(&session->lock);
-    session->paused = session->in_flight > QMP_MAX_IN_FLIGHT;
+    paused = session->in_flight > QMP_MAX_IN_FLIGHT;
+    session->paused = paused;
     pthread_mutex_unlock(&session->lock);
-    if (!is_paused(session) && session->unparsed) {
+    if (!paused && session->unparsed) {
         bytes = g_steal_pointer(&session->unparsed);
         parse(session, bytes->data, bytes->len);
     }
@@ -296,20 +288,24 @@ static void set_handlers(QmpSession *session, bool reading, bool writing)
 static void session_update(void *opaque)
 {
     QmpSession *session = opaque;
-    bool flushed = qmp_session_flush(session);
-    bool ended;
-    bool idle;
+    bool paused;
+    bool has_output;
+    bool over;
 
+    qmp_session_flush(session);
     resume(session);
+    /* All under one lock: the last answer may come in between, and be more than the socket takes.
+     */
     pthread_mutex_lock(&session->lock);
-    idle = session->in_flight == 0;
-    ended = session->ended;
+    paused = session->paused;
+    has_output = session->output.bytes != NULL;
+    over = session->ended || (session->eof && session->in_flight == 0 && !has_output);
     pthread_mutex_unlock(&session->lock);
-    if (ended || (session->eof && idle && flushed && !session->unparsed)) {
+    if (over) {
         qmp_session_close(session);
-        return;
+    } else {
+        set_handlers(session, !session->eof && !paused, has_output);
     }
-    set_handlers(session, !session->eof && !is_paused(session), !flushed);
 }
 
 void qmp_session_new(QmpServer *server, int fd)
