@@ -59,13 +59,16 @@ void qmp_session_send(QmpSession *session, const char *bytes, size_t len)
 
     pthread_mutex_lock(&session->lock);
     if (session->fd >= 0 && !session->ended) {
-        if (!session->output.bytes) {
+        bool had_output = session->output.bytes != NULL;
+
+        if (!had_output) {
             sent = try_send_locked(session, bytes, len);
         }
         if (sent < len && !session->ended) {
             keep_locked(session, bytes + sent, len - sent);
         }
-        if (sent < len || session->ended) {
+        /* With output kept before, the monitor waits for the socket already. */
+        if ((sent < len && !had_output) || session->ended) {
             qemu_bh_schedule(session->update_bh);
         }
     }

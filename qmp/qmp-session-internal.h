@@ -39,6 +39,7 @@ struct QmpSession {
     /* The monitor thread's own. */
     QmpJsonParser *parser;
     GByteArray *unparsed; /* what was read behind the request at which reading paused, or NULL */
+    size_t parsed;        /* of these, meanwhile */
     bool negotiated;
     bool oob_enabled;
     bool eof;     /* the client sends no more */

@@ -220,23 +220,28 @@ static void parse(QmpSession *session, const void *bytes, size_t len)
 
     if (used < len) {
         session->unparsed = g_byte_array_new();
+        session->parsed = 0;
         g_byte_array_append(session->unparsed, (const guint8 *)bytes + used, (guint)(len - used));
     }
 }
 
-/* Reading paused and may go on: parse what is left from before. */
+/* Reading may have paused, and may go on: parse what is left from before, where it is. */
 static void resume(QmpSession *session)
 {
-    g_autoptr(GByteArray) bytes = NULL;
+    GByteArray *bytes = session->unparsed;
     bool paused;
 
     pthread_mutex_lock(&session->lock);
     paused = session->in_flight > QMP_MAX_IN_FLIGHT;
     session->paused = paused;
     pthread_mutex_unlock(&session->lock);
-    if (!paused && session->unparsed) {
-        bytes = g_steal_pointer(&session->unparsed);
-        parse(session, bytes->data, bytes->len);
+    if (!paused && bytes) {
+        session->parsed +=
+            qmp_json_parser_feed(session->parser, (const char *)bytes->data + session->parsed,
+                                 bytes->len - session->parsed);
+        if (session->parsed == bytes->len) {
+            g_clear_pointer(&session->unparsed, g_byte_array_unref);
+        }
     }
 }
 
