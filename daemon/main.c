@@ -161,9 +161,12 @@ static void delete_unused(Object *object, void *opaque)
 
 static void delete_objects(ObjectTree *objects)
 {
-    while (object_count(objects) > 0) {
+    unsigned count;
+
+    while ((count = object_count(objects)) > 0) {
         object_foreach(objects, delete_unused, NULL);
-        main_loop_wait(false);
+        /* One that has gone at once may have been the last user of another. */
+        main_loop_wait(object_count(objects) < count);
     }
 }
 
