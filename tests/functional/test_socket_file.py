@@ -1,8 +1,10 @@
-"""The file of a socket, at the end of its daemon."""
+"""The file of a socket, at the start and at the end of its daemon."""
 
+import fcntl
 import os
+import subprocess
 
-from qmp_client import Qmp
+from qmp_client import DEADLINE, Qmp
 
 
 def test_the_socket_is_gone_before_the_daemon_says_that_it_ends(start_daemon):
@@ -29,3 +31,19 @@ def test_a_daemon_that_ends_leaves_its_successor_s_socket_alone(start_daemon, ev
     with Qmp(new.socket) as qmp:
         qmp.command("query-version")
     new.end()
+
+
+def test_a_directory_that_stays_locked_is_an_error(evloopd, sockets):
+    """It held the daemon's start for good, without an end by SIGTERM."""
+    socket = sockets / "qmp.sock"
+    directory = os.open(sockets, os.O_RDONLY)
+    fcntl.flock(directory, fcntl.LOCK_EX)
+    try:
+        run = subprocess.run([evloopd, "--qmp", f"unix:{socket}"], capture_output=True, text=True,
+                             timeout=DEADLINE, check=False)
+    finally:
+        os.close(directory)
+    assert run.returncode == 1
+    assert run.stderr == (f"evloopd: --qmp: socket '{socket}': directory '{sockets}': "
+                          "another process keeps it locked\n")
+    assert not socket.exists()
