@@ -4,6 +4,7 @@
 #include "config.h"
 #include "daemon/log.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -75,6 +76,11 @@ void log_init(void)
 {
     under_journal = stderr_is_journal();
     g_log_set_writer_func(write_log, NULL, NULL);
+}
+
+void log_start_failure(const char *message)
+{
+    fprintf(stderr, "%s%s\n", under_journal ? "<3>" : "evloopd: ", message);
 }
 
 bool log_set_level(const char *level)

@@ -18,4 +18,7 @@ void log_init(void);
  * False when it is none of these. Before any other thread is started. */
 bool log_set_level(const char *level);
 
+/* Say in one line why the daemon does not start, at whatever level. */
+void log_start_failure(const char *message);
+
 #endif

@@ -233,7 +233,7 @@ static void end(Daemon *self)
 
 static int fail(GError *error)
 {
-    fprintf(stderr, "evloopd: %s\n", error->message);
+    log_start_failure(error->message);
     g_error_free(error);
     return EXIT_FAILURE;
 }
