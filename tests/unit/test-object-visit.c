@@ -1,5 +1,5 @@
 /*
- * The object tree, with a type whose objects are gone at once: visiting and deleting.
+ * The object tree, with a type whose objects are gone at once: deleting while visiting.
  */
 #include "objects/object.h"
 
@@ -73,35 +73,10 @@ static void test_delete_while_visiting(void)
     object_tree_free(tree);
 }
 
-static void test_in_use(void)
-{
-    ObjectTree *tree = object_tree_new();
-    g_autoptr(GError) error = NULL;
-    Object *used = add(tree, "used");
-    Object *first = add(tree, "first");
-    Object *second = add(tree, "second");
-    unsigned deleted = 0;
-
-    object_add_user(used, first);
-    object_add_user(used, second);
-    g_assert_false(object_delete(used, count_deleted, &deleted, &error));
-    g_assert_cmpstr(error->message, ==, "Object 'used' is in use by 'first', 'second'");
-    g_assert_true(object_find(tree, "used") == used);
-
-    object_remove_user(used, first);
-    object_remove_user(used, second);
-    g_assert_true(object_delete(used, count_deleted, &deleted, NULL));
-    g_assert_true(object_delete(first, count_deleted, &deleted, NULL));
-    g_assert_true(object_delete(second, count_deleted, &deleted, NULL));
-    g_assert_cmpuint(deleted, ==, 3);
-    object_tree_free(tree);
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/object/an object may be deleted while it is visited",
+    g_test_add_func("/objects/visit/an object may be deleted while it is visited",
                     test_delete_while_visiting);
-    g_test_add_func("/object/one in use can't be deleted, and its users are named", test_in_use);
     return g_test_run();
 }
