@@ -274,9 +274,9 @@ static void set_handlers(QmpSession *session, bool reading, bool writing)
     if (reading != session->reading || writing != session->writing) {
         session->reading = reading;
         session->writing = writing;
-        aio_set_fd_handler(session->server->monitor_context, session->fd,
-                           reading ? session_readable : NULL, writing ? session_update : NULL, NULL,
-                           NULL, session);
+        aio_set_fd_handler_full(session->server->monitor_context, session->fd,
+                                reading ? session_readable : NULL, writing ? session_update : NULL,
+                                NULL, NULL, session, "session_readable", "session_update");
     }
 }
 
