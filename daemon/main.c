@@ -48,9 +48,14 @@ static bool open_sockets(Daemon *self, GError **errp)
     }
     for (guint i = 0; i < self->options.monitors->len; i++) {
         const MonitorOption *option = g_ptr_array_index(self->options.monitors, i);
-        UnixSocket *socket = unix_socket_listen(option->path, option->mode, option->group, errp);
+        UnixSocket *socket;
         int fd;
 
+        /* So the same command line serves with the manager's socket and without. */
+        if (systemd_has_socket(option->path)) {
+            continue;
+        }
+        socket = unix_socket_listen(option->path, option->mode, option->group, errp);
         if (!socket) {
             g_prefix_error(errp, "--qmp: ");
             return false;

@@ -10,6 +10,7 @@
 
 #include "loop/main-loop.h"
 
+static int n_passed; /* sockets, from SD_LISTEN_FDS_START on */
 static QEMUTimer *watchdog_timer;
 static int64_t watchdog_period_ns;
 
@@ -21,6 +22,7 @@ bool systemd_take_sockets(GArray *fds, GError **errp)
         g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID, "socket activation: %s", g_strerror(-n));
         return false;
     }
+    n_passed = n;
     for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++) {
         g_array_append_val(fds, fd);
     }
@@ -32,6 +34,16 @@ bool systemd_take_sockets(GArray *fds, GError **errp)
         }
     }
     return true;
+}
+
+bool systemd_has_socket(const char *path)
+{
+    for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n_passed; fd++) {
+        if (sd_is_socket_unix(fd, SOCK_STREAM, 1, path, 0) > 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Errors are the manager's: there is nobody else to tell, and the daemon works without it. */
