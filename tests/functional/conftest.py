@@ -94,6 +94,13 @@ class Daemon:
             for _ in range(2):  # the first may come in the same turn of its loop
                 session.oob("query-version")
 
+    def wait_for_fds(self, count):
+        """Until it has so many descriptors, for nothing tells when it has noticed a client's end."""
+        deadline = time.monotonic() + DEADLINE
+        while (found := self.count_fds()) != count:
+            assert time.monotonic() < deadline, f"it has {found} descriptors, not {count}"
+            time.sleep(0.002)  # the condition is tried again
+
     def resident_kb(self):
         """Its resident memory."""
         status = Path(f"/proc/{self.proc.pid}/status").read_text()

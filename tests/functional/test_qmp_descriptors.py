@@ -128,13 +128,6 @@ def test_names_are_the_sessions_own(daemon, qmp, pipe):
     assert is_held(daemon, pipe[0])
 
 
-def wait_for_fds(daemon, count):
-    """A session's end is seen to by the daemon's own threads; until then, look again."""
-    daemon.sync_monitor()
-    while daemon.count_fds() != count:
-        daemon.sync_monitor()
-
-
 @pytest.mark.parametrize("taken", [True, False])
 def test_a_client_that_leaves_takes_its_descriptors_with_it(daemon, qmp, pipe, taken):
     count = daemon.count_fds()
@@ -144,7 +137,7 @@ def test_a_client_that_leaves_takes_its_descriptors_with_it(daemon, qmp, pipe, t
         else:
             other.send_with_fds({"execute": "query-version"}, pipe * 3)
             other.receive()
-    wait_for_fds(daemon, count)
+    daemon.wait_for_fds(count)
     assert not is_held(daemon, pipe[0]) and not is_held(daemon, pipe[1])
     qmp.sync()
 
@@ -178,7 +171,7 @@ def test_getfd_takes_its_descriptor_in_negotiation_mode_as_little_as_anything(da
         with daemon.connect(negotiate=False) as session:
             session.receive()
             assert send_fds(session, pipe[:1])["error"]["class"] == "CommandNotFound"
-        wait_for_fds(daemon, count)
+        daemon.wait_for_fds(count)
         watcher.sync()
 
 

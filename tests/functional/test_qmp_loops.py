@@ -39,6 +39,19 @@ def test_every_loop_is_there_with_its_thread(daemon, qmp):
     assert list(loops_by_id(qmp)) == ["main-loop", "mon_iothread", "io1"]
 
 
+def test_a_loop_is_shown_only_once_its_thread_runs(daemon, qmp):
+    with daemon.connect() as adder:
+        for _ in range(100):
+            adder.send({"execute": "object-add", "arguments": {"qom-type": "iothread", "id": "io0"}})
+            adder.send({"execute": "object-del", "arguments": {"id": "io0"}})
+        answered = 0
+        while answered < 200:
+            for loop in loops_by_id(qmp, oob=True).values():
+                assert loop["thread-id"] > 0, loop
+            while adder.has_input():
+                answered += "return" in adder.receive()
+
+
 def test_in_band_the_main_loop_runs_this_very_command(qmp):
     main = loops_by_id(qmp)["main-loop"]
     assert main["state"] == "callback" and main["source"] == "qmp_dispatch"
