@@ -29,6 +29,7 @@ static IOThread *find_locked(const char *id)
     return NULL;
 }
 
+/* Take the id; nobody sees @iothread before list_iothread(). */
 static bool register_iothread(IOThread *iothread, GError **errp)
 {
     bool taken;
@@ -49,6 +50,13 @@ static bool register_iothread(IOThread *iothread, GError **errp)
     return !taken;
 }
 
+static void list_iothread(IOThread *iothread)
+{
+    pthread_mutex_lock(&registry_lock);
+    iothread->listed = true;
+    pthread_mutex_unlock(&registry_lock);
+}
+
 static void unregister_iothread(IOThread *iothread)
 {
     pthread_mutex_lock(&registry_lock);
@@ -65,6 +73,9 @@ IOThread *iothread_by_id(const char *id)
 
     pthread_mutex_lock(&registry_lock);
     iothread = find_locked(id);
+    if (iothread && !iothread->listed) {
+        iothread = NULL;
+    }
     pthread_mutex_unlock(&registry_lock);
     return iothread;
 }
@@ -73,7 +84,11 @@ void iothread_foreach(void (*func)(IOThread *iothread, void *opaque), void *opaq
 {
     pthread_mutex_lock(&registry_lock);
     for (guint i = 0; registry && i < registry->len; i++) {
-        func(g_ptr_array_index(registry, i), opaque);
+        IOThread *iothread = g_ptr_array_index(registry, i);
+
+        if (iothread->listed) {
+            func(iothread, opaque);
+        }
     }
     pthread_mutex_unlock(&registry_lock);
 }
@@ -185,6 +200,7 @@ IOThread *iothread_create_with_fdmon(const char *id, AioFdMon fdmon, GError **er
         iothread_free_unstarted(iothread);
         return NULL;
     }
+    list_iothread(iothread);
     return iothread;
 }
 
