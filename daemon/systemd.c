@@ -4,6 +4,7 @@
 #include "config.h"
 #include "daemon/systemd.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
@@ -30,6 +31,9 @@ bool systemd_take_sockets(GArray *fds, GError **errp)
                         "socket activation: descriptor %d is no listening stream socket", fd);
             return false;
         }
+        /* The manager passes them in blocking mode, and a client may be gone again before it is
+         * accepted. */
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     }
     return true;
 }
