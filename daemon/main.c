@@ -8,6 +8,7 @@
  */
 #include "config.h"
 
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,9 +44,6 @@ typedef struct Daemon {
 
 static bool open_sockets(Daemon *self, GError **errp)
 {
-    if (!systemd_take_sockets(self->listen_fds, errp)) {
-        return false;
-    }
     for (guint i = 0; i < self->options.monitors->len; i++) {
         const MonitorOption *option = g_ptr_array_index(self->options.monitors, i);
         UnixSocket *socket = unix_socket_listen(option->path, option->mode, option->group, errp);
@@ -110,6 +108,10 @@ static void ask_for_exact_timers(void)
 static bool start(Daemon *self, GError **errp)
 {
     ask_for_exact_timers();
+    /* First of all: a wrong LISTEN_FDS must not cover descriptors of the daemon's own. */
+    if (!systemd_take_sockets(self->listen_fds, errp)) {
+        return false;
+    }
     if (!qemu_init_main_loop(errp) || !signals_init(signal_arrived, self, errp) ||
         !open_sockets(self, errp)) {
         return false;
@@ -209,6 +211,9 @@ static void close_fd(gpointer fd)
 
 static void end(Daemon *self)
 {
+    /* While they still listen: a daemon that starts now can't take them for stale and put one of
+     * its own in their place, only to have it removed here. */
+    g_ptr_array_unref(self->sockets);
     if (self->server) {
         end_server(self);
     }
@@ -217,16 +222,28 @@ static void end(Daemon *self)
     g_clear_pointer(&self->monitor, iothread_destroy);
     systemd_watchdog_stop();
     g_array_unref(self->listen_fds);
-    g_ptr_array_unref(self->sockets);
     signals_cleanup();
     qemu_cleanup_main_loop();
 }
 
 static int fail(GError *error)
 {
-    fprintf(stderr, "evloopd: %s\n", error->message);
+    log_failure(error->message);
     g_error_free(error);
     return EXIT_FAILURE;
+}
+
+/* Whoever starts with them closed would get them as sockets, with log lines written into them. */
+static void open_standard_streams(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) {
+        close(fd);
+    }
 }
 
 int main(int argc, char **argv)
@@ -236,6 +253,7 @@ int main(int argc, char **argv)
 
     /* For file names on the command line; numbers stay as in the C locale. */
     setlocale(LC_CTYPE, "");
+    open_standard_streams();
     log_init();
     if (!options_parse(&self.options, argc, argv, &error)) {
         options_cleanup(&self.options);
