@@ -4,7 +4,6 @@
 #include "config.h"
 #include "daemon/log.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,10 +24,32 @@ static const struct {
 static int max_priority = 5;
 static bool under_journal;
 
+/* One call, so that lines of several threads stay whole. There is nobody to tell of an error. */
+static bool write_line(int priority, const char *prefix, const char *message)
+{
+    g_autoptr(GString) line = g_string_new(NULL);
+
+    if (under_journal) {
+        g_string_append_printf(line, "<%d>", priority);
+    } else {
+        g_string_append(line, prefix);
+    }
+    /* A name in the message may hold anything; one message stays one line. */
+    for (const char *p = message; *p; p++) {
+        if (g_ascii_iscntrl(*p)) {
+            g_string_append_printf(line, "\\x%02x", *p);
+        } else {
+            g_string_append_c(line, *p);
+        }
+    }
+    g_string_append_c(line, '\n');
+    return write(STDERR_FILENO, line->str, line->len) >= 0;
+}
+
 static GLogWriterOutput write_log(GLogLevelFlags flags, const GLogField *fields, gsize n_fields,
                                   gpointer opaque)
 {
-    g_autoptr(GString) line = NULL;
+    g_autofree char *prefix = NULL;
     const char *message = "";
     size_t level = 0;
 
@@ -43,33 +64,25 @@ static GLogWriterOutput write_log(GLogLevelFlags flags, const GLogField *fields,
             message = fields[i].value;
         }
     }
-    line = g_string_new(NULL);
-    if (under_journal) {
-        g_string_append_printf(line, "<%d>%s\n", levels[level].priority, message);
-    } else {
-        g_string_append_printf(line, "evloopd: %s: %s\n", levels[level].name, message);
-    }
-    /* One call, so that lines of several threads stay whole. There is nobody to tell of an error.
-     */
-    if (write(STDERR_FILENO, line->str, line->len) < 0) {
-        return G_LOG_WRITER_UNHANDLED;
-    }
-    return G_LOG_WRITER_HANDLED;
+    prefix = g_strdup_printf("evloopd: %s: ", levels[level].name);
+    return write_line(levels[level].priority, prefix, message) ? G_LOG_WRITER_HANDLED
+                                                               : G_LOG_WRITER_UNHANDLED;
 }
 
-/* The variable is inherited by terminals and redirections too: it names the file that is meant. */
+/* Whether stderr is the stream that JOURNAL_STREAM names, as DEVICE:INODE. The variable is also
+ * inherited by what runs below a service with its output elsewhere. */
 static bool stderr_is_journal(void)
 {
     const char *stream = g_getenv("JOURNAL_STREAM");
-    g_autofree char *ours = NULL;
+    guint64 device;
+    char *end;
     struct stat st;
 
     if (!stream || fstat(STDERR_FILENO, &st) != 0) {
         return false;
     }
-    ours = g_strdup_printf("%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT, (guint64)st.st_dev,
-                           (guint64)st.st_ino);
-    return strcmp(stream, ours) == 0;
+    device = g_ascii_strtoull(stream, &end, 10);
+    return *end == ':' && device == st.st_dev && g_ascii_strtoull(end + 1, NULL, 10) == st.st_ino;
 }
 
 void log_init(void)
@@ -78,9 +91,9 @@ void log_init(void)
     g_log_set_writer_func(write_log, NULL, NULL);
 }
 
-void log_start_failure(const char *message)
+void log_failure(const char *message)
 {
-    fprintf(stderr, "%s%s\n", under_journal ? "<3>" : "evloopd: ", message);
+    write_line(levels[0].priority, "evloopd: ", message);
 }
 
 bool log_set_level(const char *level)

@@ -1,8 +1,8 @@
 /*
  * Logging to stderr, one line a message.
  *
- * Messages are GLib's: g_critical (a bug), g_warning, g_message (notice), g_info, g_debug. Where
- * stderr goes to journald (JOURNAL_STREAM says so) a line begins with its priority as sd-daemon(3)
+ * Messages are GLib's: g_critical (a bug), g_warning, g_message (notice), g_info, g_debug. Under
+ * journald (stderr is what JOURNAL_STREAM names) a line begins with its priority as sd-daemon(3)
  * defines it, else with the program's name.
  */
 #ifndef DAEMON_LOG_H
@@ -18,7 +18,7 @@ void log_init(void);
  * False when it is none of these. Before any other thread is started. */
 bool log_set_level(const char *level);
 
-/* Say in one line why the daemon does not start, at whatever level. */
-void log_start_failure(const char *message);
+/* Say why the daemon can't go on, whatever the level: "evloopd: MESSAGE". */
+void log_failure(const char *message);
 
 #endif

@@ -8,6 +8,7 @@
  */
 #include "config.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -42,9 +43,6 @@ typedef struct Daemon {
 
 static bool open_sockets(Daemon *self, GError **errp)
 {
-    if (!systemd_take_sockets(self->listen_fds, errp)) {
-        return false;
-    }
     for (guint i = 0; i < self->options.monitors->len; i++) {
         const MonitorOption *option = g_ptr_array_index(self->options.monitors, i);
         UnixSocket *socket;
@@ -114,6 +112,10 @@ static void ask_for_exact_timers(void)
 static bool start(Daemon *self, GError **errp)
 {
     ask_for_exact_timers();
+    /* First of all: a wrong LISTEN_FDS must not cover descriptors of the daemon's own. */
+    if (!systemd_take_sockets(self->listen_fds, errp)) {
+        return false;
+    }
     if (!qemu_init_main_loop(errp) || !signals_init(signal_arrived, self, errp) ||
         !open_sockets(self, errp)) {
         return false;
@@ -233,9 +235,22 @@ static void end(Daemon *self)
 
 static int fail(GError *error)
 {
-    log_start_failure(error->message);
+    log_failure(error->message);
     g_error_free(error);
     return EXIT_FAILURE;
+}
+
+/* Whoever starts with them closed would get them as sockets, with log lines written into them. */
+static void open_standard_streams(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) {
+        close(fd);
+    }
 }
 
 int main(int argc, char **argv)
@@ -243,6 +258,7 @@ int main(int argc, char **argv)
     Daemon self = { 0 };
     GError *error = NULL;
 
+    open_standard_streams();
     log_init();
     if (!options_parse(&self.options, argc, argv, &error)) {
         options_cleanup(&self.options);

@@ -8,6 +8,10 @@
 #include "config.h"
 #include "loop/main-loop.h"
 
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include "loop/aio-internal.h"
 
 static AioContext *qemu_aio_context;
@@ -25,6 +29,20 @@ static void attach(AioContext *ctx, const char *name)
     g_source_attach(source, NULL);
 }
 
+/* GLib ends the process when there is no descriptor left for its context's wake-up, so look first.
+ */
+static bool has_descriptor_for_glib(GError **errp)
+{
+    int fd = eventfd(0, EFD_CLOEXEC);
+
+    if (fd < 0) {
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "eventfd: %s", g_strerror(errno));
+        return false;
+    }
+    close(fd);
+    return true;
+}
+
 bool qemu_init_main_loop(GError **errp)
 {
     g_autoptr(AioContext) ctx = aio_context_new(errp);
@@ -33,7 +51,7 @@ bool qemu_init_main_loop(GError **errp)
         return false;
     }
     iohandler_ctx = aio_context_new(errp);
-    if (!iohandler_ctx) {
+    if (!iohandler_ctx || !has_descriptor_for_glib(errp)) {
         return false;
     }
     qemu_aio_context = g_steal_pointer(&ctx);
