@@ -142,6 +142,7 @@ static void os_host_main_loop_wait(bool nonblocking)
     GMainContext *context = g_main_context_default();
     int64_t timeout_ns;
     gint max_priority;
+    bool ready;
 
     g_main_context_acquire(context);
     qemu_aio_context->caller_keeps_time = iohandler_ctx->caller_keeps_time = true;
@@ -154,11 +155,13 @@ static void os_host_main_loop_wait(bool nonblocking)
         timeout_ns = earlier(timeout_ns, aio_compute_timeout(iohandler_ctx));
     }
     wait_for_events(timeout_ns);
-    if (g_main_context_check(context, max_priority, (GPollFD *)poll_fds->data,
-                             (gint)poll_fds->len)) {
+    ready =
+        g_main_context_check(context, max_priority, (GPollFD *)poll_fds->data, (gint)poll_fds->len);
+    /* Not beyond here: a callback may run a nested GMainLoop, in which nobody does. */
+    qemu_aio_context->caller_keeps_time = iohandler_ctx->caller_keeps_time = false;
+    if (ready) {
         g_main_context_dispatch(context);
     }
-    qemu_aio_context->caller_keeps_time = iohandler_ctx->caller_keeps_time = false;
     g_main_context_release(context);
 }
 
