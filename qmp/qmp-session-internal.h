@@ -47,15 +47,16 @@ struct QmpSession {
     int received_fds[QMP_MAX_RECEIVED_FDS]; /* by SCM_RIGHTS, the oldest first */
     unsigned n_received_fds;
 
-    pthread_mutex_t lock; /* guards all below */
-    int fd;               /* -1 once closed */
-    bool ended;           /* to be closed by the monitor as soon as it gets to it */
-    bool command_mode;    /* negotiated: gets events */
-    bool paused;          /* reading waits for an answer */
-    bool half_closed;     /* a copy of eof */
-    GQueue queue;         /* of QmpRequest: in-band, not yet run */
-    unsigned in_flight;   /* these and the one that runs */
-    bool running;         /* one is being run */
+    pthread_mutex_t lock;  /* guards all below */
+    int fd;                /* -1 once closed */
+    bool ended;            /* to be closed by the monitor as soon as it gets to it */
+    bool command_mode;     /* negotiated: gets events */
+    bool ends_negotiation; /* what is sent next is the answer that begins the command mode */
+    bool paused;           /* reading waits for an answer */
+    bool half_closed;      /* a copy of eof */
+    GQueue queue;          /* of QmpRequest: in-band, not yet run */
+    unsigned in_flight;    /* these and the one that runs */
+    bool running;          /* one is being run */
     QmpOutput output;
     GHashTable *fds; /* name -> descriptor + 1, by getfd; NULL when there are none */
 };
