@@ -265,7 +265,7 @@ def iothreads(daemon):
         return qmp.command("query-iothreads")
 
 
-def test_objects_and_configuration_are_taken_in_the_order_of_the_command_line(start_daemon, sockets):
+def test_objects_and_configuration_are_taken_in_order(start_daemon, sockets):
     config = sockets / "config.json"
     config.write_text("""
         {"execute": "object-del", "arguments": {"id": "io0"}}
