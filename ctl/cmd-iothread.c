@@ -128,16 +128,53 @@ static const CtlCommand del_command = {
 
 /* ---- list ---- */
 
+/* What the table shows unless all is asked for: as much as fits on a terminal's line. */
+static const char *const main_columns[] = {
+    "id", "poll-max-ns", "cpu-affinity", "sched-policy", "fdmon-in-use", "thread-id",
+};
+
+/* @rows with the main columns only, of rows that are objects; the caller owns the reference. */
+static json_object *select_columns(json_object *rows)
+{
+    json_object *selected;
+
+    if (!json_object_is_type(rows, json_type_array)) {
+        return json_object_get(rows);
+    }
+    selected = json_object_new_array();
+    for (size_t i = 0; i < json_object_array_length(rows); i++) {
+        json_object *from = json_object_array_get_idx(rows, i);
+        json_object *row = json_object_new_object();
+        json_object *value;
+
+        for (size_t j = 0; j < G_N_ELEMENTS(main_columns); j++) {
+            if (json_object_object_get_ex(from, main_columns[j], &value)) {
+                json_object_object_add(row, main_columns[j], json_object_get(value));
+            }
+        }
+        if (!json_object_is_type(from, json_type_object)) {
+            json_object_put(row);
+            row = json_object_get(from);
+        }
+        json_object_array_add(selected, row);
+    }
+    return selected;
+}
+
 static bool list_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
     gboolean json = FALSE;
+    gboolean all = FALSE;
     const GOptionEntry options[] = {
+        { "all", 0, 0, G_OPTION_ARG_NONE, &all, "Show all properties, not just the main ones",
+          NULL },
         { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON, not a table", NULL },
         { NULL },
     };
     g_auto(GStrv) rest = ctl_parse(command, ctl, options, words, 0, 0, errp);
     g_autoptr(Client) client = rest ? ctl_connect(ctl, false, errp) : NULL;
     g_autoptr(json_object) iothreads = NULL;
+    g_autoptr(json_object) rows = NULL;
 
     if (!client || !client_call(client, "query-iothreads", NULL, &iothreads, errp)) {
         return false;
@@ -145,7 +182,8 @@ static bool list_run(const CtlCommand *command, Ctl *ctl, char **words, GError *
     if (json) {
         return print_json(iothreads, errp);
     }
-    if (!print_table(iothreads, errp)) {
+    rows = all ? json_object_get(iothreads) : select_columns(iothreads);
+    if (!print_table(rows, errp)) {
         g_prefix_error(errp, "query-iothreads: ");
         return false;
     }

@@ -2,14 +2,13 @@
  * evloopd: main().
  *
  * Start: options, main loop, monitor thread, sockets, --object and --config, READY. Whatever fails
- * on the way is one line on stderr and exit status 1, with all that was made so far undone. End: no
- * new command is started, those that run answer, objects go, output is flushed, and the sockets
- * are removed.
+ * on the way is one line on stderr and exit status 1, with all that was made so far undone. End:
+ * the sockets are removed, no new command is started, those that run answer, objects go, and output
+ * is flushed.
  */
 #include "config.h"
 
 #include <fcntl.h>
-#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -46,9 +45,14 @@ static bool open_sockets(Daemon *self, GError **errp)
 {
     for (guint i = 0; i < self->options.monitors->len; i++) {
         const MonitorOption *option = g_ptr_array_index(self->options.monitors, i);
-        UnixSocket *socket = unix_socket_listen(option->path, option->mode, option->group, errp);
+        UnixSocket *socket;
         int fd;
 
+        /* So the same command line serves with the manager's socket and without. */
+        if (systemd_has_socket(option->path)) {
+            continue;
+        }
+        socket = unix_socket_listen(option->path, option->mode, option->group, errp);
         if (!socket) {
             g_prefix_error(errp, "--qmp: ");
             return false;
@@ -159,9 +163,12 @@ static void delete_unused(Object *object, void *opaque)
 
 static void delete_objects(ObjectTree *objects)
 {
-    while (object_count(objects) > 0) {
+    unsigned count;
+
+    while ((count = object_count(objects)) > 0) {
         object_foreach(objects, delete_unused, NULL);
-        main_loop_wait(false);
+        /* One that has gone at once may have been the last user of another. */
+        main_loop_wait(object_count(objects) < count);
     }
 }
 
@@ -211,8 +218,8 @@ static void close_fd(gpointer fd)
 
 static void end(Daemon *self)
 {
-    /* While they still listen: a daemon that starts now can't take them for stale and put one of
-     * its own in their place, only to have it removed here. */
+    /* While they are listened on: once they were not, another daemon could replace one, by a file
+     * that may well get the same inode, and this would remove that. */
     g_ptr_array_unref(self->sockets);
     if (self->server) {
         end_server(self);
@@ -251,8 +258,6 @@ int main(int argc, char **argv)
     Daemon self = { 0 };
     GError *error = NULL;
 
-    /* For file names on the command line; numbers stay as in the C locale. */
-    setlocale(LC_CTYPE, "");
     open_standard_streams();
     log_init();
     if (!options_parse(&self.options, argc, argv, &error)) {

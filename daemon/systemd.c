@@ -4,13 +4,14 @@
 #include "config.h"
 #include "daemon/systemd.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <glib-unix.h>
 #include <systemd/sd-daemon.h>
 
 #include "loop/main-loop.h"
 
+static int n_passed; /* sockets, from SD_LISTEN_FDS_START on */
 static QEMUTimer *watchdog_timer;
 static int64_t watchdog_period_ns;
 
@@ -22,6 +23,7 @@ bool systemd_take_sockets(GArray *fds, GError **errp)
         g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID, "socket activation: %s", g_strerror(-n));
         return false;
     }
+    n_passed = n;
     for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++) {
         g_array_append_val(fds, fd);
     }
@@ -31,11 +33,24 @@ bool systemd_take_sockets(GArray *fds, GError **errp)
                         "socket activation: descriptor %d is no listening stream socket", fd);
             return false;
         }
-        /* The manager passes them in blocking mode, and a client may be gone again before it is
-         * accepted. */
-        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+        /* Services are passed blocking ones, on which a client that has gone again could hold the
+         * monitor thread in accept(). */
+        if (!g_unix_set_fd_nonblocking(fd, TRUE, errp)) {
+            g_prefix_error(errp, "socket activation: descriptor %d: ", fd);
+            return false;
+        }
     }
     return true;
+}
+
+bool systemd_has_socket(const char *path)
+{
+    for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n_passed; fd++) {
+        if (sd_is_socket_unix(fd, SOCK_STREAM, 1, path, 0) > 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Errors are the manager's: there is nobody else to tell, and the daemon works without it. */

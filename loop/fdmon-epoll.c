@@ -6,6 +6,9 @@
  * for a node that is taken out meanwhile is harmless, for the node stays allocated until the end of
  * the pass.
  *
+ * The context's own notifier is registered edge-triggered: each aio_notify() is reported once, and
+ * nothing has to be read to make it silent again.
+ *
  * epoll refuses what has no readiness (regular files, some devices). poll(2) calls those always
  * ready, and so does this monitor.
  */
@@ -73,11 +76,11 @@ static bool unpollable_remove(AioContext *ctx, AioHandler *handler)
 
 static int control(AioContext *ctx, int op, int fd, AioHandler *handler)
 {
-    struct epoll_event event = {
-        .events = handler ? (uint32_t)aio_handler_events(handler) : 0,
-        .data.ptr = handler,
-    };
+    struct epoll_event event = { .data.ptr = handler };
 
+    if (handler) {
+        event.events = (uint32_t)aio_handler_events(handler) | (handler->internal ? EPOLLET : 0);
+    }
     return epoll_ctl(ctx->epoll.fd, op, fd, &event);
 }
 
@@ -173,7 +176,11 @@ static void epoll_wait_ready(AioContext *ctx, int64_t timeout_ns)
     atomic_load_explicit(&ctx->generation, memory_order_acquire);
     /* Negative with EINTR only: the loop then takes one more turn. */
     for (int i = 0; i < n; i++) {
-        aio_handler_ready(ctx, events[i].data.ptr, events[i].events);
+        AioHandler *handler = events[i].data.ptr;
+
+        if (!handler->internal) {
+            aio_handler_ready(ctx, handler, events[i].events);
+        }
     }
 }
 

@@ -281,19 +281,31 @@ static void run_qom_get(QmpRequest *request, void *data)
     }
 }
 
+/* Nothing of a container can be set. */
+static GError *error_for_container(ObjectTree *tree, ObjectNodeKind kind, const PropertyArgs *args)
+{
+    bool found;
+
+    json_object_put(get_of_container(tree, kind, args->property, &found));
+    return found ? g_error_new(QMP_ERROR, QMP_ERROR_GENERIC, "Property '%s' is read-only",
+                               args->property)
+                 : no_such_property(args);
+}
+
 static void run_qom_set(QmpRequest *request, void *data)
 {
     SetArgs *args = data;
     PropertyArgs *property = &args->property;
+    ObjectTree *tree = qmp_request_get_opaque(request);
     GError *error = NULL;
     ObjectNode node;
 
-    if (!object_resolve_path(qmp_request_get_opaque(request), property->path.path, &node, &error)) {
+    if (!object_resolve_path(tree, property->path.path, &node, &error)) {
         qmp_fail(request, error);
     } else if (strcmp(property->property, "type") == 0) {
         qmp_fail_generic(request, "Property 'type' is read-only");
     } else if (node.kind != OBJECT_NODE_OBJECT) {
-        qmp_fail(request, no_such_property(property));
+        qmp_fail(request, error_for_container(tree, node.kind, property));
     } else if (!object_set_property(node.object, property->property, args->value, &error)) {
         qmp_fail(request, error);
     } else {

@@ -17,7 +17,7 @@ struct QmpRequest {
     const QmpCommand *command;
     const char *name; /* in @value */
     void *opaque;     /* of the command */
-    void *args;       /* bound */
+    void *args;       /* bound; NULL: there is an error */
     GError *error;    /* what to answer instead of running it */
     bool oob;
     int fd;
@@ -74,6 +74,13 @@ static bool take_apart(QmpRequest *request, GError **errp)
             if (!json_object_is_type(value, json_type_string)) {
                 return fail(errp, "Request member '%s' expects a string", key);
             }
+            if (strlen(json_object_get_string(value)) !=
+                (size_t)json_object_get_string_len(value)) {
+                return fail(errp,
+                            "Request member '%s' expects a string without the character "
+                            "\\u0000",
+                            key);
+            }
             execute = value;
             request->oob = key[4] == '-';
         } else if (strcmp(key, "arguments") == 0) {
@@ -103,6 +110,7 @@ static bool resolve(QmpRequest *request, const QmpRegistry *registry, GError **e
                     "The command %s has not been found", request->name);
         return false;
     }
+    request->command = command;
     if (request->oob && !(command->flags & QMP_COMMAND_ALLOW_OOB)) {
         return fail(errp, "The command %s does not support out-of-band execution", command->name);
     }
@@ -113,7 +121,6 @@ static bool resolve(QmpRequest *request, const QmpRegistry *registry, GError **e
     if (!qmp_check_object(command->args, request->arguments, errp)) {
         return false;
     }
-    request->command = command;
     request->args = g_malloc0(MAX(command->args->size, 1));
     qmp_bind(command->args, request->arguments, request->args);
     return true;
@@ -136,7 +143,7 @@ QmpRequest *qmp_request_new(const QmpRegistry *registry, json_object *value, Qmp
 
 void qmp_request_free(QmpRequest *request)
 {
-    if (request->command) {
+    if (request->args) {
         qmp_unbind(request->command->args, request->args);
     }
     g_free(request->args);

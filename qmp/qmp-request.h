@@ -69,7 +69,7 @@ void qmp_request_set_error(QmpRequest *request, GError *error);
 /* Whether it came as exec-oob. */
 bool qmp_request_is_oob(const QmpRequest *request);
 
-/* Its command, or NULL when it has an error. */
+/* Its command, also when its arguments are in error; NULL when there is no command of that name. */
 const QmpCommand *qmp_request_get_command(const QmpRequest *request);
 
 /* The name that the request asked for, also where there is no such command; NULL when there was

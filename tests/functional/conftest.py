@@ -76,6 +76,41 @@ class Daemon:
     def count_fds(self):
         return len(os.listdir(f"/proc/{self.proc.pid}/fd"))
 
+    def block_main_loop(self, duration_ms=1500):
+        """Hold the main loop; returns the session that waits for the answer, once it is held."""
+        session = self.connect(oob=True)
+        session.send({"execute": "x-debug-block", "arguments": {"duration-ms": duration_ms}})
+        with self.connect(oob=True) as watcher:
+            deadline = time.monotonic() + DEADLINE
+            while time.monotonic() < deadline:
+                [main] = [loop for loop in watcher.oob("query-loops") if loop["id"] == "main-loop"]
+                if main.get("source") == "qmp_dispatch":
+                    return session
+        raise AssertionError("the main loop is not held")
+
+    def sync_monitor(self):
+        """Until the monitor thread has looked at all that had been sent to it before."""
+        with self.connect(oob=True) as session:
+            for _ in range(2):  # the first may come in the same turn of its loop
+                session.oob("query-version")
+
+    def wait_for_fds(self, count):
+        """Until it has so many descriptors, for nothing tells when it has noticed a client's end."""
+        deadline = time.monotonic() + DEADLINE
+        while (found := self.count_fds()) != count:
+            assert time.monotonic() < deadline, f"it has {found} descriptors, not {count}"
+            time.sleep(0.002)  # the condition is tried again
+
+    def resident_kb(self):
+        """Its resident memory."""
+        status = Path(f"/proc/{self.proc.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0])
+
+    def is_sanitized(self):
+        """Whether it was built with a sanitizer, under which memory says nothing."""
+        maps = Path(f"/proc/{self.proc.pid}/maps").read_text()
+        return "libasan" in maps or "libtsan" in maps
+
     def end(self):
         """End it if it still runs; its exit status must be 0, also under a sanitizer."""
         if self.proc.poll() is None:
@@ -111,6 +146,20 @@ def start_daemon(evloopd, sockets):
 def daemon(start_daemon):
     """A daemon with the x-debug-* commands."""
     return start_daemon("--debug-commands")
+
+
+@pytest.fixture
+def state(daemon):
+    """What a request that fails must leave as it is: state() == state() with the request between."""
+    session = daemon.connect()
+
+    def take():
+        objects = [item["name"] for item in session.command("qom-list", path="/objects")]
+        return (objects, session.command("query-iothreads"), sorted(daemon.tasks().items()),
+                daemon.count_fds())
+
+    yield take
+    session.close()
 
 
 @pytest.fixture

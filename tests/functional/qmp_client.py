@@ -2,6 +2,7 @@
 
 import array
 import json
+import select
 import socket
 
 DEADLINE = 60  # seconds; only a hang reaches it
@@ -109,6 +110,29 @@ class Qmp:
         if "error" in reply:
             raise QmpError(reply["error"])
         return reply["return"]
+
+    def sync(self):
+        """Go there and back; what the session goes on doing after an error."""
+        reply = self.execute("query-version", id="sync")
+        assert reply is not None, "the server closed the connection"
+        assert reply.get("id") == "sync" and "return" in reply, f"no answer to sync() but {reply}"
+
+    def expect_error(self, request, desc, error_class="GenericError"):
+        """Send a request (bytes as they are) that must fail so, and see that the session goes on."""
+        if isinstance(request, bytes):
+            self.send_raw(request)
+        else:
+            self.send(request)
+        expected = {"error": {"class": error_class, "desc": desc}}
+        if isinstance(request, dict) and "id" in request:
+            expected["id"] = request["id"]
+        reply = self.receive_reply()
+        assert reply == expected
+        self.sync()
+
+    def has_input(self):
+        """Whether something has arrived that is not read yet."""
+        return self.buffer != b"" or select.select([self.socket], [], [], 0)[0] != []
 
     def at_end(self):
         """Whether the server has closed, with nothing left to read."""

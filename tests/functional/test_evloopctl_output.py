@@ -129,10 +129,18 @@ def test_a_closed_stdout_does_not_become_the_socket(start):
 # ---- iothread list, quit ----
 
 
-def test_the_table_of_iothreads_has_a_column_for_each_member(play):
+def test_the_table_of_iothreads_has_the_main_members(play):
+    rows = [{"thread-id": 7, "poll-grow": 3, "id": "a", "sched-policy": "other"}]
+    result = play(answering(rows), "iothread", "list")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == ("ID  SCHED-POLICY  THREAD-ID\n"
+                             "a   other                 7\n")
+
+
+def test_the_table_of_all_about_iothreads_has_a_column_for_each_member(play):
     rows = [{"thread-id": 7, "id": "a", "sched-policy": "other"},
             {"id": "longer\x1b-name", "thread-id": 12345678901, "poll-max-ns": None, "busy": 0.5}]
-    result = play(answering(rows), "iothread", "list")
+    result = play(answering(rows), "iothread", "list", "--all")
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == (
         "ID              THREAD-ID  SCHED-POLICY  POLL-MAX-NS  BUSY\n"

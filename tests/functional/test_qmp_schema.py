@@ -1,0 +1,222 @@
+"""query-qmp-schema: is well-formed, complete, and what commands and events really are."""
+
+import copy
+import os
+
+import pytest
+
+from qmp_client import QmpError
+from qmp_schema import Mismatch, Schema
+
+
+@pytest.fixture
+def schema(qmp):
+    return Schema(qmp.command("query-qmp-schema"))
+
+
+# ---- the checker itself, which must be able to fail ----
+
+TOY = [
+    {"name": "int", "meta-type": "builtin", "json-type": "int"},
+    {"name": "E", "meta-type": "enum", "values": ["a", "b"],
+     "members": [{"name": "a"}, {"name": "b"}]},
+    {"name": "[int]", "meta-type": "array", "element-type": "int"},
+    {"name": "A", "meta-type": "object", "members": [{"name": "x", "type": "[int]"}]},
+    {"name": "B", "meta-type": "object", "members": []},
+    {"name": "O", "meta-type": "object", "tag": "kind",
+     "members": [{"name": "kind", "type": "E"}, {"name": "n", "type": "int", "default": None}],
+     "variants": [{"case": "a", "type": "A"}, {"case": "b", "type": "B"}]},
+    {"name": "run", "meta-type": "command", "arg-type": "O", "ret-type": "O"},
+]
+
+
+def test_checker_takes_what_is_right():
+    schema = Schema(TOY)
+    schema.check()
+    for value in [{"kind": "a", "x": [1]}, {"kind": "b"}, {"kind": "b", "n": 1}]:
+        schema.check_return("run", value)
+
+
+@pytest.mark.parametrize("value", [
+    [], {}, {"kind": "c"}, {"kind": "a"}, {"kind": "a", "x": 1}, {"kind": "a", "x": ["1"]},
+    {"kind": "a", "x": [True]}, {"kind": "b", "x": [1]}, {"kind": "b", "n": None},
+    {"kind": "b", "y": 1}, {"kind": 1}], ids=repr)
+def test_checker_refuses_a_value_of_another_type(value):
+    with pytest.raises(Mismatch):
+        Schema(TOY).check_return("run", value)
+
+
+@pytest.mark.parametrize("name, change", [
+    ("int", {"json-type": "integer"}), ("E", {"values": ["a"]}), ("[int]", {"element-type": "O2"}),
+    ("O", {"tag": None}), ("O", {"variants": [{"case": "c", "type": "A"}]}),
+    ("O", {"variants": [{"case": "a", "type": "A"}]}), ("run", {"arg-type": "int"}),
+    ("run", {"help": "x"}), ("A", {"members": [{"name": "x"}]}),
+    ("A", {"members": [{"name": "x", "type": "[int]"}] * 2}),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_checker_refuses_a_malformed_schema(name, change):
+    entries = copy.deepcopy(TOY)
+    for entry in entries:
+        if entry["name"] == name:
+            entry.update(change)
+    with pytest.raises((Mismatch, ValueError)):
+        Schema(entries).check()
+
+
+# ---- the schema ----
+
+def test_schema_is_well_formed(schema):
+    schema.check()
+
+
+def test_schema_has_every_command_and_event(qmp, schema):
+    assert schema.names("command") == {item["name"] for item in qmp.command("query-commands")}
+    assert schema.names("event") == {"SHUTDOWN", "OBJECT_ADDED", "OBJECT_DELETED",
+                                     "OBJECT_PROPERTY_CHANGED"}
+
+
+def test_schema_conforms_to_itself(qmp, schema):
+    schema.check_return("query-qmp-schema", qmp.command("query-qmp-schema"))
+
+
+def test_commands_that_clients_know_have_their_arguments(schema):
+    def arguments(command):
+        entry = schema.entries[schema.entries[command]["arg-type"]]
+        return {member["name"] + ("?" if "default" in member else "")
+                for member in entry["members"]}
+
+    assert arguments("qmp_capabilities") == {"enable?"}
+    assert arguments("object-add") == {"qom-type", "id"}
+    assert arguments("object-del") == {"id"}
+    assert arguments("qom-get") == {"path", "property"}
+    assert arguments("qom-set") == {"path", "property", "value"}
+    assert arguments("qom-list") == {"path"}
+    assert arguments("qom-list-types") == {"implements?", "abstract?"}
+    assert arguments("qom-list-properties") == {"typename"}
+    assert arguments("getfd") == arguments("closefd") == {"fdname"}
+    for command in ["query-version", "query-commands", "query-qmp-schema", "query-iothreads",
+                    "quit"]:
+        assert arguments(command) == set()
+
+
+def test_object_add_has_a_variant_for_every_type(qmp, schema):
+    options = schema.entries[schema.entries["object-add"]["arg-type"]]
+    types = {item["name"] for item in qmp.command("qom-list-types", implements="user-creatable")}
+    assert options["tag"] == "qom-type"
+    assert {variant["case"] for variant in options["variants"]} == types
+    for variant in options["variants"]:
+        listed = qmp.command("qom-list-properties", typename=variant["case"])
+        settable = {item["name"] for item in listed
+                    if item["name"] != "type" and not item.get("read-only")}
+        members = schema.entries[variant["type"]]["members"]
+        assert {member["name"] for member in members} == settable
+        assert all("default" in member for member in members)
+
+
+def test_properties_of_an_iothread_are_those_of_qemu_and_more(qmp):
+    properties = {item["name"]: item
+                  for item in qmp.command("qom-list-properties", typename="iothread")}
+    assert set(properties) == {
+        "type", "poll-max-ns", "poll-grow", "poll-shrink", "aio-max-batch", "thread-pool-min",
+        "thread-pool-max", "cpu-affinity", "sched-policy", "sched-priority", "fdmon",
+        "fdmon-in-use", "thread-id"}
+    assert properties["poll-max-ns"]["default-value"] == 32768
+    assert {name for name, item in properties.items() if item.get("read-only")} == {
+        "fdmon-in-use", "thread-id"}
+    assert {name for name, item in properties.items() if item.get("create-only")} == {"fdmon"}
+
+
+# ---- what really is answered ----
+
+# Commands with arguments, in an order in which they work.
+CALLS = [
+    ("object-add", {"qom-type": "iothread", "id": "io0"}),
+    ("object-add", {"qom-type": "iothread", "id": "io1", "poll-max-ns": 0, "poll-grow": 3,
+                    "poll-shrink": 2, "aio-max-batch": 7, "thread-pool-min": 1,
+                    "thread-pool-max": 2, "cpu-affinity": "0", "sched-policy": "batch",
+                    "sched-priority": 5, "fdmon": "poll"}),
+    ("query-iothreads", {}),
+    ("qom-list", {"path": "/"}),
+    ("qom-list", {"path": "/objects"}),
+    ("qom-list", {"path": "/objects/io1"}),
+    *[("qom-get", {"path": "io1", "property": name}) for name in [
+        "type", "poll-max-ns", "cpu-affinity", "sched-policy", "fdmon", "fdmon-in-use",
+        "thread-id"]],
+    ("qom-set", {"path": "io1", "property": "sched-policy", "value": "other"}),
+    ("qom-set", {"path": "io0", "property": "cpu-affinity", "value": "0"}),
+    ("qom-list-types", {}),
+    ("qom-list-types", {"abstract": True}),
+    ("qom-list-types", {"implements": "object"}),
+    ("qom-list-properties", {"typename": "iothread"}),
+    ("query-version", {}),
+    ("query-commands", {}),
+    ("query-qmp-schema", {}),
+    ("query-loops", {}),
+    ("query-sources", {}),
+    ("query-sources", {"loop": "io0"}),
+    ("x-debug-echo", {"value": {"any": ["thing"]}}),
+    ("x-debug-block", {"duration-ms": 0}),
+    ("closefd", {"fdname": "sent"}),
+    ("object-del", {"id": "io0"}),
+    ("object-del", {"id": "io1"}),
+    ("quit", {}),
+]
+
+
+def send_fd(session):
+    reader, writer = os.pipe()
+    session.send_with_fds({"execute": "getfd", "arguments": {"fdname": "sent"}}, [reader])
+    os.close(reader)
+    os.close(writer)
+    return session.receive_reply()["return"]
+
+
+def test_every_answer_and_event_is_as_declared(daemon, schema):
+    with daemon.connect(negotiate=False) as session:
+        session.receive()
+        schema.check_return("qmp_capabilities", session.command("qmp_capabilities"))
+        schema.check_return("getfd", send_fd(session))
+        for name, arguments in CALLS:
+            schema.check_arguments(name, arguments)
+            reply = session.execute(name, arguments)
+            assert set(reply) == {"return"}, (name, arguments, reply)
+            schema.check_return(name, reply["return"])
+        session.events.append(session.wait_event("SHUTDOWN"))
+        events = session.events
+    # Nothing was left untried.
+    tried = {name for name, _ in CALLS} | {"qmp_capabilities", "getfd"}
+    assert tried == schema.names("command")
+    for event in events:
+        schema.check_event(event)
+    assert daemon.proc.wait(60) == 0
+
+
+def test_every_kind_of_event_is_as_declared(qmp, schema):
+    qmp.command("object-add", qom_type="iothread", id="io0")
+    qmp.command("qom-set", path="io0", property="poll-max-ns", value=1)
+    qmp.command("qom-set", path="io0", property="cpu-affinity", value="0")
+    qmp.command("object-del", id="io0")
+    qmp.command("quit")
+    events = [qmp.wait_event() for _ in range(5)]
+    for event in events:
+        schema.check_event(event)
+    assert {event["event"] for event in events} == schema.names("event")
+
+
+def test_what_the_schema_does_not_declare_is_refused(qmp, schema):
+    """For each command: an argument left out that is needed, and one too many."""
+    for command in schema.names("command") - {"qmp_capabilities", "quit"}:
+        members = schema.entries[schema.entries[command]["arg-type"]]["members"]
+        needed = [member["name"] for member in members if "default" not in member]
+        if needed:
+            with pytest.raises(QmpError, match="is missing"):
+                qmp.command(command)
+        else:
+            with pytest.raises(QmpError, match="'x' is unexpected"):
+                qmp.command(command, x=1)
+
+
+def test_without_debug_commands_the_schema_has_none(start_daemon):
+    with start_daemon().connect() as session:
+        schema = Schema(session.command("query-qmp-schema"))
+        schema.check()
+        assert not [name for name in schema.entries if name.lower().startswith("x")]

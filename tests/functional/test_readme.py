@@ -1,0 +1,224 @@
+"""What the documents show is what happens: README.md's session, the manual pages, the units."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import BUILD, Daemon
+from qmp_client import DEADLINE, Qmp
+
+ROOT = Path(__file__).parents[2]
+END_OF_OUTPUT = "\036"  # printed by the shell after each command's output
+
+
+def console_blocks(text):
+    """The ```console blocks, each a list of (command, output)."""
+    blocks = []
+    for block in re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        parts = re.split(r"^\$ (.*)\n", block, flags=re.MULTILINE)
+        assert parts[0] == "", f"output before the first command: {parts[0]!r}"
+        blocks.append(list(zip(parts[1::2], parts[2::2])))
+    return blocks
+
+
+def masked(text):
+    """@text without what differs from one version or one run to the next."""
+    text = re.sub(r'"(major|minor|micro)": \d+', r'"\1": N', text)
+    text = re.sub(r"(?m)^(io0 .* epoll) +\d+$", r"\1 THREAD-ID", text)
+    return re.sub(r"evloopd \d+\.\d+\.\d+", "evloopd VERSION", text)
+
+
+def type_in(commands, folder, runtime_dir):
+    """Type @commands into one shell, in @folder; the output of each."""
+    script = "".join(f"{command}\nprintf '{END_OF_OUTPUT}'\n" for command in commands)
+    environment = {key: value for key, value in os.environ.items() if key != "EVLOOPD_SOCKET"}
+    environment["XDG_RUNTIME_DIR"] = str(runtime_dir)
+    shell = subprocess.run(["bash"], input=script, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, text=True, cwd=folder, env=environment,
+                           timeout=DEADLINE)
+    return shell.stdout.split(END_OF_OUTPUT)[:-1]
+
+
+@pytest.fixture
+def running(evloopd, sockets):
+    """A daemon on the socket of "./bootstrap run", and a folder that has it in build/."""
+    (sockets / "build").symlink_to(BUILD)
+    path = sockets / "evloopd.sock"
+    daemon = Daemon(evloopd, path, ["--qmp", f"unix:{path}"])
+    daemon.wait_until_up()
+    yield daemon
+    daemon.end()
+
+
+def check_session(typed, sockets, shown_from=0):
+    outputs = type_in([command for command, _ in typed], sockets, sockets)
+    expected = [(command, masked(output)) for command, output in typed]
+    seen = [(command, masked(output)) for (command, _), output in zip(typed, outputs)]
+    assert seen[shown_from:] == expected[shown_from:]
+
+
+def test_the_session_in_readme_works_as_typed(running, sockets):
+    session, _ = console_blocks((ROOT / "README.md").read_text())
+    assert len(session) >= 8
+    check_session(session, sockets)
+
+
+@pytest.mark.skipif(not shutil.which("socat"), reason="no socat")
+def test_the_raw_requests_in_readme_work_as_typed(running, sockets):
+    session, raw = console_blocks((ROOT / "README.md").read_text())
+    check_session(session[:2] + raw, sockets)
+    assert running.proc.wait(DEADLINE) == 0
+
+
+def test_bootstrap_and_readme_name_the_same_sockets():
+    bootstrap = (ROOT / "bootstrap").read_text()
+    readme = (ROOT / "README.md").read_text()
+    assert 'echo "$XDG_RUNTIME_DIR/evloopd.sock"' in bootstrap
+    assert 'echo "$build_dir/evloopd.sock"' in bootstrap
+    assert "`$XDG_RUNTIME_DIR/evloopd.sock`" in readme and "`build/evloopd.sock`" in readme
+
+
+def test_files_that_documents_point_to_exist():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} points to {target}"
+
+
+# ---- docs/protocol.md ----
+
+
+def exchanges(text):
+    """The ```qmp blocks, each a list of (what is sent, the lines that answer it)."""
+    blocks = []
+    for block in re.findall(r"^```qmp\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        parts = re.split(r"^-> (.*)\n", block, flags=re.MULTILINE)
+        assert parts[0] == "", f"an answer before the first request: {parts[0]!r}"
+        blocks.append([(sent, re.findall(r"^<- (.*)$", answer, re.MULTILINE))
+                       for sent, answer in zip(parts[1::2], parts[2::2])])
+    return blocks
+
+
+@pytest.mark.parametrize("exchange", exchanges((ROOT / "docs/protocol.md").read_text()))
+def test_an_exchange_in_the_protocol_document_happens(daemon, exchange):
+    def without_time(line):
+        return re.sub(r'"(seconds|microseconds)": \d+', r'"\1": N', line)
+
+    with Qmp(daemon.socket, oob=True) as session:
+        for sent, answers in exchange:
+            # An escape in the document stands for the byte, as in a C string.
+            session.send_raw(re.sub(r"\\x(..)", lambda match: chr(int(match[1], 16)),
+                                    sent).encode() + b"\n")
+            for answer in answers:
+                line = session.receive_line()
+                assert line.endswith(b"\r\n")
+                assert without_time(line.decode().strip()) == without_time(answer)
+        # Nothing came but what the document shows.
+        assert session.command("x-debug-echo", value="end") == "end"
+        assert session.events == []
+
+
+# ---- manual pages ----
+
+
+def page_text(name):
+    return (ROOT / "man" / name).read_text()
+
+
+def test_evloopd_s_manual_page_has_the_options_of_its_help_and_no_others(evloopd):
+    shown = subprocess.run([evloopd, "--help"], stdout=subprocess.PIPE, text=True, check=True,
+                           timeout=DEADLINE).stdout
+    in_help = set(re.findall(r"^  (?:-\w, )?--([a-z-]+)", shown, re.MULTILINE))
+    described = re.findall(r"^\.It .*$", page_text("evloopd.8"), re.MULTILINE)
+    in_page = set(re.findall(r"Fl -([a-z-]+)", "\n".join(described)))
+    assert {"qmp", "help"} <= in_help
+    assert in_page == in_help
+
+
+def test_evloopd_s_synopsis_has_every_option_that_is_described():
+    page = page_text("evloopd.8")
+    synopsis = page.split(".Sh SYNOPSIS")[1].split(".Sh")[0]
+    described = "\n".join(re.findall(r"^\.It .*$", page, re.MULTILINE))
+    assert set(re.findall(r"Fl -([a-z-]+)", synopsis)) == set(
+        re.findall(r"Fl -([a-z-]+)", described))
+
+
+def test_the_limits_in_evloopd_s_manual_page_are_those_of_the_daemon(evloopd):
+    described = re.findall(r"^\.It Fl -(max-[a-z-]+)(.*?)(?=^\.It)", page_text("evloopd.8"),
+                           re.MULTILINE | re.DOTALL)
+    limits = {option: re.search(r"(\d+)\s+at\s+most", text) for option, text in described}
+    assert len(limits) == 4
+    for option, limit in limits.items():
+        if limit:
+            number = int(limit[1])
+            result = subprocess.run([evloopd, f"--{option}", str(number + 1)], text=True,
+                                    stderr=subprocess.PIPE, timeout=DEADLINE)
+            assert result.returncode == 1
+            assert f"from 1 to {number}\n" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["evloopd.8", "evloopctl.1"])
+@pytest.mark.parametrize("tool", [
+    ["mandoc", "-T", "lint", "-W", "warning"],
+    ["groff", "-ww", "-mdoc", "-Tutf8", "-z"],
+], ids=["mandoc", "groff"])
+def test_a_manual_page_gives_no_warnings(name, tool):
+    if not shutil.which(tool[0]):
+        pytest.skip(f"no {tool[0]}")
+    result = subprocess.run([*tool, str(ROOT / "man" / name)], stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True, timeout=DEADLINE)
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+# ---- the units ----
+
+
+def unit_settings(path):
+    return dict(re.findall(r"^(\w+)=(.*)$", path.read_text(), re.MULTILINE))
+
+
+def test_the_units_and_evloopctl_name_the_same_socket(evloopctl):
+    units = ROOT / "daemon" / "systemd"
+    listen = unit_settings(units / "evloopd.socket")["ListenStream"]
+    start = unit_settings(units / "evloopd.service.in")["ExecStart"]
+    assert f"--qmp unix:{listen}" in start
+    shown = subprocess.run([evloopctl, "--help"], stdout=subprocess.PIPE, text=True, check=True,
+                           timeout=DEADLINE).stdout
+    assert f"else {listen}." in shown
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze")
+def test_systemd_finds_nothing_wrong_with_the_units(evloopd, sockets):
+    units = ROOT / "daemon" / "systemd"
+    service = (units / "evloopd.service.in").read_text()
+    (sockets / "evloopd.service").write_text(service.replace("@sbindir@/evloopd", evloopd))
+    shutil.copy(units / "evloopd.socket", sockets)
+    result = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no",
+                             str(sockets / "evloopd.service"), str(sockets / "evloopd.socket")],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            timeout=DEADLINE)
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_a_qmp_option_at_the_path_of_a_passed_socket_is_that_socket(evloopd, sockets):
+    path = sockets / "qmp.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        # The descriptor is to be number 3, and LISTEN_PID the daemon's: sh becomes the daemon.
+        process = subprocess.Popen(
+            ["sh", "-c", 'exec env LISTEN_PID=$$ LISTEN_FDS=1 "$@" 3<&0 </dev/null', "sh",
+             evloopd, "--qmp", f"unix:{path}"], stdin=listener)
+        try:
+            with Qmp(str(path)) as session:
+                assert session.command("query-iothreads") == []
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(DEADLINE) == 0
+        assert path.exists(), "it belongs to who passed it"
