@@ -232,7 +232,7 @@ def test_of_daemons_that_race_for_a_path_exactly_one_wins(evloopd, sockets):
 def test_too_few_descriptors_at_any_point_of_the_start(run, sockets):
     config = sockets / "quit.json"
     config.write_text(QUIT)
-    for limit in range(8, 40):
+    for limit in range(4, 40):
         result = run("--qmp", f"unix:{sockets}/few", "--object", "iothread,id=a", "--config",
                      str(config), preexec_fn=lambda n=limit: resource.setrlimit(
                          resource.RLIMIT_NOFILE, (n, n)))
