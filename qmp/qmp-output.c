@@ -72,6 +72,9 @@ void qmp_session_send(QmpSession *session, const char *bytes, size_t len)
             qemu_bh_schedule(session->update_bh);
         }
     }
+    /* Together with the answer: no event goes before it, and none after it is missed. */
+    session->command_mode |= session->ends_negotiation;
+    session->ends_negotiation = false;
     pthread_mutex_unlock(&session->lock);
 }
 

@@ -55,11 +55,10 @@ static void run_qmp_capabilities(QmpRequest *request, void *data)
     /* There is but one capability, and the table has let no other through. */
     session->oob_enabled = args->enable && json_object_array_length(args->enable) > 0;
     session->negotiated = true;
-    qmp_return_empty(request);
-    /* Only now, so that no event comes before the answer. The server holds a reference. */
     pthread_mutex_lock(&session->lock);
-    session->command_mode = true;
+    session->ends_negotiation = true;
     pthread_mutex_unlock(&session->lock);
+    qmp_return_empty(request);
 }
 
 /* ---- query-version ---- */

@@ -49,15 +49,16 @@ struct QmpSession {
     unsigned n_received_fds;
     bool lost_fds; /* more came than can be kept, which has been logged */
 
-    pthread_mutex_t lock; /* guards all below */
-    int fd;               /* -1 once closed */
-    bool ended;           /* to be closed by the monitor as soon as it gets to it */
-    bool command_mode;    /* negotiated: gets events */
-    bool paused;          /* reading waits for an answer */
-    bool half_closed;     /* a copy of eof */
-    GQueue queue;         /* of QmpRequest: in-band, not yet run */
-    unsigned in_flight;   /* these and the one that runs */
-    bool running;         /* one is being run */
+    pthread_mutex_t lock;  /* guards all below */
+    int fd;                /* -1 once closed */
+    bool ended;            /* to be closed by the monitor as soon as it gets to it */
+    bool command_mode;     /* negotiated: gets events */
+    bool ends_negotiation; /* what is sent next is the answer that begins the command mode */
+    bool paused;           /* reading waits for an answer */
+    bool half_closed;      /* a copy of eof */
+    GQueue queue;          /* of QmpRequest: in-band, not yet run */
+    unsigned in_flight;    /* these and the one that runs */
+    bool running;          /* one is being run */
     QmpOutput output;
     GHashTable *fds; /* name -> descriptor + 1, by getfd; NULL when there are none */
 };

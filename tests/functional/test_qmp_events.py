@@ -79,6 +79,18 @@ def test_sessions_that_negotiate_get_no_events(daemon, qmp):
         assert fresh.wait_event()["data"]["id"] == "io1"
 
 
+def test_no_event_is_missed_once_negotiation_is_answered(daemon, qmp):
+    add(qmp)
+    for value in range(200):
+        with daemon.connect(negotiate=False) as fresh:
+            fresh.receive()
+            fresh.send({"execute": "qmp_capabilities"})
+            assert fresh.receive_reply() == {"return": {}}
+            qmp.command("qom-set", path="io0", property="poll-max-ns", value=value)
+            assert fresh.wait_event()["data"]["value"] == value
+            assert fresh.events == []
+
+
 def test_every_negotiated_session_gets_the_same_events_in_the_same_order(daemon):
     sessions = [daemon.connect() for _ in range(5)]
     for i, session in enumerate(sessions):

@@ -85,16 +85,16 @@ def test_a_held_main_loop_shows_what_holds_it(daemon, qmp):
 
 def test_counters_never_go_down_and_count_what_happens(qmp):
     before = loops_by_id(qmp)
-    for _ in range(20):
+    for _ in range(40):
         qmp.command("query-version")
     after = loops_by_id(qmp)
     for name, loop in after.items():
         for counter in COUNTERS:
             assert loop[counter] >= before[name][counter] >= 0
-    # Each command ran in a bottom half of the main loop, after it was read by the monitor.
+    # Each command was read by itself; one call of the dispatcher may run several.
     main, monitor = after["main-loop"], after["mon_iothread"]
-    assert main["bh-callbacks"] >= before["main-loop"]["bh-callbacks"] + 20
-    assert monitor["fd-callbacks"] >= before["mon_iothread"]["fd-callbacks"] + 20
+    assert main["bh-callbacks"] > before["main-loop"]["bh-callbacks"]
+    assert monitor["fd-callbacks"] >= before["mon_iothread"]["fd-callbacks"] + 40
     assert main["waits"] > 0 and main["blocked-ns"] > 0
 
 
@@ -127,9 +127,10 @@ def test_the_dispatcher_is_a_bottom_half_of_the_main_loop(qmp):
 
     before = dispatcher()
     assert before["kind"] == "bh" and "fd" not in before and "deadline-ns" not in before
-    qmp.sync()
+    for _ in range(40):  # one call may run several commands
+        qmp.sync()
     after = dispatcher()
-    assert after["calls"] >= before["calls"] + 2
+    assert after["calls"] > before["calls"]
     assert after["total-ns"] >= after["max-ns"] > 0
 
 
