@@ -173,11 +173,7 @@ def test_a_pool_with_a_minimum_above_its_maximum_changes_nothing(qmp):
     assert error_of(add, qmp, "io1", thread_pool_min=3, thread_pool_max=2) == (
         "thread-pool-min is 3, more than thread-pool-max, 2")
     assert qmp.command("query-iothreads") == [before]
-    assert "io1" not in qmp_tasks(qmp)
-
-
-def qmp_tasks(qmp):
-    return [loop["id"] for loop in qmp.command("query-loops")]
+    assert "io1" not in [loop["id"] for loop in qmp.command("query-loops")]
 
 
 # ---- the thread ----
@@ -272,7 +268,8 @@ def test_a_policy_without_the_right_to_it_changes_nothing(start_daemon):
 # ---- life ----
 
 
-@pytest.mark.parametrize("name", ["", "0", "1io", "-a", ".a", "_a", "a b", "a/b", "ä", "a\n", "a,b"])
+@pytest.mark.parametrize("name", ["", "0", "1io", "-a", ".a", "_a", "a b", "a/b", "ä", "a\n",
+                                  "a,b"])
 def test_a_bad_id(qmp, name):
     assert error_of(add, qmp, name) == (
         f"Parameter 'id' expects a letter, then letters, digits, '-', '.', '_', not '{name}'")
