@@ -5,6 +5,7 @@
 #include "daemon/log.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* From GLib's levels to the names of the option, and syslog(3)'s priorities. */
@@ -23,10 +24,32 @@ static const struct {
 static int max_priority = 5;
 static bool under_journal;
 
+/* One call, so that lines of several threads stay whole. There is nobody to tell of an error. */
+static bool write_line(int priority, const char *prefix, const char *message)
+{
+    g_autoptr(GString) line = g_string_new(NULL);
+
+    if (under_journal) {
+        g_string_append_printf(line, "<%d>", priority);
+    } else {
+        g_string_append(line, prefix);
+    }
+    /* A name in the message may hold anything; one message stays one line. */
+    for (const char *p = message; *p; p++) {
+        if (g_ascii_iscntrl(*p)) {
+            g_string_append_printf(line, "\\x%02x", *p);
+        } else {
+            g_string_append_c(line, *p);
+        }
+    }
+    g_string_append_c(line, '\n');
+    return write(STDERR_FILENO, line->str, line->len) >= 0;
+}
+
 static GLogWriterOutput write_log(GLogLevelFlags flags, const GLogField *fields, gsize n_fields,
                                   gpointer opaque)
 {
-    g_autoptr(GString) line = NULL;
+    g_autofree char *prefix = NULL;
     const char *message = "";
     size_t level = 0;
 
@@ -41,24 +64,36 @@ static GLogWriterOutput write_log(GLogLevelFlags flags, const GLogField *fields,
             message = fields[i].value;
         }
     }
-    line = g_string_new(NULL);
-    if (under_journal) {
-        g_string_append_printf(line, "<%d>%s\n", levels[level].priority, message);
-    } else {
-        g_string_append_printf(line, "evloopd: %s: %s\n", levels[level].name, message);
+    prefix = g_strdup_printf("evloopd: %s: ", levels[level].name);
+    return write_line(levels[level].priority, prefix, message) ? G_LOG_WRITER_HANDLED
+                                                               : G_LOG_WRITER_UNHANDLED;
+}
+
+/* Whether stderr is the stream that JOURNAL_STREAM names, as DEVICE:INODE. The variable is also
+ * inherited by what runs below a service with its output elsewhere. */
+static bool stderr_is_journal(void)
+{
+    const char *stream = g_getenv("JOURNAL_STREAM");
+    guint64 device;
+    char *end;
+    struct stat st;
+
+    if (!stream || fstat(STDERR_FILENO, &st) != 0) {
+        return false;
     }
-    /* One call, so that lines of several threads stay whole. There is nobody to tell of an error.
-     */
-    if (write(STDERR_FILENO, line->str, line->len) < 0) {
-        return G_LOG_WRITER_UNHANDLED;
-    }
-    return G_LOG_WRITER_HANDLED;
+    device = g_ascii_strtoull(stream, &end, 10);
+    return *end == ':' && device == st.st_dev && g_ascii_strtoull(end + 1, NULL, 10) == st.st_ino;
 }
 
 void log_init(void)
 {
-    under_journal = g_getenv("JOURNAL_STREAM") != NULL;
+    under_journal = stderr_is_journal();
     g_log_set_writer_func(write_log, NULL, NULL);
+}
+
+void log_failure(const char *message)
+{
+    write_line(levels[0].priority, "evloopd: ", message);
 }
 
 bool log_set_level(const char *level)

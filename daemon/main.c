@@ -2,13 +2,13 @@
  * evloopd: main().
  *
  * Start: options, main loop, monitor thread, sockets, --object and --config, READY. Whatever fails
- * on the way is one line on stderr and exit status 1, with all that was made so far undone. End: no
- * new command is started, those that run answer, objects go, output is flushed, and the sockets
- * are removed.
+ * on the way is one line on stderr and exit status 1, with all that was made so far undone. End:
+ * the sockets are removed, no new command is started, those that run answer, objects go, and output
+ * is flushed.
  */
 #include "config.h"
 
-#include <locale.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -43,9 +43,6 @@ typedef struct Daemon {
 
 static bool open_sockets(Daemon *self, GError **errp)
 {
-    if (!systemd_take_sockets(self->listen_fds, errp)) {
-        return false;
-    }
     for (guint i = 0; i < self->options.monitors->len; i++) {
         const MonitorOption *option = g_ptr_array_index(self->options.monitors, i);
         UnixSocket *socket;
@@ -115,6 +112,10 @@ static void ask_for_exact_timers(void)
 static bool start(Daemon *self, GError **errp)
 {
     ask_for_exact_timers();
+    /* First of all: a wrong LISTEN_FDS must not cover descriptors of the daemon's own. */
+    if (!systemd_take_sockets(self->listen_fds, errp)) {
+        return false;
+    }
     if (!qemu_init_main_loop(errp) || !signals_init(signal_arrived, self, errp) ||
         !open_sockets(self, errp)) {
         return false;
@@ -162,9 +163,12 @@ static void delete_unused(Object *object, void *opaque)
 
 static void delete_objects(ObjectTree *objects)
 {
-    while (object_count(objects) > 0) {
+    unsigned count;
+
+    while ((count = object_count(objects)) > 0) {
         object_foreach(objects, delete_unused, NULL);
-        main_loop_wait(false);
+        /* One that has gone at once may have been the last user of another. */
+        main_loop_wait(object_count(objects) < count);
     }
 }
 
@@ -214,6 +218,9 @@ static void close_fd(gpointer fd)
 
 static void end(Daemon *self)
 {
+    /* While they are listened on: once they were not, another daemon could replace one, by a file
+     * that may well get the same inode, and this would remove that. */
+    g_ptr_array_unref(self->sockets);
     if (self->server) {
         end_server(self);
     }
@@ -222,16 +229,28 @@ static void end(Daemon *self)
     g_clear_pointer(&self->monitor, iothread_destroy);
     systemd_watchdog_stop();
     g_array_unref(self->listen_fds);
-    g_ptr_array_unref(self->sockets);
     signals_cleanup();
     qemu_cleanup_main_loop();
 }
 
 static int fail(GError *error)
 {
-    fprintf(stderr, "evloopd: %s\n", error->message);
+    log_failure(error->message);
     g_error_free(error);
     return EXIT_FAILURE;
+}
+
+/* Whoever starts with them closed would get them as sockets, with log lines written into them. */
+static void open_standard_streams(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) {
+        close(fd);
+    }
 }
 
 int main(int argc, char **argv)
@@ -239,8 +258,7 @@ int main(int argc, char **argv)
     Daemon self = { 0 };
     GError *error = NULL;
 
-    /* For file names on the command line; numbers stay as in the C locale. */
-    setlocale(LC_CTYPE, "");
+    open_standard_streams();
     log_init();
     if (!options_parse(&self.options, argc, argv, &error)) {
         options_cleanup(&self.options);

@@ -104,5 +104,9 @@ static json_object *parse_key_values(const char *text, GError **errp)
 
 json_object *object_option_parse(const char *text, GError **errp)
 {
+    if (!g_utf8_validate(text, -1, NULL)) {
+        g_set_error(errp, QMP_ERROR, QMP_ERROR_GENERIC, "the text is not UTF-8");
+        return NULL;
+    }
     return text[0] == '{' ? parse_json(text, errp) : parse_key_values(text, errp);
 }

@@ -176,6 +176,24 @@ static gboolean parse_size(const char *name, const char *value, gpointer data, G
     return TRUE;
 }
 
+/* GOption takes --version=yes for --version. */
+static bool check_flags(int argc, char **argv, GError **errp)
+{
+    static const char *const flags[] = { "--debug-commands", "--version", "--help" };
+
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        for (size_t j = 0; j < G_N_ELEMENTS(flags); j++) {
+            size_t len = strlen(flags[j]);
+
+            if (strncmp(argv[i], flags[j], len) == 0 && argv[i][len] == '=') {
+                return fail(errp, "%s: '%s' is unexpected: it has no value", flags[j],
+                            argv[i] + len + 1);
+            }
+        }
+    }
+    return true;
+}
+
 static const char summary[] =
     "Hosts a main loop and IOThreads, controlled by QMP on unix sockets. See evloopd(8).";
 
@@ -183,24 +201,25 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
 {
     gboolean debug_commands = FALSE;
     gboolean version = FALSE;
+    /* FILENAME: values are bytes, whatever the locale makes of them. */
     const GOptionEntry entries[] = {
-        { "qmp", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_qmp,
+        { "qmp", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_qmp,
           "Listen for control sessions; may be given several times",
           "unix:PATH[,mode=0660][,group=NAME]" },
-        { "object", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_startup,
+        { "object", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_startup,
           "Add an object at the start; may be given several times",
           "TYPE,id=ID[,PROPERTY=VALUE...] | JSON" },
-        { "config", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_startup,
+        { "config", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_startup,
           "Run the QMP commands in FILE at the start; may be given several times", "FILE" },
-        { "log-level", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_log_level,
+        { "log-level", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_log_level,
           "Log error, warning, notice (the default), info or debug", "LEVEL" },
-        { "max-request-size", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_size,
-          "Refuse requests longer than this (default 1 MiB)", "BYTES" },
-        { "max-nesting", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_size,
+        { "max-request-size", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
+          (gpointer)parse_size, "Refuse requests longer than this (default 1 MiB)", "BYTES" },
+        { "max-nesting", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_size,
           "Refuse requests nested deeper than this (default 1024)", "LEVELS" },
-        { "max-tokens", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_size,
+        { "max-tokens", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_size,
           "Refuse requests of more JSON tokens than this (default 131072)", "TOKENS" },
-        { "max-output", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)parse_size,
+        { "max-output", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_size,
           "Disconnect sessions that leave more than this unread (default 4 MiB)", "BYTES" },
         { "debug-commands", 0, 0, G_OPTION_ARG_NONE, &debug_commands,
           "Offer the x-debug-* commands, for tests", NULL },
@@ -216,7 +235,7 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
     g_option_group_add_entries(group, entries);
     g_option_context_set_main_group(context, group);
     g_option_context_set_summary(context, summary);
-    if (!g_option_context_parse(context, &argc, &argv, errp)) {
+    if (!check_flags(argc, argv, errp) || !g_option_context_parse(context, &argc, &argv, errp)) {
         return false;
     }
     if (argc > 1) {

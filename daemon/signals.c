@@ -29,6 +29,9 @@ bool signals_init(void (*func)(void *opaque), void *opaque, GError **errp)
     sigset_t set;
 
     signal(SIGPIPE, SIG_IGN);
+    /* What the parent ignores, as a shell does for jobs in the background, would never arrive. */
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);

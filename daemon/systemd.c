@@ -6,6 +6,7 @@
 
 #include <string.h>
 #include <sys/socket.h>
+#include <glib-unix.h>
 #include <systemd/sd-daemon.h>
 
 #include "loop/main-loop.h"
@@ -30,6 +31,12 @@ bool systemd_take_sockets(GArray *fds, GError **errp)
         if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
             g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID,
                         "socket activation: descriptor %d is no listening stream socket", fd);
+            return false;
+        }
+        /* Services are passed blocking ones, on which a client that has gone again could hold the
+         * monitor thread in accept(). */
+        if (!g_unix_set_fd_nonblocking(fd, TRUE, errp)) {
+            g_prefix_error(errp, "socket activation: descriptor %d: ", fd);
             return false;
         }
     }

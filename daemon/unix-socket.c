@@ -20,6 +20,10 @@
 
 #include "loop/aio.h"
 
+/* Altogether so long is waited for the lock: 2 s. */
+static const int lock_tries = 200;
+static const gulong lock_pause_us = 10000;
+
 struct UnixSocket {
     char *path;
     int fd;
@@ -56,15 +60,32 @@ static bool make_address(const char *path, struct sockaddr_un *address, GError *
     return true;
 }
 
+/* Daemons hold the lock for a moment; but whoever may read the directory could hold it for good. */
+static bool lock_in_time(int fd)
+{
+    for (int tries = 0; tries < lock_tries; tries++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            return true;
+        }
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            return false;
+        }
+        g_usleep(lock_pause_us);
+    }
+    errno = ETIMEDOUT;
+    return false;
+}
+
 /* Lock the directory of @path; the descriptor holds the lock, -1 is an error. */
 static int lock_directory(const char *path, GError **errp)
 {
     g_autofree char *directory = g_path_get_dirname(path);
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    if (fd < 0 || flock(fd, LOCK_EX) != 0) {
+    if (fd < 0 || !lock_in_time(fd)) {
         g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "socket '%s': directory '%s': %s", path,
-                    directory, g_strerror(errno));
+                    directory,
+                    errno == ETIMEDOUT ? "another process keeps it locked" : g_strerror(errno));
         if (fd >= 0) {
             close(fd);
         }

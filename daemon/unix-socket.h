@@ -20,7 +20,8 @@ UnixSocket *unix_socket_listen(const char *path, mode_t mode, gid_t group, GErro
 /* Take its descriptor, which the caller closes. Once. */
 int unix_socket_take_fd(UnixSocket *socket);
 
-/* Remove the socket from the file system, when it is still the one that was made; free @socket. */
+/* Remove the socket from the file system, when it is still the one that was made; free @socket. It
+ * must still be listened on, so that no other daemon has taken it for a dead one's. */
 void unix_socket_remove(UnixSocket *socket);
 
 #endif

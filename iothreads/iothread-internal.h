@@ -16,7 +16,6 @@ struct IOThread {
     pthread_t thread;
     pid_t thread_id; /* set before iothread_create() returns */
     sem_t started;   /* posted by the thread when it runs */
-    bool listed;     /* it has started, so others may see it; guarded by the registry's lock */
 
     GMainContext *main_context; /* NULL until asked for; guarded by the registry's lock */
     GMainLoop *main_loop;       /* guarded by the registry's lock; set before run_main_loop is */

@@ -11,8 +11,9 @@
 
 #include "loop/main-loop.h"
 
-/* Guards the list, and each IOThread's main context. Held during iothread_foreach(). */
-static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+/* Guards the list, and each IOThread's main context. Held while a thread starts, so that nobody
+ * finds it before, and during iothread_foreach(), whose function may look for others: recursive. */
+static pthread_mutex_t registry_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 static GPtrArray *registry; /* NULL while there is none */
 
 /* ---- the registry ---- */
@@ -27,34 +28,6 @@ static IOThread *find_locked(const char *id)
         }
     }
     return NULL;
-}
-
-/* Take the id; nobody sees @iothread before list_iothread(). */
-static bool register_iothread(IOThread *iothread, GError **errp)
-{
-    bool taken;
-
-    pthread_mutex_lock(&registry_lock);
-    taken = strcmp(iothread->id, MAIN_LOOP_NAME) == 0 || find_locked(iothread->id);
-    if (!taken) {
-        if (!registry) {
-            registry = g_ptr_array_new();
-        }
-        g_ptr_array_add(registry, iothread);
-    }
-    pthread_mutex_unlock(&registry_lock);
-    if (taken) {
-        g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID, "there is a loop '%s' already",
-                    iothread->id);
-    }
-    return !taken;
-}
-
-static void list_iothread(IOThread *iothread)
-{
-    pthread_mutex_lock(&registry_lock);
-    iothread->listed = true;
-    pthread_mutex_unlock(&registry_lock);
 }
 
 static void unregister_iothread(IOThread *iothread)
@@ -73,9 +46,6 @@ IOThread *iothread_by_id(const char *id)
 
     pthread_mutex_lock(&registry_lock);
     iothread = find_locked(id);
-    if (iothread && !iothread->listed) {
-        iothread = NULL;
-    }
     pthread_mutex_unlock(&registry_lock);
     return iothread;
 }
@@ -84,11 +54,7 @@ void iothread_foreach(void (*func)(IOThread *iothread, void *opaque), void *opaq
 {
     pthread_mutex_lock(&registry_lock);
     for (guint i = 0; registry && i < registry->len; i++) {
-        IOThread *iothread = g_ptr_array_index(registry, i);
-
-        if (iothread->listed) {
-            func(iothread, opaque);
-        }
+        func(g_ptr_array_index(registry, i), opaque);
     }
     pthread_mutex_unlock(&registry_lock);
 }
@@ -98,7 +64,7 @@ void iothread_foreach(void (*func)(IOThread *iothread, void *opaque), void *opaq
 static void run_main_loop(IOThread *iothread)
 {
     g_main_context_push_thread_default(iothread->main_context);
-    g_main_loop_run(iothread->main_loop);
+    aio_run_g_main_loop(iothread->ctx, iothread->main_loop);
     g_main_context_pop_thread_default(iothread->main_context);
 }
 
@@ -151,7 +117,7 @@ static void *iothread_main(void *opaque)
 /* ---- life ---- */
 
 /* Start the thread with all signals blocked: they are for the main thread. */
-static int start_thread(IOThread *iothread)
+static bool start_thread(IOThread *iothread, GError **errp)
 {
     char name[16];
     sigset_t all;
@@ -162,45 +128,60 @@ static int start_thread(IOThread *iothread)
     pthread_sigmask(SIG_SETMASK, &all, &saved);
     err = pthread_create(&iothread->thread, NULL, iothread_main, iothread);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
-    if (err == 0) {
-        g_strlcpy(name, iothread->id, sizeof(name));
-        pthread_setname_np(iothread->thread, name);
-        while (sem_wait(&iothread->started) != 0) {
-            /* Interrupted by a signal. */
-        }
+    if (err != 0) {
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "IOThread '%s': can't create a thread: %s",
+                    iothread->id, g_strerror(err));
+        return false;
     }
-    return err;
+    g_strlcpy(name, iothread->id, sizeof(name));
+    pthread_setname_np(iothread->thread, name);
+    while (sem_wait(&iothread->started) != 0) {
+        /* Interrupted by a signal. */
+    }
+    return true;
 }
 
-static void iothread_free_unstarted(IOThread *iothread)
+static bool start_locked(IOThread *iothread, GError **errp)
 {
-    g_clear_pointer(&iothread->ctx, aio_context_unref);
-    sem_destroy(&iothread->started);
-    g_free(iothread->id);
-    g_free(iothread);
+    if (strcmp(iothread->id, MAIN_LOOP_NAME) == 0 || find_locked(iothread->id)) {
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID, "there is a loop '%s' already",
+                    iothread->id);
+        return false;
+    }
+    if (!start_thread(iothread, errp)) {
+        return false;
+    }
+    if (!registry) {
+        registry = g_ptr_array_new();
+    }
+    g_ptr_array_add(registry, iothread);
+    return true;
+}
+
+static bool start(IOThread *iothread, GError **errp)
+{
+    bool ok;
+
+    pthread_mutex_lock(&registry_lock);
+    ok = start_locked(iothread, errp);
+    pthread_mutex_unlock(&registry_lock);
+    return ok;
 }
 
 IOThread *iothread_create_with_fdmon(const char *id, AioFdMon fdmon, GError **errp)
 {
     IOThread *iothread = g_new0(IOThread, 1);
-    int err;
 
     iothread->id = g_strdup(id);
     sem_init(&iothread->started, 0, 0);
     iothread->ctx = aio_context_new_with_fdmon(fdmon, errp);
-    if (!iothread->ctx || !register_iothread(iothread, errp)) {
-        iothread_free_unstarted(iothread);
+    if (!iothread->ctx || !start(iothread, errp)) {
+        g_clear_pointer(&iothread->ctx, aio_context_unref);
+        sem_destroy(&iothread->started);
+        g_free(iothread->id);
+        g_free(iothread);
         return NULL;
     }
-    err = start_thread(iothread);
-    if (err != 0) {
-        g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "IOThread '%s': can't create a thread: %s",
-                    id, g_strerror(err));
-        unregister_iothread(iothread);
-        iothread_free_unstarted(iothread);
-        return NULL;
-    }
-    list_iothread(iothread);
     return iothread;
 }
 
@@ -233,6 +214,7 @@ void iothread_destroy_async(IOThread *iothread, AioContext *done_ctx, QEMUBHFunc
     /* All may be over, and freed, before aio_bh_schedule_oneshot() has returned. */
     g_autoptr(AioContext) ctx = iothread->ctx;
 
+    g_assert(done_ctx != ctx);
     aio_context_ref(ctx);
     aio_context_ref(done_ctx);
     iothread->done_ctx = done_ctx;

@@ -45,8 +45,8 @@ void iothread_destroy(IOThread *iothread);
 
 /*
  * As iothread_destroy(), without waiting: @done is called with @opaque, as a bottom half of
- * @done_ctx, when the thread is gone and @iothread is freed. Its id is taken until then.
- * Any thread.
+ * @done_ctx (another one, and driven), when the thread is gone and @iothread is freed. Its id is
+ * taken until then. Any thread.
  */
 void iothread_destroy_async(IOThread *iothread, AioContext *done_ctx, QEMUBHFunc *done,
                             void *opaque);
@@ -71,7 +71,8 @@ pid_t iothread_get_thread_id(IOThread *iothread);
 IOThread *iothread_by_id(const char *id);
 
 /* Call @func for every IOThread, in the order of creation, none of which can go away meanwhile:
- * @func must not create or destroy one. Any thread. */
+ * @func must not create or destroy one, nor wait for another thread; any other function here it
+ * may call. Any thread. */
 void iothread_foreach(void (*func)(IOThread *iothread, void *opaque), void *opaque);
 
 /*

@@ -34,24 +34,28 @@ struct QEMUBH {
     bool doomed;      /* home thread: deleted meanwhile, to be freed when the last one returns */
 };
 
-static void enqueue(QEMUBH *bh, unsigned new_flags)
+/* From the return on a deleted or oneshot bottom half may be gone. */
+static void push(QEMUBH *bh, unsigned new_flags)
 {
     AioContext *ctx = bh->ctx;
-    /* Acquire-release: a scheduler whose push was done by another one hands its writes on to the
-     * home thread through the flags. */
-    unsigned flags =
-        atomic_fetch_or_explicit(&bh->flags, BH_PENDING | new_flags, memory_order_acq_rel);
+    /* Sequentially consistent, as the push is, for aio_notify_waiting(). Besides, a scheduler whose
+     * push was done by another one hands its writes on to the home thread through the flags. */
+    unsigned flags = atomic_fetch_or(&bh->flags, BH_PENDING | new_flags);
 
     if (!(flags & BH_PENDING)) {
         QEMUBH *head = atomic_load_explicit(&ctx->bh_incoming, memory_order_relaxed);
 
         do {
             bh->next = head;
-            /* Release: who takes the stack sees what bh->next points to. */
-        } while (!atomic_compare_exchange_weak_explicit(
-            &ctx->bh_incoming, &head, bh, memory_order_release, memory_order_relaxed));
+        } while (!atomic_compare_exchange_weak(&ctx->bh_incoming, &head, bh));
     }
-    /* From here on a deleted or oneshot bottom half may be gone. */
+}
+
+static void enqueue(QEMUBH *bh, unsigned new_flags)
+{
+    AioContext *ctx = bh->ctx;
+
+    push(bh, new_flags);
     aio_notify(ctx);
 }
 
@@ -93,7 +97,10 @@ void qemu_bh_schedule(QEMUBH *bh)
 
 void qemu_bh_schedule_idle(QEMUBH *bh)
 {
-    enqueue(bh, BH_IDLE);
+    AioContext *ctx = bh->ctx;
+
+    push(bh, BH_IDLE);
+    aio_notify_waiting(ctx);
 }
 
 void qemu_bh_cancel(QEMUBH *bh)
@@ -210,7 +217,7 @@ int aio_bh_poll(AioContext *ctx)
 static int64_t queue_timeout_ns(QEMUBH *bh, int64_t timeout_ns)
 {
     for (; bh && timeout_ns != 0; bh = bh->next) {
-        unsigned flags = atomic_load_explicit(&bh->flags, memory_order_relaxed);
+        unsigned flags = atomic_load(&bh->flags);
 
         if ((flags & BH_CALL) && !(flags & BH_DELETED)) {
             timeout_ns = flags & BH_SCHEDULED ? 0 : idle_timeout_ns;
@@ -224,8 +231,7 @@ int64_t aio_bh_timeout_ns(AioContext *ctx)
     int64_t timeout_ns = queue_timeout_ns(ctx->bh_head, -1);
 
     /* Only the home thread takes from the stack, so its nodes stay while it looks at them. */
-    return queue_timeout_ns(atomic_load_explicit(&ctx->bh_incoming, memory_order_acquire),
-                            timeout_ns);
+    return queue_timeout_ns(atomic_load(&ctx->bh_incoming), timeout_ns);
 }
 
 bool aio_bh_queued(AioContext *ctx)
@@ -235,10 +241,23 @@ bool aio_bh_queued(AioContext *ctx)
 
 void aio_bh_cleanup(AioContext *ctx)
 {
-    /* A oneshot may schedule another. */
-    do {
-        aio_bh_poll(ctx);
-    } while (atomic_load(&ctx->bh_incoming));
+    unsigned flags = 0;
+    QEMUBH *bh;
+
+    for (;;) {
+        /* A oneshot may schedule another. */
+        take_incoming(ctx);
+        bh = take_first(ctx, &flags);
+        if (!bh) {
+            return;
+        }
+        if (flags & BH_ONESHOT) {
+            run(bh, flags);
+        }
+        if (flags & (BH_ONESHOT | BH_DELETED)) {
+            bh_free(bh, flags);
+        }
+    }
 }
 
 void aio_bh_foreach_source(AioContext *ctx, AioSourceFunc *func, void *opaque)

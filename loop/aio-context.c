@@ -8,8 +8,12 @@
 
 G_DEFINE_QUARK(aio_error, aio_error)
 
-/* The context that this thread declared as its own. Its address names the thread in ctx->home. */
+/* The context that this thread declared as its own. */
 static _Thread_local AioContext *current_context;
+
+/* What names this thread in ctx->home; 0 until it first drives a context. Not an address, nor a
+ * pthread_t: a new thread can have those of one that has ended. */
+static _Thread_local uint64_t thread_number;
 
 /* ---- life ---- */
 
@@ -81,6 +85,7 @@ static void context_free(AioContext *ctx)
     for (int i = 0; i < QEMU_CLOCK_MAX; i++) {
         timer_list_disarm(&ctx->timers[i]);
     }
+    aio_clock_jump_cleanup(ctx);
     aio_handlers_cleanup(ctx);
     if (atomic_load(&ctx->fdmon) != ctx->fdmon_first) {
         atomic_load(&ctx->fdmon)->teardown(ctx);
@@ -95,6 +100,8 @@ void aio_context_unref(AioContext *ctx)
 {
     /* Acquire-release: what other threads did before they dropped theirs happens before this. */
     if (atomic_fetch_sub_explicit(&ctx->refcount, 1, memory_order_acq_rel) == 1) {
+        /* Of this function: a oneshot that is run now may take a reference and drop it. */
+        aio_context_ref(ctx);
         context_free(ctx);
     }
 }
@@ -114,7 +121,7 @@ AioContext *qemu_get_current_aio_context(void)
 void qemu_set_current_aio_context(AioContext *ctx)
 {
     if (current_context && in_aio_context_home_thread(current_context)) {
-        atomic_store_explicit(&current_context->home, NULL, memory_order_relaxed);
+        atomic_store_explicit(&current_context->home, 0, memory_order_relaxed);
     }
     current_context = ctx;
     if (ctx) {
@@ -126,13 +133,19 @@ void qemu_set_current_aio_context(AioContext *ctx)
  * stored itself it sees. */
 bool in_aio_context_home_thread(AioContext *ctx)
 {
-    return atomic_load_explicit(&ctx->home, memory_order_relaxed) == &current_context;
+    return thread_number != 0 &&
+           atomic_load_explicit(&ctx->home, memory_order_relaxed) == thread_number;
 }
 
 void aio_context_take_home(AioContext *ctx)
 {
+    static _Atomic uint64_t last_number;
+
+    if (thread_number == 0) {
+        thread_number = atomic_fetch_add_explicit(&last_number, 1, memory_order_relaxed) + 1;
+    }
     if (!in_aio_context_home_thread(ctx)) {
-        atomic_store_explicit(&ctx->home, &current_context, memory_order_relaxed);
+        atomic_store_explicit(&ctx->home, thread_number, memory_order_relaxed);
     }
 }
 
@@ -143,6 +156,13 @@ void aio_notify(AioContext *ctx)
     /* Sequentially consistent, as in aio_notify_arm(): see loop/aio-internal.h. */
     if (!atomic_exchange(&ctx->notified, true) && atomic_load(&ctx->notify_me)) {
         event_notifier_set(&ctx->notifier);
+    }
+}
+
+void aio_notify_waiting(AioContext *ctx)
+{
+    if (atomic_load(&ctx->notify_me)) {
+        aio_notify(ctx);
     }
 }
 
@@ -256,7 +276,9 @@ bool aio_prepare(AioContext *ctx)
 
 bool aio_has_work(AioContext *ctx)
 {
-    return ctx->ready_head || atomic_load(&ctx->fdmon)->ready_now(ctx) || aio_bh_queued(ctx) ||
+    /* A bare notification is dispatched too: it would keep aio_prepare() from waiting for ever. */
+    return atomic_load_explicit(&ctx->notified, memory_order_relaxed) || ctx->ready_head ||
+           atomic_load(&ctx->fdmon)->ready_now(ctx) || aio_bh_queued(ctx) ||
            aio_timers_timeout_ns(ctx) == 0;
 }
 

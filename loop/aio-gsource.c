@@ -5,12 +5,13 @@
  * looks what there is; dispatch runs a pass. GLib skips check when prepare said yes, and for
  * sources of a lower priority than one that is ready, so nothing relies on its being called.
  *
- * GLib rounds timeouts to milliseconds. The deadline is therefore set on a timerfd, unless the
- * main loop polls for us, which minds nanoseconds itself. The timerfd is made when it is first
- * needed and changed only when the deadline is.
+ * GLib rounds timeouts to milliseconds. The deadline is therefore set on a timerfd, unless the main
+ * loop or aio_run_g_main_loop() polls for us, which mind nanoseconds themselves. The timerfd is
+ * made when it is first needed and changed only when the deadline is.
  */
 #include "config.h"
 #include "loop/aio-internal.h"
+#include "loop/main-loop.h"
 
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -106,9 +107,10 @@ static int arm_timer(AioGSource *self, int64_t timeout_ns)
 
     if (timeout_ns >= 0) {
         if (!timer_open(self)) {
-            return (int)MIN((timeout_ns + SCALE_MS - 1) / SCALE_MS, INT_MAX);
+            return (int)MIN(timeout_ns / SCALE_MS + 1, INT_MAX);
         }
-        deadline = qemu_clock_get_ns(QEMU_CLOCK_REALTIME) + timeout_ns;
+        deadline = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
+        deadline += MIN(timeout_ns, INT64_MAX - deadline);
         spec.it_value.tv_sec = deadline / 1000000000;
         spec.it_value.tv_nsec = deadline % 1000000000;
     }
@@ -236,6 +238,39 @@ GSource *aio_get_g_source(AioContext *ctx)
     source = g_source_ref(ctx->source);
     pthread_mutex_unlock(&ctx->lock);
     return source;
+}
+
+/* Polls for the GMainContext of aio_run_g_main_loop(): ends the wait at the deadline of the
+ * thread's context, and says whether the thread sleeps, whatever source it is that wakes it. */
+static gint poll_for_thread(GPollFD *fds, guint n_fds, gint timeout_ms)
+{
+    AioContext *ctx = qemu_get_current_aio_context();
+    int64_t timeout_ns = timeout_ms < 0 ? -1 : timeout_ms * (int64_t)SCALE_MS;
+    int64_t own_timeout_ns = timeout_ns == 0 ? 0 : aio_compute_timeout(ctx);
+    gint n;
+
+    if (timeout_ns < 0 || (own_timeout_ns >= 0 && own_timeout_ns < timeout_ns)) {
+        timeout_ns = own_timeout_ns;
+    }
+    if (timeout_ns != 0) {
+        counter_add(&ctx->waits, 1);
+        activity_enter(ctx->activity, AIO_STATE_IDLE);
+    }
+    n = qemu_poll_ns(fds, n_fds, timeout_ns);
+    activity_enter(ctx->activity, AIO_STATE_LOOP);
+    return n;
+}
+
+void aio_run_g_main_loop(AioContext *ctx, GMainLoop *main_loop)
+{
+    GMainContext *main_context = g_main_loop_get_context(main_loop);
+
+    g_assert(qemu_get_current_aio_context() == ctx);
+    g_main_context_set_poll_func(main_context, poll_for_thread);
+    ctx->caller_keeps_time = true;
+    g_main_loop_run(main_loop);
+    ctx->caller_keeps_time = false;
+    g_main_context_set_poll_func(main_context, NULL);
 }
 
 void aio_gsource_cleanup(AioContext *ctx)

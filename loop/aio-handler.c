@@ -12,6 +12,25 @@ short aio_handler_events(const AioHandler *handler)
                    (handler->io_write ? POLLOUT : 0));
 }
 
+/* How many nodes that were taken out may wait for the home thread's next pass, which frees them. */
+#define MAX_RETIRED 64
+
+/* Relaxed, here and below: only the home thread relies on removed, and other threads' removals
+ * promise nothing about a call that is about to begin; n_retired is read as a hint. */
+static void retire_locked(AioContext *ctx, AioHandler *handler)
+{
+    unsigned n = atomic_load_explicit(&ctx->n_retired, memory_order_relaxed) + 1;
+
+    atomic_store_explicit(&handler->removed, true, memory_order_relaxed);
+    handler->next_retired = ctx->retired;
+    ctx->retired = handler;
+    atomic_store_explicit(&ctx->n_retired, n, memory_order_relaxed);
+    if (n % MAX_RETIRED == 0) {
+        /* Other threads may do this for hours without anything that wakes the loop. */
+        aio_notify(ctx);
+    }
+}
+
 /*
  * Publish @handler (NULL: none) as that of @fd, in place of the one there. With ctx->lock held.
  */
@@ -38,11 +57,8 @@ static void set_handler_locked(AioContext *ctx, int fd, AioHandler *handler)
     }
     atomic_fetch_add_explicit(&ctx->generation, 1, memory_order_release);
     if (old) {
-        /* Relaxed: only the home thread relies on it, and other threads' removals promise
-         * nothing about a call that is about to begin. */
-        atomic_store_explicit(&old->removed, true, memory_order_relaxed);
-        old->next_retired = ctx->retired;
-        ctx->retired = old;
+        old->successor = handler;
+        retire_locked(ctx, old);
     }
     atomic_load(&ctx->fdmon)->update(ctx, old, handler);
 }
@@ -93,20 +109,6 @@ void aio_set_fd_poll(AioContext *ctx, int fd, IOHandler *io_poll_begin, IOHandle
     pthread_mutex_unlock(&ctx->lock);
 }
 
-static AioHandler *notifier_handler_new(EventNotifier *notifier, EventNotifierHandler *io_read,
-                                        AioPollFn *io_poll, EventNotifierHandler *io_poll_ready,
-                                        const char *name)
-{
-    AioHandler *handler = handler_new(event_notifier_get_fd(notifier), name);
-
-    handler->notifier = notifier;
-    handler->notifier_read = io_read;
-    handler->io_poll = io_poll;
-    handler->notifier_poll_ready = io_poll_ready;
-    handler->opaque = notifier;
-    return handler;
-}
-
 void aio_set_event_notifier_full(AioContext *ctx, EventNotifier *notifier,
                                  EventNotifierHandler *io_read, AioPollFn *io_poll,
                                  EventNotifierHandler *io_poll_ready, const char *name)
@@ -114,7 +116,12 @@ void aio_set_event_notifier_full(AioContext *ctx, EventNotifier *notifier,
     AioHandler *handler = NULL;
 
     if (io_read || io_poll) {
-        handler = notifier_handler_new(notifier, io_read, io_poll, io_poll_ready, name);
+        handler = handler_new(event_notifier_get_fd(notifier), name);
+        handler->notifier = notifier;
+        handler->notifier_read = io_read;
+        handler->io_poll = io_poll;
+        handler->notifier_poll_ready = io_poll_ready;
+        handler->opaque = notifier;
     }
     set_handler(ctx, event_notifier_get_fd(notifier), handler);
 }
@@ -184,6 +191,23 @@ static void call_handler(AioHandler *handler, uint32_t revents)
     }
 }
 
+/* Count a call, for the present handler when the callback has replaced its own: the counters were
+ * handed on before the call was over. */
+static void count_call(AioContext *ctx, AioHandler *handler, int64_t elapsed_ns)
+{
+    if (is_removed(handler)) {
+        pthread_mutex_lock(&ctx->lock);
+        while (handler->successor) {
+            handler = handler->successor;
+        }
+        counters_record(&handler->counters, elapsed_ns);
+        pthread_mutex_unlock(&ctx->lock);
+    } else {
+        counters_record(&handler->counters, elapsed_ns);
+    }
+    counter_add(&ctx->fd_callbacks, 1);
+}
+
 bool aio_dispatch_handlers(AioContext *ctx)
 {
     bool progress = false;
@@ -203,8 +227,7 @@ bool aio_dispatch_handlers(AioContext *ctx)
         }
         activity_call_begin(ctx->activity, &scope, handler->name);
         call_handler(handler, revents);
-        counters_record(&handler->counters, activity_call_end(ctx->activity, &scope));
-        counter_add(&ctx->fd_callbacks, 1);
+        count_call(ctx, handler, activity_call_end(ctx->activity, &scope));
         progress = true;
     }
     return progress;
@@ -214,9 +237,13 @@ void aio_free_retired(AioContext *ctx)
 {
     AioHandler *handler;
 
+    if (atomic_load_explicit(&ctx->n_retired, memory_order_relaxed) == 0) {
+        return;
+    }
     pthread_mutex_lock(&ctx->lock);
     handler = ctx->retired;
     ctx->retired = NULL;
+    atomic_store_explicit(&ctx->n_retired, 0, memory_order_relaxed);
     pthread_mutex_unlock(&ctx->lock);
     while (handler) {
         AioHandler *next = handler->next_retired;
@@ -226,19 +253,27 @@ void aio_free_retired(AioContext *ctx)
     }
 }
 
-/* aio_notify() has done its work by waking the loop. */
-static void clear_notifier(EventNotifier *notifier)
+void aio_set_internal_handler(AioContext *ctx, int fd, IOHandler *io_read, void *opaque,
+                              const char *name)
 {
-    event_notifier_test_and_clear(notifier);
+    AioHandler *handler = handler_new(fd, name);
+
+    handler->io_read = io_read;
+    handler->opaque = opaque;
+    handler->internal = true;
+    set_handler(ctx, fd, handler);
+}
+
+/* aio_notify() has done its work by waking the loop. */
+static void clear_notifier(void *opaque)
+{
+    event_notifier_test_and_clear(opaque);
 }
 
 void aio_handlers_init(AioContext *ctx)
 {
-    AioHandler *handler =
-        notifier_handler_new(&ctx->notifier, clear_notifier, NULL, NULL, "aio_notify");
-
-    handler->internal = true;
-    set_handler(ctx, handler->fd, handler);
+    aio_set_internal_handler(ctx, event_notifier_get_fd(&ctx->notifier), clear_notifier,
+                             &ctx->notifier, "aio_notify");
 }
 
 void aio_handlers_cleanup(AioContext *ctx)

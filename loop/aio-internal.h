@@ -10,6 +10,7 @@
  *   aio-wait.c      waiting in one thread for a callback in another
  *   fdmon*.c        which descriptors are ready: a table of operations a monitor
  *   timer*.c        timers and their heap; clock.c the clocks
+ *   clock-jump.c    waking a loop when the wall clock is set
  *   main-loop.c     the main loop: two contexts and GLib in one wait
  *
  * The wake-up handshake. A thread that has queued work stores ctx->notified and then looks at
@@ -18,6 +19,11 @@
  * other's store: either the home thread does not block, or the notifier writes the eventfd. A
  * notifier that finds ctx->notified set already leaves the rest to whoever set it, so a burst
  * costs one system call, and none when the loop is awake.
+ *
+ * What only changes how long the loop may sleep (a timer, an idle bottom half) needs no mark for a
+ * loop that is awake, and no pass: aio_notify_waiting() looks at ctx->notify_me after the change,
+ * and the home thread looks at the change, in aio_compute_timeout(), after it stored
+ * ctx->notify_me; these too are sequentially consistent.
  *
  * Handlers. One node for each descriptor and set of callbacks, immutable once published; a change
  * publishes a new node. Nodes taken out are marked removed (dispatch checks that before each call)
@@ -108,7 +114,7 @@ struct AioHandler {
     EventNotifierHandler *notifier_read;
     EventNotifierHandler *notifier_poll_ready;
     const char *name;
-    bool internal; /* the context's own notifier: no progress, no source */
+    bool internal; /* the loop's own: no progress, no source */
 
     IOHandler *io_poll_begin; /* guarded by ctx->lock, like the next two */
     IOHandler *io_poll_end;
@@ -122,6 +128,7 @@ struct AioHandler {
     bool in_ready;    /* home thread: linked by next_ready */
     AioHandler *next_ready;
     AioHandler *next_retired;    /* guarded by ctx->lock */
+    AioHandler *successor;       /* what replaced it, or NULL; guarded by ctx->lock */
     AioHandler *next_unpollable; /* guarded by ctx->lock; fdmon-epoll.c */
 };
 
@@ -136,6 +143,12 @@ bool aio_dispatch_handlers(AioContext *ctx);
 
 /* Free the nodes that were taken out, when nothing can refer to them. Home thread. */
 void aio_free_retired(AioContext *ctx);
+
+/* Set a handler of the loop's own, which is no progress and no source. All that @fd is for is to
+ * wake the loop: @io_read silences it, and is not called by a monitor that needs no silencing.
+ * Any thread. */
+void aio_set_internal_handler(AioContext *ctx, int fd, IOHandler *io_read, void *opaque,
+                              const char *name);
 
 /* Set the handler of the context's own notifier; drop all handlers. */
 void aio_handlers_init(AioContext *ctx);
@@ -168,7 +181,7 @@ struct QEMUTimerList {
     QEMUTimer *firing_tail;
     TimerRun *running;             /* the callbacks being run, innermost first */
     _Atomic int64_t next_deadline; /* ns on the clock; not later than the first timer's */
-    atomic_bool head_stale;        /* the first timer was pushed back: next_deadline is too early */
+    atomic_bool head_stale;        /* next_deadline may be too early: the first was pushed back */
 };
 
 void timer_list_init(QEMUTimerList *list, AioContext *ctx, QEMUClockType clock);
@@ -191,18 +204,24 @@ void aio_timers_foreach_source(AioContext *ctx, AioSourceFunc *func, void *opaqu
 void clock_register_context(AioContext *ctx);
 void clock_unregister_context(AioContext *ctx);
 
+/* ---- jumps of the wall clock (clock-jump.c) ---- */
+
+/* Wake the loop whenever the wall clock is set, from now on. Any thread. */
+void aio_watch_clock_jumps(AioContext *ctx);
+void aio_clock_jump_cleanup(AioContext *ctx);
+
 /* ---- the context ---- */
 
 struct AioContext {
     _Atomic unsigned refcount;
     _Atomic unsigned memory_refcount; /* one for all references above, one for each timer */
-    _Atomic(const void *)
-        home; /* the thread that drives it: the address of a variable of its own */
+    _Atomic uint64_t home;            /* the number of the thread that drove it last; 0: none */
 
-    pthread_mutex_t lock; /* a leaf lock; guards the five below, and the monitors' tables */
-    GHashTable *handlers; /* fd -> AioHandler */
-    AioHandler *retired;  /* taken out, not yet freed */
-    QEMUBH *bhs;          /* all but oneshots */
+    pthread_mutex_t lock;       /* a leaf lock; guards the next six, and the monitors' tables */
+    GHashTable *handlers;       /* fd -> AioHandler */
+    AioHandler *retired;        /* taken out, not yet freed */
+    _Atomic unsigned n_retired; /* how many; written under lock */
+    QEMUBH *bhs;                /* all but oneshots */
     AioContextParams params;
     /* Counts changes of handlers. Incremented with release before a monitor learns of the change,
      * and loaded with acquire after a wait, so that a new node is visible to whom the kernel
@@ -237,9 +256,12 @@ struct AioContext {
     } poll;
 
     QEMUTimerList timers[QEMU_CLOCK_MAX];
+    atomic_bool watches_clock_jumps; /* the next is open, or about to be */
+    int clock_jump_fd;               /* set before its handler is */
 
     GSource *source;        /* made when first asked for; guarded by lock */
-    bool caller_keeps_time; /* home thread: whoever polls for the GSource minds our deadlines */
+    bool caller_keeps_time; /* home thread: from its prepare to its check, whoever polls minds
+                             * our deadlines */
 
     LoopActivity *activity; /* own_activity, or that of the context it shares its thread with */
     LoopActivity own_activity;
@@ -258,8 +280,8 @@ void aio_context_memory_unref(AioContext *ctx);
 /* Make this thread the home of @ctx when it is not. */
 void aio_context_take_home(AioContext *ctx);
 
-/* Whether there is something to dispatch beside what the descriptors have to say: ready handlers,
- * bottom halves (idle or deleted ones too), due timers. Home thread. */
+/* Whether there is something to dispatch beside what the descriptors have to say: a notification,
+ * ready handlers, bottom halves (idle or deleted ones too), due timers. Home thread. */
 bool aio_has_work(AioContext *ctx);
 
 /* How long the loop may sleep: ns, 0 when there is work, -1 for ever. Home thread. */
@@ -272,6 +294,11 @@ int64_t aio_compute_timeout(AioContext *ctx);
 #define NOTIFY_ME_POLL    2u
 bool aio_notify_arm(AioContext *ctx, unsigned who);
 void aio_notify_disarm(AioContext *ctx, unsigned who);
+
+/* Make the home thread compute its timeout anew when it waits or is about to. What it is to take
+ * into account is stored before, and loaded by aio_compute_timeout(), with sequential consistency.
+ * Any thread. */
+void aio_notify_waiting(AioContext *ctx);
 
 /* Take note of all notifications so far; work that was queued before them is visible after. */
 void aio_notify_accept(AioContext *ctx);

@@ -60,6 +60,8 @@ typedef struct AioSourceInfo {
 typedef void AioSourceFunc(const AioSourceInfo *info, void *opaque);
 
 /* What @ctx does now. Contexts driven by one thread together (the main loop's two) share this.
+ * While a GMainContext drives it by other means than main_loop_wait() or aio_run_g_main_loop(), the
+ * callback of a source of a higher priority passes for AIO_STATE_IDLE.
  * Lock-free. Any thread. */
 void aio_context_get_activity(AioContext *ctx, AioActivity *activity);
 

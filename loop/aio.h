@@ -2,9 +2,9 @@
  * AioContext: an event loop.
  *
  * It runs handlers of file descriptors and event notifiers, bottom halves (callbacks deferred to
- * the loop, from this or another thread) and timers (loop/timer.h). One thread, its home thread,
- * drives it, in one of two ways that behave alike: by calling aio_poll(), or by running the
- * GMainContext that the context's GSource is attached to.
+ * the loop, from this or another thread) and timers (loop/timer.h). One thread at a time,
+ * its home thread, drives it, in one of two ways that behave alike: by calling aio_poll(), or by
+ * running the GMainContext that the context's GSource is attached to.
  *
  * Threads: aio_poll(), aio_prepare(), aio_pending(), aio_dispatch() and aio_bh_poll() belong to
  * the home thread. Everything else may be called from any thread, threads without a loop
@@ -52,8 +52,8 @@ typedef enum {
 
 /*
  * A new context with one reference, which the caller owns. The fd monitor is chosen by itself, or
- * forced by the environment variable EVLOOP_FDMON ("epoll", "poll"). Its home thread is the first
- * that drives it. NULL and @errp when out of descriptors. Any thread.
+ * forced by the environment variable EVLOOP_FDMON ("epoll", "poll"). It has no home thread
+ * until one drives it. NULL and @errp when out of descriptors. Any thread.
  */
 AioContext *aio_context_new(GError **errp);
 
@@ -64,8 +64,10 @@ void aio_context_ref(AioContext *ctx);
 
 /*
  * Drop a reference. The last one frees the context, which nobody may drive any more: its GSource
- * is destroyed, remaining handlers are dropped without a call, remaining timers are disarmed, and
- * bottom halves of aio_bh_schedule_oneshot() that have not run yet run now, in this thread.
+ * is destroyed, remaining handlers and other bottom halves are dropped without a call, remaining
+ * timers are disarmed, and bottom halves of aio_bh_schedule_oneshot() that have not run yet run
+ * now, in this thread. Those may not keep @ctx. Any thread; in a callback that aio_poll() runs,
+ * the last reference is its caller's.
  */
 void aio_context_unref(AioContext *ctx);
 
@@ -94,6 +96,14 @@ void aio_notify(AioContext *ctx);
  */
 GSource *aio_get_g_source(AioContext *ctx);
 
+/*
+ * g_main_loop_run() on @main_loop, whose GMainContext drives @ctx, in the thread that declared @ctx
+ * as its own: the wait ends at the context's deadlines without a timerfd, and what the thread does
+ * is known during the callbacks of other sources too. It sets the GMainContext's poll function
+ * for as long as it runs.
+ */
+void aio_run_g_main_loop(AioContext *ctx, GMainLoop *main_loop);
+
 /* The context that the calling thread declared as its own; in the main loop's thread, where none
  * was declared, the main loop's (loop/main-loop.h); else NULL. */
 AioContext *qemu_get_current_aio_context(void);
@@ -102,7 +112,9 @@ AioContext *qemu_get_current_aio_context(void);
  * thread keeps no reference. */
 void qemu_set_current_aio_context(AioContext *ctx);
 
-/* Whether the calling thread is the one that drives @ctx. Any thread. */
+/* Whether the calling thread is the home of @ctx: of those that drove it, or declared it as their
+ * own, the last. When another thread shall drive it from now on, the caller sees to it that the
+ * former one has stopped. Any thread. */
 bool in_aio_context_home_thread(AioContext *ctx);
 
 /*
@@ -158,7 +170,7 @@ void aio_set_event_notifier_poll(AioContext *ctx, EventNotifier *notifier,
 
 /*
  * A new bottom half that calls @cb with @opaque on @ctx each time it has been scheduled. The
- * caller frees it with qemu_bh_delete(). Any thread.
+ * caller frees it with qemu_bh_delete(), before the context goes. Any thread.
  */
 #define aio_bh_new(ctx, cb, opaque) aio_bh_new_full(ctx, cb, opaque, #cb)
 
@@ -167,7 +179,9 @@ QEMUBH *aio_bh_new_full(AioContext *ctx, QEMUBHFunc *cb, void *opaque, const cha
 
 /*
  * Run @cb with @opaque on @ctx exactly once. Bottom halves that one thread schedules on one
- * context run in that order. Any thread.
+ * context run in that order, each in the place of its first scheduling since it last ran: to
+ * cancel one and schedule it again, or to let another thread schedule it too, does not move it
+ * back. Any thread.
  */
 #define aio_bh_schedule_oneshot(ctx, cb, opaque) aio_bh_schedule_oneshot_full(ctx, cb, opaque, #cb)
 
@@ -195,8 +209,10 @@ void qemu_bh_delete(QEMUBH *bh);
 int aio_bh_poll(AioContext *ctx);
 
 /*
- * Run @cb with @opaque on @ctx and return when it has run. In the home thread it is called at
- * once. In another thread that drives a context, that context goes on running meanwhile.
+ * Run @cb with @opaque on @ctx, which some thread drives, and return when it has run. In the home
+ * thread it is called at once. In another one, the context that qemu_get_current_aio_context()
+ * gives there (an IOThread's, the main loop's, one that was declared) goes on running meanwhile;
+ * one that the thread drives without having declared it stands still.
  */
 #define aio_wait_bh_oneshot(ctx, cb, opaque) aio_wait_bh_oneshot_full(ctx, cb, opaque, #cb)
 

@@ -8,6 +8,10 @@
 #include "config.h"
 #include "loop/main-loop.h"
 
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include "loop/aio-internal.h"
 
 static AioContext *qemu_aio_context;
@@ -25,18 +29,30 @@ static void attach(AioContext *ctx, const char *name)
     g_source_attach(source, NULL);
 }
 
+/* GLib ends the process when there is no descriptor left for its context's wake-up, so look first.
+ */
+static bool has_descriptor_for_glib(GError **errp)
+{
+    int fd = eventfd(0, EFD_CLOEXEC);
+
+    if (fd < 0) {
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "eventfd: %s", g_strerror(errno));
+        return false;
+    }
+    close(fd);
+    return true;
+}
+
 bool qemu_init_main_loop(GError **errp)
 {
-    g_autoptr(AioContext) ctx = aio_context_new(errp);
+    g_autoptr(AioContext) first = aio_context_new(errp);
+    g_autoptr(AioContext) second = first ? aio_context_new(errp) : NULL;
 
-    if (!ctx) {
+    if (!second || !has_descriptor_for_glib(errp)) {
         return false;
     }
-    iohandler_ctx = aio_context_new(errp);
-    if (!iohandler_ctx) {
-        return false;
-    }
-    qemu_aio_context = g_steal_pointer(&ctx);
+    qemu_aio_context = g_steal_pointer(&first);
+    iohandler_ctx = g_steal_pointer(&second);
     /* One thread, one thing it does at a time. */
     iohandler_ctx->activity = qemu_aio_context->activity;
     is_main_thread = true;
@@ -124,6 +140,7 @@ static void os_host_main_loop_wait(bool nonblocking)
     GMainContext *context = g_main_context_default();
     int64_t timeout_ns;
     gint max_priority;
+    bool ready;
 
     g_main_context_acquire(context);
     qemu_aio_context->caller_keeps_time = iohandler_ctx->caller_keeps_time = true;
@@ -136,11 +153,13 @@ static void os_host_main_loop_wait(bool nonblocking)
         timeout_ns = earlier(timeout_ns, aio_compute_timeout(iohandler_ctx));
     }
     wait_for_events(timeout_ns);
-    if (g_main_context_check(context, max_priority, (GPollFD *)poll_fds->data,
-                             (gint)poll_fds->len)) {
+    ready =
+        g_main_context_check(context, max_priority, (GPollFD *)poll_fds->data, (gint)poll_fds->len);
+    /* Not beyond here: a callback may run a nested GMainLoop, in which nobody does. */
+    qemu_aio_context->caller_keeps_time = iohandler_ctx->caller_keeps_time = false;
+    if (ready) {
         g_main_context_dispatch(context);
     }
-    qemu_aio_context->caller_keeps_time = iohandler_ctx->caller_keeps_time = false;
     g_main_context_release(context);
 }
 

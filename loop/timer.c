@@ -26,17 +26,27 @@ void timer_list_init(QEMUTimerList *list, AioContext *ctx, QEMUClockType clock)
     list->next_deadline = never;
 }
 
-static void firing_append(QEMUTimerList *list, QEMUTimer *timer)
+/* Those that are left of an earlier pass, or of the pass around a nested one, may be due later. */
+static void firing_insert(QEMUTimerList *list, QEMUTimer *timer)
 {
+    QEMUTimer *before = list->firing_tail;
+
+    while (before && before->expire_time > timer->expire_time) {
+        before = before->prev;
+    }
     timer->where = TIMER_FIRING;
-    timer->next = NULL;
-    timer->prev = list->firing_tail;
+    timer->prev = before;
+    timer->next = before ? before->next : list->firing_head;
     if (timer->prev) {
         timer->prev->next = timer;
     } else {
         list->firing_head = timer;
     }
-    list->firing_tail = timer;
+    if (timer->next) {
+        timer->next->prev = timer;
+    } else {
+        list->firing_tail = timer;
+    }
 }
 
 static void firing_remove(QEMUTimerList *list, QEMUTimer *timer)
@@ -54,10 +64,8 @@ static void firing_remove(QEMUTimerList *list, QEMUTimer *timer)
     timer->where = TIMER_IDLE;
 }
 
-/*
- * Publish the first deadline. Relaxed: a thread that makes it earlier calls aio_notify() after,
- * and the home thread looks at it after aio_notify_arm(), which orders the two.
- */
+/* Publish the first deadline; sequentially consistent for aio_notify_waiting(). With the lock
+ * held. */
 static void publish_deadline(QEMUTimerList *list)
 {
     int64_t deadline = never;
@@ -67,12 +75,18 @@ static void publish_deadline(QEMUTimerList *list)
     } else if (list->heap.len > 0) {
         deadline = list->heap.entries[0].key;
     }
-    atomic_store_explicit(&list->next_deadline, deadline, memory_order_relaxed);
+    if (atomic_load_explicit(&list->next_deadline, memory_order_relaxed) != deadline) {
+        atomic_store(&list->next_deadline, deadline);
+    }
 }
 
 static void unlink_locked(QEMUTimerList *list, QEMUTimer *timer)
 {
     if (timer->where >= 0) {
+        if (timer->where == 0) {
+            /* The next one may have been pushed back while this one hid it. */
+            atomic_store_explicit(&list->head_stale, true, memory_order_relaxed);
+        }
         timer_heap_remove(&list->heap, timer);
     } else if (timer->where == TIMER_FIRING) {
         firing_remove(list, timer);
@@ -129,6 +143,9 @@ static void timer_arm(QEMUTimer *ts, int64_t expire_time, bool anticipate)
     QEMUTimerList *list = ts->timer_list;
     bool earlier = false;
 
+    if (list->clock == QEMU_CLOCK_HOST) {
+        aio_watch_clock_jumps(list->ctx);
+    }
     expire_time = MAX(expire_time, 0);
     pthread_mutex_lock(&list->lock);
     if (!anticipate || ts->expire_time < 0 || expire_time < ts->expire_time) {
@@ -152,7 +169,7 @@ static void timer_arm(QEMUTimer *ts, int64_t expire_time, bool anticipate)
     pthread_mutex_unlock(&list->lock);
 
     if (earlier) {
-        aio_notify(list->ctx);
+        aio_notify_waiting(list->ctx);
     }
 }
 
@@ -233,14 +250,14 @@ int64_t timer_expire_time_ns(QEMUTimer *ts)
     return expire_time;
 }
 
-/* Move what is due at @now from the heap to the end of the firing list. With the lock held. */
+/* Move what is due at @now from the heap to its place in the firing list. With the lock held. */
 static void take_due(QEMUTimerList *list, int64_t now)
 {
     QEMUTimer *timer;
 
     while ((timer = timer_heap_settle(&list->heap)) && timer->expire_time <= now) {
         timer_heap_remove(&list->heap, timer);
-        firing_append(list, timer);
+        firing_insert(list, timer);
     }
     /* Cleared under the lock, right after settling: a later push-back sets it anew. */
     atomic_store_explicit(&list->head_stale, false, memory_order_relaxed);
@@ -313,7 +330,7 @@ bool aio_timers_run(AioContext *ctx)
 
 static int64_t list_timeout_ns(QEMUTimerList *list)
 {
-    int64_t deadline = atomic_load_explicit(&list->next_deadline, memory_order_relaxed);
+    int64_t deadline = atomic_load(&list->next_deadline);
     int64_t remaining;
 
     if (deadline == never || !qemu_clock_is_enabled(list->clock)) {

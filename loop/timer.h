@@ -31,7 +31,8 @@ typedef void QEMUTimerCB(void *opaque);
 /*
  * QEMU_CLOCK_REALTIME   monotonic time since boot; never stops while the process runs
  * QEMU_CLOCK_VIRTUAL    monotonic time that can be stopped, and advanced by hand
- * QEMU_CLOCK_HOST       wall-clock time since the epoch; follows jumps of the system's clock
+ * QEMU_CLOCK_HOST       wall-clock time since the epoch; when the system's clock is set, a loop
+ *                       that sleeps for a timer of this clock wakes up and reckons anew
  * QEMU_CLOCK_VIRTUAL_RT monotonic time that stops together with QEMU_CLOCK_VIRTUAL but is not
  *                       moved by advancing that one by hand
  */

@@ -135,8 +135,16 @@ Object *object_find(ObjectTree *tree, const char *id)
 
 void object_foreach(ObjectTree *tree, void (*func)(Object *object, void *opaque), void *opaque)
 {
-    for (guint i = 0; i < tree->objects->len; i++) {
-        func(g_ptr_array_index(tree->objects, i), opaque);
+    guint i = 0;
+
+    while (i < tree->objects->len) {
+        Object *object = g_ptr_array_index(tree->objects, i);
+
+        func(object, opaque);
+        /* When it is gone, the next one has moved up. */
+        if (i < tree->objects->len && g_ptr_array_index(tree->objects, i) == object) {
+            i++;
+        }
     }
 }
 

@@ -63,7 +63,8 @@ void object_tree_set_server(ObjectTree *tree, QmpServer *server);
 /* The object @id, or NULL; it may be about to be deleted. */
 Object *object_find(ObjectTree *tree, const char *id);
 
-/* The objects in the order of their creation. */
+/* Call @func, which may delete the object that it is called with, for the objects in the order of
+ * their creation. */
 void object_foreach(ObjectTree *tree, void (*func)(Object *object, void *opaque), void *opaque);
 
 unsigned object_count(ObjectTree *tree);

@@ -59,13 +59,16 @@ void qmp_session_send(QmpSession *session, const char *bytes, size_t len)
 
     pthread_mutex_lock(&session->lock);
     if (session->fd >= 0 && !session->ended) {
-        if (!session->output.bytes) {
+        bool had_output = session->output.bytes != NULL;
+
+        if (!had_output) {
             sent = try_send_locked(session, bytes, len);
         }
         if (sent < len && !session->ended) {
             keep_locked(session, bytes + sent, len - sent);
         }
-        if (sent < len || session->ended) {
+        /* With output kept before, the monitor waits for the socket already. */
+        if ((sent < len && !had_output) || session->ended) {
             qemu_bh_schedule(session->update_bh);
         }
     }
@@ -75,29 +78,26 @@ void qmp_session_send(QmpSession *session, const char *bytes, size_t len)
     pthread_mutex_unlock(&session->lock);
 }
 
-bool qmp_session_flush(QmpSession *session)
+void qmp_session_flush(QmpSession *session)
 {
     QmpOutput *output = &session->output;
-    bool had_bytes;
-    bool empty;
+    bool finished = false;
 
     pthread_mutex_lock(&session->lock);
-    had_bytes = output->bytes != NULL;
     if (output->bytes && session->fd >= 0 && !session->ended) {
         output->sent += try_send_locked(session, output->bytes->data + output->sent,
                                         output->bytes->len - output->sent);
         if (output->sent == output->bytes->len) {
             g_clear_pointer(&output->bytes, g_byte_array_unref);
             output->sent = 0;
+            finished = true;
         }
     }
-    empty = !output->bytes;
     pthread_mutex_unlock(&session->lock);
-    if (empty && had_bytes) {
+    if (finished) {
         /* The end of the daemon may be waiting for this. */
         aio_notify(session->server->config.main_context);
     }
-    return empty;
 }
 
 static void append_error(GString *line, const GError *error)

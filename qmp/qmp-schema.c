@@ -8,7 +8,11 @@
 
 #include "qmp/qmp-error.h"
 
-G_DEFINE_QUARK(qmp_error, qmp_error)
+GQuark qmp_error_quark(void)
+{
+    /* Not G_DEFINE_QUARK(), whose cache is no atomic: both threads that run commands come here. */
+    return g_quark_from_static_string("qmp-error-quark");
+}
 
 const QmpType qmp_type_any = { .kind = QMP_KIND_ANY, .name = "any" };
 const QmpType qmp_type_bool = { .kind = QMP_KIND_BOOL, .name = "bool" };

@@ -31,7 +31,8 @@ typedef struct QmpServerConfig {
 
 #define QMP_MAX_OUTPUT_DEFAULT (4 * 1024 * 1024)
 
-/* At most so many requests of a session are unanswered before reading from it pauses. */
+/* Reading from a session pauses when more of its requests than these are unanswered: so many that
+ * wait behind the one that runs. */
 #define QMP_MAX_IN_FLIGHT 8
 
 /* A server without listening sockets. Main thread. */

@@ -39,6 +39,7 @@ struct QmpSession {
     /* The monitor thread's own. */
     QmpJsonParser *parser;
     GByteArray *unparsed; /* what was read behind the request at which reading paused, or NULL */
+    size_t parsed;        /* of these, meanwhile */
     bool negotiated;
     bool oob_enabled;
     bool eof;     /* the client sends no more */
@@ -46,6 +47,7 @@ struct QmpSession {
     bool writing;
     int received_fds[QMP_MAX_RECEIVED_FDS]; /* by SCM_RIGHTS, the oldest first */
     unsigned n_received_fds;
+    bool lost_fds; /* more came than can be kept, which has been logged */
 
     pthread_mutex_t lock;  /* guards all below */
     int fd;                /* -1 once closed */
@@ -108,9 +110,8 @@ void qmp_session_reply(QmpSession *session, const QmpRequest *request, json_obje
 /* Send @len bytes, or keep them until the socket takes them. Any thread. */
 void qmp_session_send(QmpSession *session, const char *bytes, size_t len);
 
-/* Send what was kept, as far as the socket takes it; true when nothing is left, or the session
- * is closed. Monitor thread. */
-bool qmp_session_flush(QmpSession *session);
+/* Send what was kept, as far as the socket takes it. Monitor thread. */
+void qmp_session_flush(QmpSession *session);
 
 /* ---- qmp-listener.c ---- */
 

@@ -75,10 +75,13 @@ static void enqueue(QmpSession *session, QmpRequest *request)
     }
 }
 
-/* Give @request the descriptor that waits for it longest. */
+/* Give @request the descriptor that waits longest, when its command takes one: also when it fails,
+ * for the descriptor came with it, and is not the next one's. */
 static void hand_over_fd(QmpSession *session, QmpRequest *request)
 {
-    if (session->n_received_fds > 0) {
+    const QmpCommand *command = qmp_request_get_command(request);
+
+    if (session->n_received_fds > 0 && command && (command->flags & QMP_COMMAND_TAKES_FD)) {
         qmp_request_set_fd(request, session->received_fds[0]);
         session->n_received_fds--;
         memmove(session->received_fds, session->received_fds + 1,
@@ -107,7 +110,6 @@ static void take_value(json_object *value, GError *error, void *opaque)
 {
     QmpSession *session = opaque;
     const QmpRegistry *registry = session->server->config.registry;
-    const QmpCommand *command;
     QmpRequest *request;
     QmpReplyFunc *reply;
     bool at_once;
@@ -119,6 +121,7 @@ static void take_value(json_object *value, GError *error, void *opaque)
         request = qmp_request_new(registry, value, reply, session);
     }
     qmp_request_set_session(request, session);
+    hand_over_fd(session, request);
     if (!session->negotiated) {
         run_negotiating(session, request);
         return;
@@ -128,11 +131,6 @@ static void take_value(json_object *value, GError *error, void *opaque)
     at_once = !error && qmp_request_is_oob(request);
     if (error) {
         qmp_request_set_error(request, error);
-    }
-    command = qmp_request_get_command(request);
-    if (command && (command->flags & QMP_COMMAND_TAKES_FD)) {
-        /* Also when it fails: the descriptor came with it, and is not the next one's. */
-        hand_over_fd(session, request);
     }
     if (at_once) {
         qmp_request_set_reply(request, reply_at_once, session);
@@ -149,6 +147,17 @@ bool qmp_session_peer_is_gone(QmpSession *session)
     struct pollfd pollfd = { .fd = session->fd };
 
     return session->fd < 0 || (poll(&pollfd, 1, 0) == 1 && (pollfd.revents & (POLLHUP | POLLERR)));
+}
+
+/* Once a session, for its client decides how often it happens. */
+static void warn_of_lost_fds(QmpSession *session)
+{
+    if (!session->lost_fds) {
+        session->lost_fds = true;
+        g_warning("session %u: dropped descriptors that were sent: more than %d wait to be taken, "
+                  "or the daemon is out of them",
+                  session->number, QMP_MAX_RECEIVED_FDS);
+    }
 }
 
 /* Keep the descriptors that came with a message. */
@@ -168,12 +177,15 @@ static void receive_fds(QmpSession *session, struct msghdr *message)
             if (session->n_received_fds < QMP_MAX_RECEIVED_FDS) {
                 session->received_fds[session->n_received_fds++] = fd;
             } else {
-                g_warning("session %u: closed a descriptor that was sent, for %d others wait to be "
-                          "taken",
-                          session->number, QMP_MAX_RECEIVED_FDS);
+                warn_of_lost_fds(session);
                 close(fd);
             }
         }
+    }
+    /* The kernel has dropped those that do not fit, or that the daemon is out of descriptors for.
+     */
+    if (message->msg_flags & MSG_CTRUNC) {
+        warn_of_lost_fds(session);
     }
 }
 
@@ -208,31 +220,28 @@ static void parse(QmpSession *session, const void *bytes, size_t len)
 
     if (used < len) {
         session->unparsed = g_byte_array_new();
+        session->parsed = 0;
         g_byte_array_append(session->unparsed, (const guint8 *)bytes + used, (guint)(len - used));
     }
 }
 
-static bool is_paused(QmpSession *session)
+/* Reading may have paused, and may go on: parse what is left from before, where it is. */
+static void resume(QmpSession *session)
 {
+    GByteArray *bytes = session->unparsed;
     bool paused;
 
     pthread_mutex_lock(&session->lock);
-    paused = session->paused;
+    paused = session->in_flight > QMP_MAX_IN_FLIGHT;
+    session->paused = paused;
     pthread_mutex_unlock(&session->lock);
-    return paused;
-}
-
-/* Reading paused and may go on: parse what is left from before. */
-static void resume(QmpSession *session)
-{
-    g_autoptr(GByteArray) bytes = NULL;
-
-    pthread_mutex_lock(&session->lock);
-    session->paused = session->in_flight > QMP_MAX_IN_FLIGHT;
-    pthread_mutex_unlock(&session->lock);
-    if (!is_paused(session) && session->unparsed) {
-        bytes = g_steal_pointer(&session->unparsed);
-        parse(session, bytes->data, bytes->len);
+    if (!paused && bytes) {
+        session->parsed +=
+            qmp_json_parser_feed(session->parser, (const char *)bytes->data + session->parsed,
+                                 bytes->len - session->parsed);
+        if (session->parsed == bytes->len) {
+            g_clear_pointer(&session->unparsed, g_byte_array_unref);
+        }
     }
 }
 
@@ -284,20 +293,24 @@ static void set_handlers(QmpSession *session, bool reading, bool writing)
 static void session_update(void *opaque)
 {
     QmpSession *session = opaque;
-    bool flushed = qmp_session_flush(session);
-    bool ended;
-    bool idle;
+    bool paused;
+    bool has_output;
+    bool over;
 
+    qmp_session_flush(session);
     resume(session);
+    /* All under one lock: the last answer may come in between, and be more than the socket takes.
+     */
     pthread_mutex_lock(&session->lock);
-    idle = session->in_flight == 0;
-    ended = session->ended;
+    paused = session->paused;
+    has_output = session->output.bytes != NULL;
+    over = session->ended || (session->eof && session->in_flight == 0 && !has_output);
     pthread_mutex_unlock(&session->lock);
-    if (ended || (session->eof && idle && flushed && !session->unparsed)) {
+    if (over) {
         qmp_session_close(session);
-        return;
+    } else {
+        set_handlers(session, !session->eof && !paused, has_output);
     }
-    set_handlers(session, !session->eof && !is_paused(session), !flushed);
 }
 
 void qmp_session_new(QmpServer *server, int fd)

@@ -162,7 +162,7 @@ def test_descriptors_that_nobody_takes_do_not_pile_up(daemon, qmp, pipe):
         qmp.send_with_fds({"execute": "query-version"}, pipe[:1])
         assert "return" in qmp.receive()
     assert daemon.count_fds() == count + MOST_WAITING
-    assert "closed a descriptor that was sent" in daemon.stderr()
+    assert daemon.stderr().count("dropped descriptors that were sent") == 1  # not 84 lines
 
 
 def test_getfd_takes_its_descriptor_in_negotiation_mode_as_little_as_anything(daemon, pipe):

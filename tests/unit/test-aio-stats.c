@@ -371,6 +371,39 @@ static void test_longest_call(Loop *loop)
     blocked_cleanup(&blocked);
 }
 
+typedef struct Replacing {
+    Loop *loop;
+    int fd;
+    int calls;
+} Replacing;
+
+/* As a writer does that has nothing more to write, or something again. */
+static void replace_itself(void *opaque)
+{
+    Replacing *replacing = opaque;
+
+    replacing->calls++;
+    aio_set_fd_handler(replacing->loop->ctx, replacing->fd, replace_itself,
+                       replacing->calls % 2 ? nothing : NULL, NULL, NULL, replacing);
+}
+
+static void test_replacing_itself_is_counted(Loop *loop)
+{
+    int fds[2];
+
+    test_socketpair(fds);
+    test_write_byte(fds[1]);
+    Replacing replacing = { .loop = loop, .fd = fds[0] };
+    aio_set_fd_handler(loop->ctx, fds[0], replace_itself, NULL, NULL, NULL, &replacing);
+    while (replacing.calls < 5) {
+        loop_pass(loop, true);
+    }
+    AioSourceInfo info = only_source(loop, AIO_SOURCE_FD, "replace_itself", 1);
+    g_assert_cmpuint(info.calls, ==, replacing.calls);
+    aio_set_fd_handler(loop->ctx, fds[0], NULL, NULL, NULL, NULL, NULL);
+    test_close(fds);
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -387,5 +420,6 @@ int main(int argc, char **argv)
     loop_test_add("timers-are-listed", test_timers_listed);
     loop_test_add("firing-timer-is-listed", test_firing_timer_listed);
     loop_test_add("longest-call-is-measured", test_longest_call);
+    loop_test_add("handler-that-replaces-itself-is-counted", test_replacing_itself_is_counted);
     return g_test_run();
 }

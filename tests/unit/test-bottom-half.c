@@ -332,6 +332,33 @@ static void test_oneshots_left_at_the_end(Loop *loop)
     g_assert_cmpint(plain, ==, 0);
 }
 
+static void append_a(void *opaque)
+{
+    g_string_append_c(opaque, 'a');
+}
+
+static void append_b(void *opaque)
+{
+    g_string_append_c(opaque, 'b');
+}
+
+static void test_cancelled_keeps_its_place(Loop *loop)
+{
+    GString *order = g_string_new(NULL);
+    QEMUBH *a = aio_bh_new(loop->ctx, append_a, order);
+    QEMUBH *b = aio_bh_new(loop->ctx, append_b, order);
+
+    qemu_bh_schedule(a);
+    qemu_bh_cancel(a);
+    qemu_bh_schedule(b);
+    qemu_bh_schedule(a);
+    loop_pass(loop, true);
+    g_assert_cmpstr(order->str, ==, "ab");
+    qemu_bh_delete(a);
+    qemu_bh_delete(b);
+    g_string_free(order, TRUE);
+}
+
 /* ---- idle ones ---- */
 
 static void test_idle_one_runs(Loop *loop)
@@ -358,6 +385,43 @@ static void test_idle_one_runs(Loop *loop)
     qemu_bh_cancel(bh);
     loop_passes(loop, 3);
     g_assert_cmpint(count, ==, 2);
+    qemu_bh_delete(bh);
+}
+
+/* One that scheduled itself in each call once kept the loop from sleeping at all. */
+static void test_idle_one_lets_the_loop_sleep(Loop *loop)
+{
+    int count = 0;
+    QEMUBH *bh = aio_bh_new(loop->ctx, test_count, &count);
+
+    loop_passes(loop, 2);
+    qemu_bh_schedule_idle(bh);
+    g_assert_false(aio_prepare(loop->ctx));
+    aio_pending(loop->ctx);
+    qemu_bh_delete(bh);
+}
+
+static void count_atomically(void *opaque)
+{
+    atomic_int *count = opaque;
+
+    atomic_fetch_add(count, 1);
+}
+
+static void test_idle_one_of_another_thread(Loop *loop)
+{
+    atomic_int count = 0;
+    QEMUBH *bh = aio_bh_new(loop->ctx, count_atomically, &count);
+
+    loop_start(loop);
+    for (int i = 1; i <= 20; i++) {
+        loop_wait_until_idle(loop);
+        qemu_bh_schedule_idle(bh);
+        while (atomic_load(&count) < i) { /* would hang */
+            sched_yield();
+        }
+    }
+    loop_stop(loop);
     qemu_bh_delete(bh);
 }
 
@@ -434,6 +498,54 @@ static void test_deleted_by_another_thread(Loop *loop)
     g_assert_cmpint(count, <=, 500);
 }
 
+/* ---- the end of the context ---- */
+
+static void reference_briefly(void *opaque)
+{
+    Loop *loop = opaque;
+
+    aio_context_ref(loop->ctx);
+    aio_context_unref(loop->ctx);
+}
+
+static void test_reference_in_the_last_oneshot(Loop *loop)
+{
+    aio_bh_schedule_oneshot(loop->ctx, reference_briefly, loop);
+    aio_context_unref(loop->ctx);
+    loop->ctx = NULL;
+}
+
+typedef struct Repeating {
+    QEMUBH *bh;
+    int count;
+} Repeating;
+
+static void repeat(void *opaque)
+{
+    Repeating *repeating = opaque;
+
+    repeating->count++;
+    qemu_bh_schedule(repeating->bh);
+}
+
+static void delete_repeating(void *opaque)
+{
+    Repeating *repeating = opaque;
+
+    qemu_bh_delete(repeating->bh);
+}
+
+/* It ran at the end of the context once, and then, scheduling itself, for ever. */
+static void test_scheduled_at_the_end(Loop *loop)
+{
+    Repeating repeating = { .bh = aio_bh_new(loop->ctx, repeat, &repeating) };
+
+    qemu_bh_schedule(repeating.bh);
+    aio_bh_schedule_oneshot(loop->ctx, delete_repeating, &repeating);
+    g_clear_pointer(&loop->ctx, aio_context_unref);
+    g_assert_cmpint(repeating.count, ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -449,10 +561,15 @@ int main(int argc, char **argv)
     loop_test_add("burst-from-another-thread", test_burst_from_another_thread);
     loop_test_add("oneshot-that-queues-another", test_oneshot_that_queues_another);
     loop_test_add("oneshots-left-at-the-end-run", test_oneshots_left_at_the_end);
+    loop_test_add("cancelled-and-rescheduled-keeps-its-place", test_cancelled_keeps_its_place);
     loop_test_add("idle-one-runs", test_idle_one_runs);
+    loop_test_add_aio_poll("idle-one-lets-the-loop-sleep", test_idle_one_lets_the_loop_sleep);
+    loop_test_add("idle-one-of-another-thread-runs", test_idle_one_of_another_thread);
     loop_test_add_aio_poll("idle-one-is-no-progress", test_idle_one_is_no_progress);
     loop_test_add_aio_poll("aio-bh-poll-tells-progress", test_bh_poll);
     loop_test_add_aio_poll("one-that-runs-is-progress", test_progress);
     loop_test_add("deleted-by-another-thread", test_deleted_by_another_thread);
+    loop_test_add("reference-taken-in-the-last-oneshot", test_reference_in_the_last_oneshot);
+    loop_test_add("scheduled-at-the-end-of-the-context", test_scheduled_at_the_end);
     return g_test_run();
 }

@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "tests/unit/loop-fixture.h"
@@ -517,6 +518,28 @@ static void test_context_freed_with_handlers(Loop *loop)
     test_close(actor.fds);
 }
 
+/* The loop once slept on while what others had taken out piled up, without bound. */
+static void test_sleeping_loop_frees_what_others_take_out(Loop *loop)
+{
+    AioContextStats before, after;
+    int fds[2];
+
+    test_pipe(fds);
+    loop_start(loop);
+    loop_wait_until_idle(loop);
+    aio_context_get_stats(loop->ctx, &before);
+    for (int i = 0; i < 1000; i++) {
+        aio_set_fd_handler(loop->ctx, fds[0], test_count, NULL, NULL, NULL, NULL);
+        aio_set_fd_handler(loop->ctx, fds[0], NULL, NULL, NULL, NULL, NULL);
+    }
+    do {
+        aio_context_get_stats(loop->ctx, &after);
+        sched_yield();
+    } while (after.passes == before.passes); /* would hang */
+    loop_stop(loop);
+    test_close(fds);
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -542,5 +565,7 @@ int main(int argc, char **argv)
     loop_test_add("number-used-again-while-the-loop-sleeps",
                   test_number_used_again_while_the_loop_sleeps);
     loop_test_add("context-freed-with-handlers", test_context_freed_with_handlers);
+    loop_test_add("sleeping-loop-frees-what-others-take-out",
+                  test_sleeping_loop_frees_what_others_take_out);
     return g_test_run();
 }

@@ -118,6 +118,54 @@ static void test_foreach_in_order_of_creation(Loop *loop)
     assert_ids("");
 }
 
+static void look_around(IOThread *iothread, void *opaque)
+{
+    int *n = opaque;
+
+    g_assert_true(iothread_by_id(iothread_get_id(iothread)) == iothread);
+    g_assert_nonnull(iothread_get_g_main_context(iothread));
+    ++*n;
+}
+
+static void test_foreach_may_look_around(Loop *loop)
+{
+    IOThread *first = create(loop, "1st");
+    IOThread *second = create(loop, "2nd");
+    int n = 0;
+
+    iothread_foreach(look_around, &n); /* would hang */
+    g_assert_cmpint(n, ==, 2);
+    iothread_destroy(first);
+    iothread_destroy(second);
+}
+
+static void assert_running(IOThread *iothread, void *opaque)
+{
+    g_assert_cmpint(iothread_get_thread_id(iothread), !=, 0);
+}
+
+static void *watch_all(void *opaque)
+{
+    atomic_bool *stop = opaque;
+
+    while (!atomic_load(stop)) {
+        iothread_foreach(assert_running, NULL);
+    }
+    return NULL;
+}
+
+static void test_found_only_when_it_runs(Loop *loop)
+{
+    atomic_bool stop = false;
+    pthread_t watcher = test_thread_start(watch_all, &stop);
+
+    for (int i = 0; i < test_scaled(200); i++) {
+        iothread_destroy(create(loop, "io0"));
+    }
+    atomic_store(&stop, true);
+    test_thread_join(watcher);
+}
+
 static void assert_thread_name(Loop *loop, const char *id, const char *expected)
 {
     IOThread *iothread = create(loop, id);
@@ -360,6 +408,67 @@ static void note_default(void *opaque)
     noted->owner = g_main_context_is_owner(noted->thread_default);
 }
 
+typedef struct Stuck {
+    sem_t inside;
+    sem_t go_on;
+} Stuck;
+
+static gboolean get_stuck(gpointer opaque)
+{
+    Stuck *stuck = opaque;
+
+    sem_post(&stuck->inside);
+    while (sem_wait(&stuck->go_on) != 0) {
+    }
+    return G_SOURCE_REMOVE;
+}
+
+/* A source that GLib runs before the context's own is looked at once made the loop seem idle. */
+static void test_stuck_glib_source_is_not_idle(Loop *loop)
+{
+    IOThread *iothread = create(loop, "io0");
+    AioContext *ctx = iothread_get_aio_context(iothread);
+    GMainContext *main_context = iothread_get_g_main_context(iothread);
+    GSource *source = g_timeout_source_new(20);
+    AioActivity activity;
+    Stuck stuck;
+
+    sem_init(&stuck.inside, 0, 0);
+    sem_init(&stuck.go_on, 0, 0);
+    g_source_set_priority(source, G_PRIORITY_HIGH);
+    g_source_set_callback(source, get_stuck, &stuck, NULL);
+    g_source_attach(source, main_context);
+    while (sem_wait(&stuck.inside) != 0) {
+    }
+    aio_context_get_activity(ctx, &activity);
+    g_assert_cmpint(activity.state, ==, AIO_STATE_LOOP);
+    sem_post(&stuck.go_on);
+    g_source_unref(source);
+    iothread_destroy(iothread);
+    sem_destroy(&stuck.inside);
+    sem_destroy(&stuck.go_on);
+}
+
+static void test_timer_costs_no_descriptor(Loop *loop)
+{
+    IOThread *iothread = create(loop, "io0");
+    AioContext *ctx = iothread_get_aio_context(iothread);
+    atomic_int fires = 0;
+    QEMUTimer *timer = aio_timer_new(ctx, QEMU_CLOCK_REALTIME, SCALE_NS, count_atomic, &fires);
+
+    iothread_get_g_main_context(iothread);
+    int fds = test_count_fds();
+    for (int i = 1; i <= 20; i++) {
+        timer_mod(timer, qemu_clock_get_ns(QEMU_CLOCK_REALTIME) + 200000);
+        while (atomic_load(&fires) < i) { /* would hang */
+            sched_yield();
+        }
+    }
+    g_assert_cmpint(test_count_fds(), ==, fds);
+    timer_free(timer);
+    iothread_destroy(iothread);
+}
+
 static void test_main_context_is_the_threads_own(Loop *loop)
 {
     IOThread *iothread = create(loop, "io0");
@@ -532,5 +641,9 @@ int main(int argc, char **argv)
     loop_test_add("destroyed-towards-another-iothread", test_destroyed_towards_another_iothread);
     loop_test_add("destroys-itself-without-waiting", test_destroys_itself_without_waiting);
     test_add("/iothread/nothing-leaks", test_nothing_leaks);
+    loop_test_add_aio_poll("foreach-may-look-around", test_foreach_may_look_around);
+    loop_test_add_aio_poll("found-only-when-it-runs", test_found_only_when_it_runs);
+    loop_test_add_gsource("stuck-glib-source-is-not-idle", test_stuck_glib_source_is_not_idle);
+    loop_test_add_gsource("timer-costs-no-descriptor", test_timer_costs_no_descriptor);
     return g_test_run();
 }

@@ -277,6 +277,28 @@ static void test_driven_by_g_main_loop_run(void)
     }
 }
 
+static void run_nested_main_loop(void *opaque)
+{
+    Quit *quit = opaque;
+    QEMUTimer *timer =
+        aio_timer_new(qemu_get_aio_context(), QEMU_CLOCK_REALTIME, SCALE_NS, quit_when_done, quit);
+
+    timer_mod_ns(timer, qemu_clock_get_ns(QEMU_CLOCK_REALTIME) + 1500000);
+    g_main_loop_run(quit->main_loop); /* would hang */
+    timer_free(timer);
+}
+
+static void test_timer_in_a_nested_g_main_loop(void)
+{
+    Quit quit = { g_main_loop_new(NULL, FALSE), 1 };
+
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), run_nested_main_loop, &quit);
+    while (quit.left > 0) {
+        main_loop_wait(0);
+    }
+    g_main_loop_unref(quit.main_loop);
+}
+
 /* ---- why there are two ---- */
 
 typedef struct Nested {
@@ -486,6 +508,7 @@ int main(int argc, char **argv)
     main_loop_test_add("home-and-current-context", test_home_and_current);
     main_loop_test_add("contexts-share-their-activity", test_contexts_share_their_activity);
     main_loop_test_add("driven-by-g-main-loop-run", test_driven_by_g_main_loop_run);
+    main_loop_test_add("timer-in-a-nested-g-main-loop", test_timer_in_a_nested_g_main_loop);
     test_add("/main-loop/out-of-descriptors", test_out_of_descriptors);
     test_add("/poll-ns", test_poll_ns);
     return g_test_run();

@@ -451,6 +451,56 @@ static void test_bottom_half_deleted_and_nested(Loop *loop)
     g_assert_cmpint(later.runs, ==, 1);
 }
 
+/* ---- the order of timers ---- */
+
+typedef struct Ordered {
+    AioContext *ctx;
+    QEMUTimer *early, *middle, *late;
+    GString *order;
+} Ordered;
+
+static void fire_early(void *opaque)
+{
+    Ordered *ordered = opaque;
+
+    g_string_append_c(ordered->order, 'e');
+    timer_mod(ordered->middle, 2);
+    aio_poll(ordered->ctx, false);
+}
+
+static void fire_middle(void *opaque)
+{
+    Ordered *ordered = opaque;
+
+    g_string_append_c(ordered->order, 'm');
+}
+
+static void fire_late(void *opaque)
+{
+    Ordered *ordered = opaque;
+
+    g_string_append_c(ordered->order, 'l');
+}
+
+static void test_timer_armed_before_one_left_over(Loop *loop)
+{
+    Ordered ordered = { .ctx = loop->ctx, .order = g_string_new(NULL) };
+
+    ordered.early = aio_timer_new(loop->ctx, QEMU_CLOCK_REALTIME, SCALE_NS, fire_early, &ordered);
+    ordered.middle = aio_timer_new(loop->ctx, QEMU_CLOCK_REALTIME, SCALE_NS, fire_middle, &ordered);
+    ordered.late = aio_timer_new(loop->ctx, QEMU_CLOCK_REALTIME, SCALE_NS, fire_late, &ordered);
+    timer_mod(ordered.late, 3);
+    timer_mod(ordered.early, 1);
+    while (ordered.order->len < 3) {
+        loop_pass(loop, true);
+    }
+    g_assert_cmpstr(ordered.order->str, ==, "eml");
+    timer_free(ordered.early);
+    timer_free(ordered.middle);
+    timer_free(ordered.late);
+    g_string_free(ordered.order, TRUE);
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -469,5 +519,6 @@ int main(int argc, char **argv)
     loop_test_add("due-timers-freed-inside", test_timers_freed_in_nested_pass);
     loop_test_add("bottom-half-deleted-before", test_bottom_half_deleted_and_nested);
     loop_test_add("fifty-deep", test_deep);
+    loop_test_add("timer-armed-before-one-left-over", test_timer_armed_before_one_left_over);
     return g_test_run();
 }

@@ -154,6 +154,17 @@ static void test_no_wake_up_is_lost(Loop *loop)
     loop_free(game.loops[1]);
 }
 
+static void test_dispatched_by_hand(Loop *loop)
+{
+    loop_passes(loop, 2);
+    aio_notify(loop->ctx);
+    g_assert_true(aio_prepare(loop->ctx));
+    g_assert_true(aio_pending(loop->ctx)); /* else the next line is not for us to call */
+    aio_dispatch(loop->ctx);
+    g_assert_false(aio_prepare(loop->ctx));
+    g_assert_false(aio_pending(loop->ctx));
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -165,5 +176,6 @@ int main(int argc, char **argv)
     loop_test_add("from-its-own-thread", test_own_thread_notifies);
     loop_test_add("signal-during-the-wait", test_signal_during_the_wait);
     loop_test_add("no-wake-up-is-lost", test_no_wake_up_is_lost);
+    loop_test_add_aio_poll("dispatched-by-hand", test_dispatched_by_hand);
     return g_test_run();
 }

@@ -6,6 +6,7 @@
 
 #include <unistd.h>
 
+#include "loop/aio-internal.h"
 #include "tests/unit/loop-fixture.h"
 
 #define HOUR_NS (3600 * INT64_C(1000000000))
@@ -385,6 +386,36 @@ static void test_many_changes(Loop *loop)
     }
 }
 
+/* The loop once woke up for the old deadline of a timer that had been pushed back behind another.
+ */
+static void test_pushed_back_behind_one_deleted(Loop *loop)
+{
+    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
+    int count = 0;
+    QEMUTimer *first = aio_timer_new(loop->ctx, QEMU_CLOCK_REALTIME, SCALE_NS, test_count, &count);
+    QEMUTimer *second = aio_timer_new(loop->ctx, QEMU_CLOCK_REALTIME, SCALE_NS, test_count, &count);
+
+    timer_mod(first, now + HOUR_NS);
+    timer_mod(second, now + 2 * HOUR_NS);
+    timer_mod(second, now + 10 * HOUR_NS);
+    timer_del(first);
+    g_assert_cmpint(aio_timers_timeout_ns(loop->ctx), >, 5 * HOUR_NS);
+    timer_free(first);
+    timer_free(second);
+}
+
+static void test_armed_by_the_home_thread(Loop *loop)
+{
+    int count = 0;
+    QEMUTimer *timer = aio_timer_new(loop->ctx, QEMU_CLOCK_REALTIME, SCALE_NS, test_count, &count);
+
+    loop_passes(loop, 2);
+    timer_mod(timer, qemu_clock_get_ns(QEMU_CLOCK_REALTIME) + HOUR_NS);
+    g_assert_false(aio_prepare(loop->ctx));
+    aio_pending(loop->ctx);
+    timer_free(timer);
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -402,5 +433,7 @@ int main(int argc, char **argv)
     loop_test_add("anticipated-while-the-loop-sleeps", test_anticipated_while_the_loop_sleeps);
     loop_test_add("pushed-back-one-lets-the-loop-sleep", test_pushed_back_one_wakes_once);
     loop_test_add("many-changes-against-a-model", test_many_changes);
+    loop_test_add("pushed-back-behind-one-deleted", test_pushed_back_behind_one_deleted);
+    loop_test_add_aio_poll("armed-by-the-home-thread-costs-no-pass", test_armed_by_the_home_thread);
     return g_test_run();
 }

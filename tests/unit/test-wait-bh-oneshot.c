@@ -160,6 +160,30 @@ static void test_home_and_current(Loop *loop)
     g_assert_null(qemu_get_current_aio_context());
 }
 
+static void *drive_once(void *opaque)
+{
+    Loop *loop = opaque;
+
+    loop_pass(loop, false);
+    g_assert_true(in_aio_context_home_thread(loop->ctx));
+    return NULL;
+}
+
+static void *assert_not_home(void *opaque)
+{
+    Loop *loop = opaque;
+
+    g_assert_false(in_aio_context_home_thread(loop->ctx));
+    return NULL;
+}
+
+/* The new thread once passed for the old one, whose memory it was given. */
+static void test_home_thread_has_ended(Loop *loop)
+{
+    test_thread_join(test_thread_start(drive_once, loop));
+    test_thread_join(test_thread_start(assert_not_home, loop));
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -170,5 +194,6 @@ int main(int argc, char **argv)
     loop_test_add("own-loop-runs-meanwhile", test_own_loop_runs_meanwhile);
     loop_test_add("two-loops-wait-for-each-other", test_two_loops_wait_for_each_other);
     loop_test_add("home-and-current-context", test_home_and_current);
+    loop_test_add("home-thread-has-ended", test_home_thread_has_ended);
     return g_test_run();
 }
