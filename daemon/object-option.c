@@ -43,7 +43,7 @@ static json_object *parse_json(const char *text, GError **errp)
         return NULL;
     }
     if (option.count != 1) {
-        g_set_error(errp, QMP_ERROR, QMP_ERROR_GENERIC, "'%s' is more than one JSON value", text);
+        qmp_error_set(errp, "'%s' is more than one JSON value", text);
         json_object_put(option.value);
         return NULL;
     }
@@ -87,13 +87,12 @@ static json_object *parse_key_values(const char *text, GError **errp)
         const QmpMember *member;
 
         if (!equals) {
-            g_set_error(errp, QMP_ERROR, QMP_ERROR_GENERIC,
-                        "'%s' is unexpected, expected PROPERTY=VALUE", *part);
+            qmp_error_set(errp, "'%s' is unexpected, expected PROPERTY=VALUE", *part);
             return NULL;
         }
         *equals = '\0';
         if (json_object_object_get_ex(arguments, *part, NULL)) {
-            g_set_error(errp, QMP_ERROR, QMP_ERROR_GENERIC, "'%s' is given twice", *part);
+            qmp_error_set(errp, "'%s' is given twice", *part);
             return NULL;
         }
         member = type ? qmp_type_find_member(type->properties, *part) : NULL;
@@ -105,7 +104,7 @@ static json_object *parse_key_values(const char *text, GError **errp)
 json_object *object_option_parse(const char *text, GError **errp)
 {
     if (!g_utf8_validate(text, -1, NULL)) {
-        g_set_error(errp, QMP_ERROR, QMP_ERROR_GENERIC, "the text is not UTF-8");
+        qmp_error_set(errp, "the text is not UTF-8");
         return NULL;
     }
     return text[0] == '{' ? parse_json(text, errp) : parse_key_values(text, errp);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "daemon/log.h"
+#include "qmp/qmp-error.h"
 #include "qmp/qmp-server.h"
 
 static const mode_t default_mode = 0660;
@@ -35,18 +36,6 @@ char **option_split(const char *text)
     return (char **)g_ptr_array_free(parts, FALSE);
 }
 
-static bool fail(GError **errp, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static bool fail(GError **errp, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    *errp = g_error_new_valist(G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, format, args);
-    va_end(args);
-    return false;
-}
-
 /* ---- --qmp ---- */
 
 static bool parse_mode(const char *value, mode_t *mode, GError **errp)
@@ -55,7 +44,7 @@ static bool parse_mode(const char *value, mode_t *mode, GError **errp)
     guint64 number = g_ascii_strtoull(value, &end, 8);
 
     if (!g_ascii_isdigit(value[0]) || *end || number > 0777) {
-        return fail(errp, "--qmp: mode '%s' is no octal number from 0 to 0777", value);
+        return qmp_error_set(errp, "--qmp: mode '%s' is no octal number from 0 to 0777", value);
     }
     *mode = (mode_t)number;
     return true;
@@ -73,7 +62,7 @@ static bool parse_group(const char *value, gid_t *group, GError **errp)
     }
     number = g_ascii_strtoull(value, &end, 10);
     if (!g_ascii_isdigit(value[0]) || *end || number >= UINT32_MAX) {
-        return fail(errp, "--qmp: there is no group '%s'", value);
+        return qmp_error_set(errp, "--qmp: there is no group '%s'", value);
     }
     *group = (gid_t)number;
     return true;
@@ -87,7 +76,8 @@ static bool parse_monitor_setting(MonitorOption *monitor, const char *setting, G
     if (g_str_has_prefix(setting, "group=")) {
         return parse_group(setting + strlen("group="), &monitor->group, errp);
     }
-    return fail(errp, "--qmp: '%s' is unexpected, expected 'mode=MODE' or 'group=NAME'", setting);
+    return qmp_error_set(errp, "--qmp: '%s' is unexpected, expected 'mode=MODE' or 'group=NAME'",
+                         setting);
 }
 
 static void monitor_free(MonitorOption *monitor)
@@ -103,7 +93,7 @@ static gboolean parse_qmp(const char *name, const char *value, gpointer data, GE
     MonitorOption *monitor;
 
     if (!parts[0] || !g_str_has_prefix(parts[0], "unix:") || strlen(parts[0]) == strlen("unix:")) {
-        return fail(errp, "--qmp: '%s' is no address, expected unix:PATH", value);
+        return qmp_error_set(errp, "--qmp: '%s' is no address, expected unix:PATH", value);
     }
     monitor = g_new0(MonitorOption, 1);
     g_ptr_array_add(options->monitors, monitor);
@@ -140,10 +130,11 @@ static gboolean parse_startup(const char *name, const char *value, gpointer data
 static gboolean parse_log_level(const char *name, const char *value, gpointer data, GError **errp)
 {
     if (!log_set_level(value)) {
-        return fail(errp,
-                    "--log-level: '%s' is no level, expected error, warning, notice, info or "
-                    "debug",
-                    value);
+        return qmp_error_set(
+            errp,
+            "--log-level: '%s' is no level, expected error, warning, notice, info or "
+            "debug",
+            value);
     }
     return TRUE;
 }
@@ -169,8 +160,8 @@ static gboolean parse_size(const char *name, const char *value, gpointer data, G
         i++;
     }
     if (!g_ascii_string_to_unsigned(value, 10, 1, sizes[i].max, &number, NULL)) {
-        return fail(errp, "%s: '%s' is no integer from 1 to %" G_GUINT64_FORMAT, name, value,
-                    sizes[i].max);
+        return qmp_error_set(errp, "%s: '%s' is no integer from 1 to %" G_GUINT64_FORMAT, name,
+                             value, sizes[i].max);
     }
     *sizes[i].target = number;
     return TRUE;
@@ -186,8 +177,8 @@ static bool check_flags(int argc, char **argv, GError **errp)
             size_t len = strlen(flags[j]);
 
             if (strncmp(argv[i], flags[j], len) == 0 && argv[i][len] == '=') {
-                return fail(errp, "%s: '%s' is unexpected: it has no value", flags[j],
-                            argv[i] + len + 1);
+                return qmp_error_set(errp, "%s: '%s' is unexpected: it has no value", flags[j],
+                                     argv[i] + len + 1);
             }
         }
     }
@@ -239,7 +230,7 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
         return false;
     }
     if (argc > 1) {
-        return fail(errp, "'%s' is unexpected: there are options only", argv[1]);
+        return qmp_error_set(errp, "'%s' is unexpected: there are options only", argv[1]);
     }
     options->debug_commands = debug_commands;
     options->version = version;

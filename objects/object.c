@@ -174,8 +174,7 @@ static bool check_id(ObjectTree *tree, const char *id, GError **errp)
         return false;
     }
     if (object_find(tree, id)) {
-        g_set_error(errp, QMP_ERROR, QMP_ERROR_GENERIC, "There is an object '%s' already", id);
-        return false;
+        return qmp_error_set(errp, "There is an object '%s' already", id);
     }
     return true;
 }
@@ -223,16 +222,13 @@ static void fail_in_use(const Object *object, GError **errp)
 
         g_string_append_printf(users, "%s'%s'", i > 0 ? ", " : "", user->id);
     }
-    g_set_error(errp, QMP_ERROR, QMP_ERROR_GENERIC, "Object '%s' is in use by %s", object->id,
-                users->str);
+    qmp_error_set(errp, "Object '%s' is in use by %s", object->id, users->str);
 }
 
 bool object_delete(Object *object, void (*deleted)(void *opaque), void *opaque, GError **errp)
 {
     if (object->deleting) {
-        g_set_error(errp, QMP_ERROR, QMP_ERROR_GENERIC, "Object '%s' is being deleted already",
-                    object->id);
-        return false;
+        return qmp_error_set(errp, "Object '%s' is being deleted already", object->id);
     }
     if (object->users->len > 0) {
         fail_in_use(object, errp);
@@ -274,9 +270,8 @@ static const QmpMember *find_property(const Object *object, const char *name, GE
     const QmpMember *property = qmp_type_find_member(object->type->properties, name);
 
     if (!property) {
-        g_set_error(errp, QMP_ERROR, QMP_ERROR_GENERIC,
-                    "Object '%s', of type '%s', has no property '%s'", object->id,
-                    object->type->name, name);
+        qmp_error_set(errp, "Object '%s', of type '%s', has no property '%s'", object->id,
+                      object->type->name, name);
     }
     return property;
 }
@@ -284,18 +279,14 @@ static const QmpMember *find_property(const Object *object, const char *name, GE
 static bool check_settable(const Object *object, const QmpMember *property, GError **errp)
 {
     if (property->flags & QMP_MEMBER_READ_ONLY) {
-        g_set_error(errp, QMP_ERROR, QMP_ERROR_GENERIC, "Property '%s' is read-only",
-                    property->name);
-        return false;
+        return qmp_error_set(errp, "Property '%s' is read-only", property->name);
     }
     if (property->flags & QMP_MEMBER_CREATE_ONLY) {
-        g_set_error(errp, QMP_ERROR, QMP_ERROR_GENERIC,
-                    "Property '%s' can only be set when the object is added", property->name);
-        return false;
+        return qmp_error_set(errp, "Property '%s' can only be set when the object is added",
+                             property->name);
     }
     if (object->deleting) {
-        g_set_error(errp, QMP_ERROR, QMP_ERROR_GENERIC, "Object '%s' is being deleted", object->id);
-        return false;
+        return qmp_error_set(errp, "Object '%s' is being deleted", object->id);
     }
     return true;
 }

@@ -46,54 +46,43 @@ QmpRequest *qmp_request_new_error(GError *error, QmpReplyFunc *reply, void *opaq
     return request;
 }
 
-static bool fail(GError **errp, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static bool fail(GError **errp, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    *errp = g_error_new_valist(QMP_ERROR, QMP_ERROR_GENERIC, format, args);
-    va_end(args);
-    return false;
-}
-
 /* Find the members of @request, and refuse those that it can't have. */
 static bool take_apart(QmpRequest *request, GError **errp)
 {
     json_object *execute = NULL;
 
     if (!json_object_is_type(request->value, json_type_object)) {
-        return fail(errp, "A request must be a JSON object");
+        return qmp_error_set(errp, "A request must be a JSON object");
     }
     json_object_object_foreach (request->value, key, value) {
         if (strcmp(key, "execute") == 0 || strcmp(key, "exec-oob") == 0) {
             if (execute) {
-                return fail(errp, "A request has either 'execute' or 'exec-oob', not both");
+                return qmp_error_set(errp,
+                                     "A request has either 'execute' or 'exec-oob', not both");
             }
             if (!json_object_is_type(value, json_type_string)) {
-                return fail(errp, "Request member '%s' expects a string", key);
+                return qmp_error_set(errp, "Request member '%s' expects a string", key);
             }
             if (strlen(json_object_get_string(value)) !=
                 (size_t)json_object_get_string_len(value)) {
-                return fail(errp,
-                            "Request member '%s' expects a string without the character "
-                            "\\u0000",
-                            key);
+                return qmp_error_set(errp,
+                                     "Request member '%s' expects a string without the character "
+                                     "\\u0000",
+                                     key);
             }
             execute = value;
             request->oob = key[4] == '-';
         } else if (strcmp(key, "arguments") == 0) {
             if (!json_object_is_type(value, json_type_object)) {
-                return fail(errp, "Request member 'arguments' expects an object");
+                return qmp_error_set(errp, "Request member 'arguments' expects an object");
             }
             request->arguments = value;
         } else if (strcmp(key, "id") != 0) {
-            return fail(errp, "Request member '%s' is unexpected", key);
+            return qmp_error_set(errp, "Request member '%s' is unexpected", key);
         }
     }
     if (!execute) {
-        return fail(errp, "A request needs the member 'execute'");
+        return qmp_error_set(errp, "A request needs the member 'execute'");
     }
     request->name = json_object_get_string(execute);
     return true;
@@ -112,7 +101,8 @@ static bool resolve(QmpRequest *request, const QmpRegistry *registry, GError **e
     }
     request->command = command;
     if (request->oob && !(command->flags & QMP_COMMAND_ALLOW_OOB)) {
-        return fail(errp, "The command %s does not support out-of-band execution", command->name);
+        return qmp_error_set(errp, "The command %s does not support out-of-band execution",
+                             command->name);
     }
     if (!request->arguments) {
         request->arguments = json_object_new_object();
