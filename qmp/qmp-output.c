@@ -31,13 +31,14 @@ static size_t try_send_locked(QmpSession *session, const void *bytes, size_t len
     return 0;
 }
 
-/* Keep what the socket did not take. With the lock held. */
+/* Keep what the socket did not take. One message is kept whatever its size: its client has had no
+ * time yet to read it. With the lock held. */
 static void keep_locked(QmpSession *session, const char *bytes, size_t len)
 {
     QmpOutput *output = &session->output;
     size_t kept = output->bytes ? output->bytes->len - output->sent : 0;
 
-    if (kept + len > session->server->config.max_output) {
+    if (kept > 0 && kept + len > session->server->config.max_output) {
         g_warning("session %u: disconnected, for its client leaves more than %zu bytes unread",
                   session->number, session->server->config.max_output);
         session->ended = true;

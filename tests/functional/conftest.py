@@ -95,7 +95,7 @@ class Daemon:
                 session.oob("query-version")
 
     def wait_for_fds(self, count):
-        """Until it has so many descriptors, for nothing tells when it has noticed a client's end."""
+        """Until it has so many descriptors: nothing tells when a client's end is noticed."""
         deadline = time.monotonic() + DEADLINE
         while (found := self.count_fds()) != count:
             assert time.monotonic() < deadline, f"it has {found} descriptors, not {count}"
@@ -150,7 +150,7 @@ def daemon(start_daemon):
 
 @pytest.fixture
 def state(daemon):
-    """What a request that fails must leave as it is: state() == state() with the request between."""
+    """A function that takes down all that a request which fails must leave as it is."""
     session = daemon.connect()
 
     def take():

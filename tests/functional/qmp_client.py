@@ -118,7 +118,7 @@ class Qmp:
         assert reply.get("id") == "sync" and "return" in reply, f"no answer to sync() but {reply}"
 
     def expect_error(self, request, desc, error_class="GenericError"):
-        """Send a request (bytes as they are) that must fail so, and see that the session goes on."""
+        """Send a request (bytes as they are) that must fail so; then the session must go on."""
         if isinstance(request, bytes):
             self.send_raw(request)
         else:

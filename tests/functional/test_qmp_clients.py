@@ -245,6 +245,16 @@ def test_a_slow_client_within_the_limit_gets_all_in_order(daemon, qmp):
         slow.sync()
 
 
+def test_one_answer_larger_than_the_limit_reaches_a_client_that_reads(start_daemon):
+    daemon = start_daemon("--max-output", "1000")
+    with daemon.connect() as session:
+        # Six times as long in ASCII: within the limit of requests, beyond that of output.
+        for _ in range(3):
+            session.send_raw(b'{"execute": "query-version", "id": "' + b"\x7f" * 1000000 + b'"}')
+            assert session.receive()["id"] == "\x7f" * 1000000
+        session.sync()
+
+
 def test_a_client_that_does_not_read_does_not_hold_the_end(start_daemon):
     daemon = start_daemon("--debug-commands")
     with daemon.connect() as slow, daemon.connect() as other:

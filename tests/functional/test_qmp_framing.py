@@ -254,4 +254,5 @@ def test_a_command_inside_a_broken_value_is_not_run(qmp, state):
 
 
 def test_a_long_token_is_shortened_in_the_error(qmp):
-    qmp.expect_error(b"[" + b"x" * 5000 + b"]\n", f"JSON syntax error: unknown word '{'x' * 32}...'")
+    shown = "x" * 32
+    qmp.expect_error(b"[" + b"x" * 5000 + b"]\n", f"JSON syntax error: unknown word '{shown}...'")

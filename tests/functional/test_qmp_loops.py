@@ -42,7 +42,8 @@ def test_every_loop_is_there_with_its_thread(daemon, qmp):
 def test_a_loop_is_shown_only_once_its_thread_runs(daemon, qmp):
     with daemon.connect() as adder:
         for _ in range(100):
-            adder.send({"execute": "object-add", "arguments": {"qom-type": "iothread", "id": "io0"}})
+            adder.send({"execute": "object-add",
+                        "arguments": {"qom-type": "iothread", "id": "io0"}})
             adder.send({"execute": "object-del", "arguments": {"id": "io0"}})
         answered = 0
         while answered < 200:
