@@ -15,6 +15,9 @@ static int n_passed; /* sockets, from SD_LISTEN_FDS_START on */
 static QEMUTimer *watchdog_timer;
 static int64_t watchdog_period_ns;
 
+/* Whatever the manager asks for, the main loop has other things to do as well. */
+static const int64_t least_watchdog_period_ns = 1 * SCALE_MS;
+
 bool systemd_take_sockets(GArray *fds, GError **errp)
 {
     int n = sd_listen_fds(1);
@@ -28,9 +31,9 @@ bool systemd_take_sockets(GArray *fds, GError **errp)
         g_array_append_val(fds, fd);
     }
     for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++) {
-        if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
+        if (sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) <= 0) {
             g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID,
-                        "socket activation: descriptor %d is no listening stream socket", fd);
+                        "socket activation: descriptor %d is no listening unix stream socket", fd);
             return false;
         }
         /* Services are passed blocking ones, on which a client that has gone again could hold the
@@ -89,7 +92,7 @@ void systemd_watchdog_start(void)
         return;
     }
     /* Twice in each period, as sd_watchdog_enabled(3) advises. */
-    watchdog_period_ns = (int64_t)(timeout_us / 2) * SCALE_US;
+    watchdog_period_ns = MAX((int64_t)(timeout_us / 2) * SCALE_US, least_watchdog_period_ns);
     watchdog_timer =
         aio_timer_new(qemu_get_aio_context(), QEMU_CLOCK_REALTIME, SCALE_NS, watchdog_tick, NULL);
     watchdog_tick(NULL);

@@ -10,8 +10,8 @@
 
 /*
  * The listening sockets that were passed by socket activation (sd_listen_fds(3)), appended to
- * @fds, an array of int; the caller closes them. False and @errp when one is no stream socket that
- * listens. Main thread, once.
+ * @fds, an array of int; the caller closes them. False and @errp when one is no unix stream
+ * socket that listens. Main thread, once.
  */
 bool systemd_take_sockets(GArray *fds, GError **errp);
 

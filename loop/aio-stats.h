@@ -31,7 +31,7 @@ typedef struct AioActivity {
 
 typedef struct AioContextStats {
     uint64_t passes;          /* turns of the loop */
-    uint64_t waits;           /* of these, the ones that went to sleep */
+    uint64_t waits;           /* times that it was about to sleep */
     uint64_t fd_callbacks;    /* handlers of descriptors called */
     uint64_t bh_callbacks;    /* bottom halves run */
     uint64_t timer_callbacks; /* timers fired */

@@ -137,7 +137,7 @@ def test_a_passed_socket_is_made_non_blocking(activate, listener, sockets):
         assert not os.get_blocking(sock.fileno())
 
 
-@pytest.mark.parametrize("kind", ["datagram", "not listening", "connected", "file", "pipe",
+@pytest.mark.parametrize("kind", ["datagram", "not listening", "connected", "file", "pipe", "tcp",
                                   "bad second"])
 def test_a_wrong_kind_of_descriptor_is_refused(activate, listener, sockets, kind):
     path = sockets / "file"
@@ -145,11 +145,12 @@ def test_a_wrong_kind_of_descriptor_is_refused(activate, listener, sockets, kind
     good = listener("good")
     pair = socket.socketpair()
     pipe = os.pipe()
-    with open(path, encoding="utf-8") as file, pair[0], pair[1]:
+    tcp = socket.create_server(("127.0.0.1", 0))
+    with open(path, encoding="utf-8") as file, pair[0], pair[1], tcp:
         fds = {"datagram": lambda: [listener("x", socket.SOCK_DGRAM, False).fileno()],
                "not listening": lambda: [listener("x", listen=False).fileno()],
                "connected": lambda: [pair[0].fileno()], "file": lambda: [file.fileno()],
-               "pipe": lambda: [pipe[0]],
+               "pipe": lambda: [pipe[0]], "tcp": lambda: [tcp.fileno()],
                "bad second": lambda: [good.fileno(), file.fileno()]}[kind]()
         before = sorted(os.listdir(sockets))
         proc = activate(fds, "--qmp", f"unix:{sockets}/mine")
@@ -158,7 +159,7 @@ def test_a_wrong_kind_of_descriptor_is_refused(activate, listener, sockets, kind
     os.close(pipe[1])
     number = 2 + len(fds)
     assert proc.stderr.read() == (f"evloopd: socket activation: descriptor {number} is no "
-                                  "listening stream socket\n")
+                                  "listening unix stream socket\n")
     assert sorted(os.listdir(sockets)) == before
 
 
