@@ -268,10 +268,15 @@ bool aio_poll(AioContext *ctx, bool blocking)
     return progress;
 }
 
-bool aio_prepare(AioContext *ctx)
+int64_t aio_prepare_timeout(AioContext *ctx)
 {
     aio_context_take_home(ctx);
-    return !aio_notify_arm(ctx, NOTIFY_ME_GSOURCE) || aio_compute_timeout(ctx) == 0;
+    return aio_notify_arm(ctx, NOTIFY_ME_GSOURCE) ? aio_compute_timeout(ctx) : 0;
+}
+
+bool aio_prepare(AioContext *ctx)
+{
+    return aio_prepare_timeout(ctx) == 0;
 }
 
 bool aio_has_work(AioContext *ctx)

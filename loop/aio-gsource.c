@@ -141,11 +141,11 @@ static gboolean gsource_prepare(GSource *source, gint *timeout_ms)
 
     *timeout_ms = -1;
     sync_poll_set(self);
-    if (aio_prepare(ctx)) {
+    timeout_ns = aio_prepare_timeout(ctx);
+    if (timeout_ns == 0) {
         return TRUE;
     }
     if (!ctx->caller_keeps_time) {
-        timeout_ns = aio_compute_timeout(ctx);
         if (timeout_ns >= 0 || self->armed_for_ns >= 0) {
             *timeout_ms = arm_timer(self, timeout_ns);
         }

@@ -295,6 +295,11 @@ int64_t aio_compute_timeout(AioContext *ctx);
 bool aio_notify_arm(AioContext *ctx, unsigned who);
 void aio_notify_disarm(AioContext *ctx, unsigned who);
 
+/* aio_prepare(), which returns how long the loop may sleep: ns, 0 when it must not, -1 for ever.
+ * One look decides, so that work that comes in meanwhile is no deadline to set a timer for. Home
+ * thread. */
+int64_t aio_prepare_timeout(AioContext *ctx);
+
 /* Make the home thread compute its timeout anew when it waits or is about to. What it is to take
  * into account is stored before, and loaded by aio_compute_timeout(), with sequential consistency.
  * Any thread. */
