@@ -9,8 +9,6 @@
 /* So many requests are run in one pass of the main loop, before its other work has its turn. */
 #define DISPATCH_BATCH 16
 
-#define READ_BUFFER_SIZE 16384
-
 /* ---- the dispatcher ---- */
 
 void qmp_server_make_ready(QmpServer *server, QmpSession *session)
@@ -194,7 +192,7 @@ QmpServer *qmp_server_new(const QmpServerConfig *config)
     server->dispatcher_bh = aio_bh_new_full(config->main_context, dispatch, server, "qmp_dispatch");
     server->greeting = make_greeting(server);
     server->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)qmp_listener_free);
-    server->read_buffer = g_malloc(READ_BUFFER_SIZE);
+    server->read_buffer = g_malloc(QMP_READ_SIZE);
     pthread_mutex_init(&server->lock, NULL);
     server->sessions = g_hash_table_new(NULL, NULL);
     g_queue_init(&server->ready);

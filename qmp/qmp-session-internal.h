@@ -7,7 +7,7 @@
  *   qmp-output.c     answers and events out
  *   qmp-protocol.c   the commands of the protocol itself
  *
- * Locks, both leaf locks: server->lock before session->lock.
+ * Locks: server->lock and session->lock, leaf locks both: nothing holds the two together.
  */
 #ifndef QMP_QMP_SESSION_INTERNAL_H
 #define QMP_QMP_SESSION_INTERNAL_H
@@ -20,6 +20,9 @@
 #include "qmp/qmp-json.h"
 #include "qmp/qmp-request.h"
 #include "qmp/qmp-server.h"
+
+/* What one system call reads of a session: the size of server->read_buffer. */
+#define QMP_READ_SIZE 16384
 
 /* What of a client's descriptors may wait for a command to take them. */
 #define QMP_MAX_RECEIVED_FDS 16

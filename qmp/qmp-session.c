@@ -16,9 +16,6 @@
 
 #include "qmp/qmp-error.h"
 
-/* What one system call reads. */
-#define READ_SIZE 16384
-
 static void session_readable(void *opaque);
 static void session_update(void *opaque);
 
@@ -261,7 +258,7 @@ static void session_readable(void *opaque)
 {
     QmpSession *session = opaque;
     unsigned char *buffer = session->server->read_buffer;
-    ssize_t n = receive(session, buffer, READ_SIZE);
+    ssize_t n = receive(session, buffer, QMP_READ_SIZE);
 
     if (n > 0) {
         parse(session, buffer, (size_t)n);
