@@ -196,7 +196,7 @@ def test_the_units_and_evloopctl_name_the_same_socket(evloopctl):
 def test_systemd_finds_nothing_wrong_with_the_units(evloopd, sockets):
     units = ROOT / "daemon" / "systemd"
     service = (units / "evloopd.service.in").read_text()
-    (sockets / "evloopd.service").write_text(service.replace("@sbindir@/evloopd", evloopd))
+    (sockets / "evloopd.service").write_text(service.replace("@sbindir@/evloopd", f'"{evloopd}"'))
     shutil.copy(units / "evloopd.socket", sockets)
     result = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no",
                              str(sockets / "evloopd.service"), str(sockets / "evloopd.socket")],
