@@ -122,3 +122,13 @@ def test_with_the_capability_in_band_requests_stay_in_band(daemon):
         assert not session.has_input()
         assert session.receive() == {"return": {}}
         assert session.receive()["id"] == 1
+
+
+def test_both_threads_refuse_unknown_names_at_once(daemon):
+    """In-band by the main loop's thread, out-of-band by the monitor's: for ThreadSanitizer."""
+    with daemon.connect(oob=True) as session:
+        for _ in range(50):
+            session.send({"execute": "nonsense"})
+            session.send({"exec-oob": "nonsense"})
+        for _ in range(100):
+            assert session.receive()["error"]["class"] == "CommandNotFound"
