@@ -6,7 +6,11 @@
 
 #include <errno.h>
 
-G_DEFINE_QUARK(aio_error, aio_error)
+GQuark aio_error_quark(void)
+{
+    /* Not G_DEFINE_QUARK(), whose cache is no atomic: any thread may come here. */
+    return g_quark_from_static_string("aio-error-quark");
+}
 
 /* The context that this thread declared as its own. */
 static _Thread_local AioContext *current_context;
