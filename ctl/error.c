@@ -3,7 +3,7 @@
  */
 #include "ctl/error.h"
 
-G_DEFINE_QUARK(ctl - error - quark, ctl_error)
+G_DEFINE_QUARK(ctl_error, ctl_error)
 
 int ctl_error_exit_status(const GError *error)
 {
