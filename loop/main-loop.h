@@ -2,8 +2,8 @@
  * The main loop: GLib's default GMainContext and two AioContexts in one wait.
  *
  * qemu_aio_context is what nested waits run (aio_poll(qemu_get_aio_context(), true)); iohandler_ctx
- * holds what must stay silent meanwhile, such as signals and control sockets. That is why there are
- * two. The thread that calls qemu_init_main_loop() is the main thread, and the home of both.
+ * holds what must stay silent meanwhile, such as signals. That is why there are two. The thread
+ * that calls qemu_init_main_loop() is the main thread, and the home of both.
  */
 #ifndef LOOP_MAIN_LOOP_H
 #define LOOP_MAIN_LOOP_H

@@ -26,7 +26,7 @@ typedef struct QmpServerConfig {
     int version[3];              /* major, minor, micro, for the greeting and query-version */
     const char *package;         /* likewise; must stay valid */
     QmpJsonLimits limits;        /* of requests */
-    size_t max_output;           /* bytes that a session may leave unread */
+    size_t max_output;           /* bytes that a session may leave unread, or one message */
 } QmpServerConfig;
 
 #define QMP_MAX_OUTPUT_DEFAULT (4 * 1024 * 1024)
@@ -51,9 +51,7 @@ void qmp_server_stop(QmpServer *server);
 /* Whether in-band commands are still running. Main thread. */
 bool qmp_server_is_busy(QmpServer *server);
 
-/*
- * Whether a session has output that its client has not taken yet. Main thread.
- */
+/* Whether a session has output that its client has not taken yet. Main thread. */
 bool qmp_server_has_output(QmpServer *server);
 
 /* Close all sessions and free the server. No in-band command may be running. Main thread. */
