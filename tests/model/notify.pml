@@ -19,29 +19,34 @@
  * Memory. Spin runs one step at a time, and a step is seen by all at once. So a store that need
  * not be visible at once is modelled: it is noted as buffered, and becomes visible at some time
  * later, of its own accord (the process "memory") or when its thread does something sequentially
- * consistent (visible_home(), visible_notifier()). Buffered stores of one thread become visible in any order. Loads are
- * done in program order, except in NOTIFY_EARLY.
+ * consistent (visible_home(), visible_notifier()). Buffered stores of one thread become visible in
+ * any order. Loads are done in program order, except in NOTIFY_EARLY.
  *
- * The C code and the steps here, of which a mark such as H1 names one:
+ * The C code, and the mark of its step here:
  *
- *   aio_notify()         atomic_exchange(&ctx->notified, true)       exchange_notified()
- *                        atomic_load(&ctx->notify_me)                N2
- *                        event_notifier_set()                        N3
- *   aio_notify_waiting() atomic_load(&ctx->notify_me)                T2
- *   publish_deadline()   atomic_store(&list->next_deadline, ...)     T1
- *   push() in aio-bh.c   the work, here stored with less order than push() has: what notifies
- *                        with aio_notify() needs none but that of its exchange       Q1
- *   aio_notify_arm()     atomic_fetch_add(&ctx->notify_me, ...)      H1
- *                        atomic_load(&ctx->notified)                 H2
- *   aio_compute_timeout()  aio_bh_timeout_ns(), aio_timers_timeout_ns()  H3, H4
- *   fdmon->wait()        H5
- *   aio_notify_disarm()  H6; relaxed, so its store is buffered
- *   aio_notify_accept()  H7
- *   aio_run_pass()       aio_bh_poll() H8, the eventfd's handler H9, aio_timers_run() H10
+ *   aio_notify()             atomic_exchange(&ctx->notified, true)               N1
+ *                            atomic_load(&ctx->notify_me)                        N2
+ *                            event_notifier_set()                                N3
+ *   push() in aio-bh.c, and other work that is followed by aio_notify()          Q1
+ *   publish_deadline()       atomic_store(&list->next_deadline, deadline)        T1
+ *   aio_notify_waiting()     atomic_load(&ctx->notify_me)                        T2
+ *   aio_notify_arm()         atomic_fetch_add(&ctx->notify_me, ...)              H1
+ *                            atomic_load(&ctx->notified)                         H2
+ *   aio_compute_timeout()    aio_bh_timeout_ns()                                 H3
+ *                            aio_timers_timeout_ns()                             H4
+ *   wait_for_work()          fdmon->wait()                                       H5
+ *   aio_notify_disarm()      atomic_fetch_sub_explicit(&ctx->notify_me, ...)     H6
+ *   aio_notify_accept()      atomic_exchange(&ctx->notified, false)              H7
+ *   aio_run_pass()           aio_bh_poll()                                       H8
+ *                            aio_dispatch_handlers(), the eventfd's handler      H9
+ *                            aio_timers_run()                                    H10
+ *
+ * Q1 is a store that is buffered, which is less than push() does: work that is followed by
+ * aio_notify() needs no order but that of its exchange. H6 is relaxed, and so buffered too.
  *
  * With GSOURCE the home thread is driven by GLib: gsource_prepare() is H1 to H4, then GLib waits,
  * gsource_check() disarms and looks what there is, and aio_dispatch_collected() disarms, accepts,
- * collects and runs. GLib may leave check out.
+ * collects and runs. While another source is ready GLib may leave check and dispatch out.
  *
  * The eventfd. The epoll monitor watches it edge-triggered and never reads it: a write is reported
  * by one wait. The poll monitor watches it level-triggered (LEVEL): every wait reports it until its
@@ -51,10 +56,10 @@
  *
  *   lost_wake_up     never: nothing can move any more, and work or a deadline is left while the
  *                    home thread blocks without a timeout
- *   burst > 1        never: of the calls of aio_notify() that look at notified after the home thread
- *                    last accepted, more than one writes the eventfd before it accepts again
- *   sleeps (SLEEPS)  always: when the notifiers have stopped, the home thread ends up asleep for good,
- *                    under weak fairness
+ *   burst > 1        never: of the calls of aio_notify() that look at notified after the home
+ *                    thread last accepted, more than one writes the eventfd before it accepts again
+ *   sleeps (SLEEPS)  always: when the notifiers have stopped, the home thread ends up asleep for
+ *                    good, under weak fairness
  *
  * The notifiers do as many rounds as they like, and stop when they like.
  *
@@ -152,7 +157,7 @@ end:
 
 /* ---- notifiers ---- */
 
-/* One step, with what follows from it for this thread alone. */
+/* N1; with what follows from it for this thread alone, it is one step. */
 inline exchange_notified(me)
 {
     atomic {
@@ -360,6 +365,14 @@ inline run_pass()
     deadline = false /* H10 */
 }
 
+inline dispatch()
+{
+    disarm();
+    accept();
+    collect();
+    run_pass()
+}
+
 active proctype home()
 {
     byte timeout_ns;
@@ -371,16 +384,14 @@ active proctype home()
         block(); /* H5 */
 #ifdef GSOURCE
         if
-        :: timeout_ns == NO_TIME || running > 0 /* check is left out */
-        :: else -> disarm()
-        fi;
-        if
-        :: timeout_ns == NO_TIME || eventfd || notified || something_left ->
+        :: running > 0 /* neither check nor dispatch */
+        :: timeout_ns == NO_TIME -> dispatch()
+        :: timeout_ns != NO_TIME ->
             disarm();
-            accept();
-            collect();
-            run_pass()
-        :: else
+            if
+            :: eventfd || notified || something_left -> dispatch()
+            :: else
+            fi
         fi;
 #else
         collect();
