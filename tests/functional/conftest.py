@@ -11,6 +11,9 @@ import pytest
 
 from qmp_client import DEADLINE, Qmp
 
+# A shell starts jobs in the background with SIGINT ignored, which programs under test would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 BUILD = Path(os.environ.get("EVLOOPD_BUILD", Path(__file__).parents[2] / "build"))
 
 
