@@ -23,7 +23,7 @@
  * What only changes how long the loop may sleep (a timer, an idle bottom half) needs no mark for a
  * loop that is awake, and no pass: aio_notify_waiting() looks at ctx->notify_me after the change,
  * and the home thread looks at the change, in aio_compute_timeout(), after it stored
- * ctx->notify_me; these too are sequentially consistent.
+ * ctx->notify_me; these too are sequentially consistent. tests/model/notify.pml models both.
  *
  * Handlers. One node for each descriptor and set of callbacks, immutable once published; a change
  * publishes a new node. Nodes taken out are marked removed (dispatch checks that before each call)
