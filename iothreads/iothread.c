@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "loop/main-loop.h"
+#include "loop/thread-pool.h"
 
 /* Guards the list, and each IOThread's main context. Held while a thread starts, so that nobody
  * finds it before, and during iothread_foreach(), whose function may look for others: recursive. */
@@ -107,6 +108,8 @@ static void *iothread_main(void *opaque)
             aio_poll(iothread->ctx, true);
         }
     }
+    /* Here, for it may take long: whoever drops the last reference would have to wait. */
+    thread_pool_stop(iothread->ctx);
     qemu_set_current_aio_context(NULL);
     if (iothread->done_ctx) {
         aio_bh_schedule_oneshot(iothread->done_ctx, finish_destroy, iothread);

@@ -38,8 +38,9 @@ IOThread *iothread_create_with_fdmon(const char *id, AioFdMon fdmon, GError **er
 
 /*
  * Stop the thread, wait until it has ended and free it. Bottom halves that were scheduled before
- * run first. Nothing else may use it or its context any more, unless it holds a reference to the
- * context. Any thread but its own.
+ * run first, then the thread pool is stopped (thread_pool_stop()): functions that its workers run
+ * are waited for, and may not wait for the loop. Nothing else may use it or its context any more,
+ * unless it holds a reference to the context. Any thread but its own.
  */
 void iothread_destroy(IOThread *iothread);
 

@@ -84,6 +84,11 @@ void aio_context_memory_unref(AioContext *ctx)
 static void context_free(AioContext *ctx)
 {
     aio_gsource_cleanup(ctx);
+    do {
+        /* What one of the two runs may leave work to the other. */
+        aio_bh_cleanup(ctx);
+    } while (aio_thread_pool_finish(ctx));
+    aio_thread_pool_free(ctx);
     aio_bh_cleanup(ctx);
     clock_unregister_context(ctx);
     for (int i = 0; i < QEMU_CLOCK_MAX; i++) {
@@ -383,6 +388,7 @@ bool aio_context_set_thread_pool_params(AioContext *ctx, int64_t min, int64_t ma
     ctx->params.thread_pool_min = min;
     ctx->params.thread_pool_max = max;
     pthread_mutex_unlock(&ctx->lock);
+    aio_thread_pool_update(ctx);
     return true;
 }
 

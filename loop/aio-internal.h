@@ -8,6 +8,7 @@
  *   aio-activity.c  what the loop does now, published to other threads
  *   aio-stats.c     reading counters and sources from other threads
  *   aio-wait.c      waiting in one thread for a callback in another
+ *   thread-pool.c   functions that block, run by threads of their own
  *   fdmon*.c        which descriptors are ready: a table of operations a monitor
  *   timer*.c        timers and their heap; clock.c the clocks
  *   clock-jump.c    waking a loop when the wall clock is set
@@ -198,6 +199,20 @@ int64_t aio_timers_timeout_ns(AioContext *ctx);
 
 void aio_timers_foreach_source(AioContext *ctx, AioSourceFunc *func, void *opaque);
 
+/* ---- the thread pool (thread-pool.c) ---- */
+
+typedef struct ThreadPool ThreadPool;
+
+/* The bounds of the pool were set: adopt them when there is one. Any thread. */
+void aio_thread_pool_update(AioContext *ctx);
+
+/* At the end of a context: thread_pool_stop(), but done callbacks of what one of them submits are
+ * left to the next call. True when one was called. */
+bool aio_thread_pool_finish(AioContext *ctx);
+
+/* Free the pool, which is finished; leaves a deleted bottom half to aio_bh_cleanup(). */
+void aio_thread_pool_free(AioContext *ctx);
+
 /* ---- clocks (clock.c) ---- */
 
 /* Contexts to notify when a clock is changed by hand. */
@@ -258,6 +273,8 @@ struct AioContext {
     QEMUTimerList timers[QEMU_CLOCK_MAX];
     atomic_bool watches_clock_jumps; /* the next is open, or about to be */
     int clock_jump_fd;               /* set before its handler is */
+
+    _Atomic(ThreadPool *) thread_pool; /* made by the first request */
 
     GSource *source;        /* made when first asked for; guarded by lock */
     bool caller_keeps_time; /* home thread: from its prepare to its check, whoever polls minds

@@ -66,8 +66,9 @@ void aio_context_ref(AioContext *ctx);
  * Drop a reference. The last one frees the context, which nobody may drive any more: its GSource
  * is destroyed, remaining handlers and other bottom halves are dropped without a call, remaining
  * timers are disarmed, and bottom halves of aio_bh_schedule_oneshot() that have not run yet run
- * now, in this thread. Those may not keep @ctx. Any thread; in a callback that aio_poll() runs,
- * the last reference is its caller's.
+ * now, in this thread. So do done callbacks of the thread pool, after what has not started was
+ * cancelled and what runs was waited for (thread_pool_stop()). Those may not keep @ctx. Any thread
+ * but a worker of its pool; in a callback that aio_poll() runs, the last reference is its caller's.
  */
 void aio_context_unref(AioContext *ctx);
 
@@ -225,7 +226,7 @@ typedef struct AioContextParams {
     int64_t poll_grow;       /* factor by which that time grows; 0: the default, 2 */
     int64_t poll_shrink;     /* divisor by which it shrinks; 0: down to 0 at once */
     int64_t aio_max_batch;   /* requests submitted at once; 0: the engine's default */
-    int64_t thread_pool_min; /* threads that stay when idle */
+    int64_t thread_pool_min; /* threads that are there from the first request on, and stay */
     int64_t thread_pool_max; /* threads at the most */
 } AioContextParams;
 
@@ -242,8 +243,10 @@ bool aio_context_set_poll_params(AioContext *ctx, int64_t max_ns, int64_t grow, 
 /* Set how many requests are submitted at once; false and @errp when negative. Any thread. */
 bool aio_context_set_aio_params(AioContext *ctx, int64_t max_batch, GError **errp);
 
-/* Set the bounds of the context's thread pool: 0 <= @min <= @max, @max at least 1; else false and
- * @errp, and nothing changed. Any thread. */
+/* Set the bounds of the context's thread pool (loop/thread-pool.h): 0 <= @min <= @max, @max at
+ * least 1; else false and @errp, and nothing changed. A pool that runs adopts them at once: it
+ * starts threads up to @min, and up to @max for requests that wait; above @max idle ones leave
+ * now, busy ones when their function returns. Any thread. */
 bool aio_context_set_thread_pool_params(AioContext *ctx, int64_t min, int64_t max, GError **errp);
 
 /* The parameters in force. Any thread. */
