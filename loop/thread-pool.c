@@ -241,7 +241,7 @@ static void worker_init(Worker *worker)
     pthread_condattr_destroy(&attr);
 }
 
-/* Begin to be known as a worker of @pool; takes the lock. */
+/* Become known as a worker of @pool; takes the lock. */
 static void arrive_and_lock(ThreadPool *pool)
 {
     char name[16];

@@ -214,17 +214,28 @@ static void test_result_comes_home(Loop *loop)
     g_assert_cmpint(visit.n_done, ==, 1);
 }
 
+/* Tell another thread. */
+static void posting_done(void *opaque, int result)
+{
+    Job *job = opaque;
+
+    job_done(job, result);
+    sem_post(&job->go_on);
+}
+
 static void test_done_wakes_a_sleeping_loop(Loop *loop)
 {
     Job job;
 
     job_init(&job, loop, 5);
     loop_start(loop);
-    job_submit(&job);
+    thread_pool_submit(loop->ctx, job_run, posting_done, &job);
     job_wait_running(&job);
     loop_wait_until_idle(loop);
     sem_post(&job.go_on);
     wait_threads(loop->ctx, 1, 1);
+    while (sem_wait(&job.go_on) != 0) {
+    }
     loop_wait_until_idle(loop);
     loop_stop(loop);
     g_assert_cmpint(job.n_done, ==, 1);
@@ -423,7 +434,7 @@ static void test_never_more_than_the_maximum(Loop *loop)
         sem_post(&jobs[i].go_on);
     }
     while (crowd.n_done < N) {
-        g_assert_cmpint(stats_of(loop->ctx).threads, ==, MOST);
+        g_assert_cmpint(stats_of(loop->ctx).threads, <=, MOST);
         loop_pass(loop, true);
     }
     g_assert_cmpint(atomic_load(&crowd.most), >=, 1);
