@@ -475,6 +475,28 @@ static void run_at_once(Loop *loop, int n)
     }
 }
 
+/* Under little load the same worker does everything, and the others can grow old. */
+static void test_the_last_idle_works_first(Loop *loop)
+{
+    pthread_t first = 0;
+
+    run_at_once(loop, 3);
+    wait_threads(loop->ctx, 3, 3);
+    for (int i = 0; i < 10; i++) {
+        Visit visit = { .ctx = loop->ctx };
+
+        thread_pool_submit(loop->ctx, visit_run, visit_done, &visit);
+        while (!visit.n_done) {
+            loop_pass(loop, true);
+        }
+        wait_threads(loop->ctx, 3, 3);
+        if (i == 0) {
+            first = visit.worker;
+        }
+        g_assert_true(pthread_equal(visit.worker, first));
+    }
+}
+
 static void test_the_minimum_is_there_at_once(Loop *loop)
 {
     set_bounds(loop->ctx, 3, 8);
@@ -926,6 +948,7 @@ int main(int argc, char **argv)
     loop_test_add("submit from a worker", test_submit_from_worker);
     loop_test_add("never more than the maximum", test_never_more_than_the_maximum);
     loop_test_add("an idle worker is used again", test_idle_worker_is_used_again);
+    loop_test_add("the worker that became idle last works first", test_the_last_idle_works_first);
     loop_test_add("the minimum is there at once", test_the_minimum_is_there_at_once);
     loop_test_add("idle threads leave", test_idle_threads_leave);
     loop_test_add("bounds change while running", test_bounds_change_while_running);
