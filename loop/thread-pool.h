@@ -7,8 +7,9 @@
  * aio_context_set_thread_pool_params() and the work ask for.
  *
  * The loop is never blocked: it passes requests on, and takes results, under a lock that is held
- * for a few instructions only. Starting a thread costs the submitter some microseconds, for one
- * thread at the most: a worker that arrives and finds more to do starts the next.
+ * for a few instructions only. A submitter that finds no idle worker starts one, which costs it
+ * some microseconds, but not while another start is under way: a worker that arrives and finds more
+ * to do starts the next, so that a burst is rarely charged with more than one.
  *
  * A request goes to the worker that became idle last, else to a new one, else to the end of a
  * queue. An idle worker leaves when it has had nothing to do for THREAD_POOL_IDLE_S and there are
