@@ -38,12 +38,12 @@ typedef int ThreadPoolFunc(void *opaque);
 
 /* What the context runs when a request is over: @result is what the function returned, -ECANCELED
  * when it was cancelled, or -EAGAIN when the system refused the pool its only thread. In the last
- * two cases the function has not been called, and never will be. */
+ * two cases the function is never called. */
 typedef void ThreadPoolDoneFunc(void *opaque, int result);
 
 /*
  * Call @func with @opaque in a worker of the pool of @ctx, then @done with @opaque on @ctx; never
- * before this call has returned in the home thread. Requests are begun in the order in which one
+ * before this call has returned in the home thread. Workers take requests in the order in which one
  * thread submits them, and @done is called in the order in which they end, once for each. A
  * request does not keep @ctx alive: see thread_pool_stop().
  *
@@ -70,7 +70,8 @@ bool thread_pool_cancel(ThreadPoolRequest *request);
 /*
  * End the pool of @ctx for good: cancel what has not started, wait for the functions that run and
  * for all threads to end, and call the done callbacks that are left, in this thread. What is
- * submitted from now on is cancelled at once. For who ends a loop, in its home thread; an IOThread
+ * submitted from now on is cancelled at once: its done callback is called by a bottom half, should
+ * somebody drive the context, else at its end. For who ends a loop, in its home thread; an IOThread
  * that is destroyed does it, in its own thread, and so does the last aio_context_unref(), which
  * also calls those done callbacks that nobody has by then. Not from a worker of this pool; a
  * function that runs meanwhile may not wait for the loop.
