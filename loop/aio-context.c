@@ -209,7 +209,6 @@ void aio_notify_accept(AioContext *ctx)
 int64_t aio_compute_timeout(AioContext *ctx)
 {
     int64_t bh_timeout;
-    int64_t timer_timeout;
 
     if (ctx->ready_head || atomic_load(&ctx->fdmon)->ready_now(ctx)) {
         return 0;
@@ -218,11 +217,7 @@ int64_t aio_compute_timeout(AioContext *ctx)
     if (bh_timeout == 0) {
         return 0;
     }
-    timer_timeout = aio_timers_timeout_ns(ctx);
-    if (bh_timeout < 0 || timer_timeout < 0) {
-        return MAX(bh_timeout, timer_timeout);
-    }
-    return MIN(bh_timeout, timer_timeout);
+    return soonest_timeout(bh_timeout, aio_timers_timeout_ns(ctx));
 }
 
 bool aio_run_pass(AioContext *ctx)

@@ -246,11 +246,10 @@ static gint poll_for_thread(GPollFD *fds, guint n_fds, gint timeout_ms)
 {
     AioContext *ctx = qemu_get_current_aio_context();
     int64_t timeout_ns = timeout_ms < 0 ? -1 : timeout_ms * (int64_t)SCALE_MS;
-    int64_t own_timeout_ns = timeout_ns == 0 ? 0 : aio_compute_timeout(ctx);
     gint n;
 
-    if (timeout_ns < 0 || (own_timeout_ns >= 0 && own_timeout_ns < timeout_ns)) {
-        timeout_ns = own_timeout_ns;
+    if (timeout_ns != 0) {
+        timeout_ns = soonest_timeout(timeout_ns, aio_compute_timeout(ctx));
     }
     if (timeout_ns != 0) {
         counter_add(&ctx->waits, 1);

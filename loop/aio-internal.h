@@ -301,6 +301,12 @@ void aio_context_take_home(AioContext *ctx);
  * ready handlers, bottom halves (idle or deleted ones too), due timers. Home thread. */
 bool aio_has_work(AioContext *ctx);
 
+/* The sooner of two timeouts in ns, -1 being none. */
+static inline int64_t soonest_timeout(int64_t a, int64_t b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 /* How long the loop may sleep: ns, 0 when there is work, -1 for ever. Home thread. */
 int64_t aio_compute_timeout(AioContext *ctx);
 

@@ -100,12 +100,6 @@ void qemu_notify_event(void)
     aio_notify(qemu_aio_context);
 }
 
-/* The earlier of two timeouts in ns, -1 being none. */
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < 0 || (b >= 0 && b < a) ? b : a;
-}
-
 /* Ask GLib what to poll, and for how long; returns the timeout in ns. */
 static int64_t query(GMainContext *context, gint max_priority)
 {
@@ -149,8 +143,8 @@ static void os_host_main_loop_wait(bool nonblocking)
     if (nonblocking) {
         timeout_ns = 0;
     } else if (timeout_ns != 0) {
-        timeout_ns = earlier(timeout_ns, aio_compute_timeout(qemu_aio_context));
-        timeout_ns = earlier(timeout_ns, aio_compute_timeout(iohandler_ctx));
+        timeout_ns = soonest_timeout(timeout_ns, aio_compute_timeout(qemu_aio_context));
+        timeout_ns = soonest_timeout(timeout_ns, aio_compute_timeout(iohandler_ctx));
     }
     wait_for_events(timeout_ns);
     ready =

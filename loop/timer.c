@@ -351,16 +351,12 @@ static int64_t list_timeout_ns(QEMUTimerList *list)
 
 int64_t aio_timers_timeout_ns(AioContext *ctx)
 {
-    int64_t least = -1;
+    int64_t soonest = -1;
 
     for (int i = 0; i < QEMU_CLOCK_MAX; i++) {
-        int64_t timeout = list_timeout_ns(&ctx->timers[i]);
-
-        if (timeout >= 0 && (least < 0 || timeout < least)) {
-            least = timeout;
-        }
+        soonest = soonest_timeout(soonest, list_timeout_ns(&ctx->timers[i]));
     }
-    return least;
+    return soonest;
 }
 
 static void report_timer(QEMUTimer *timer, AioSourceFunc *func, void *opaque)
