@@ -35,6 +35,19 @@ def make(target, dest):
     run(["make", "-s", "-C", str(BUILD), target, f"DESTDIR={dest}"], env=environment)
 
 
+def declared_functions(text):
+    """The names of the functions that a header declares and does not define."""
+    text = re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL)
+    text = re.sub(r"^\s*#(?:.*\\\n)*.*$", "", text, flags=re.MULTILINE)
+    nested = None
+    while nested != text:
+        nested, text = text, re.sub(r"\{[^{}]*\}", "", text)
+    statements = [re.sub(r"\bG_\w+(\([^()]*\))?", "", statement) for statement in text.split(";")]
+    names = [re.search(r"(\w+)\s*\(", statement) for statement in statements
+             if not statement.split()[:1] == ["typedef"]]
+    return {name[1] for name in names if name}
+
+
 class Installed:
     """A copy that was installed below another folder than it was configured for."""
 
@@ -76,3 +89,8 @@ class Installed:
     def environment(self):
         """In which what was built finds the library."""
         return {**os.environ, "LD_LIBRARY_PATH": str(self.lib)}
+
+    def declared_functions(self):
+        """The names of all functions of the public headers."""
+        return set().union(*(declared_functions(path.read_text())
+                             for path in self.include.rglob("*.h")))

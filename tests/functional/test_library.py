@@ -28,19 +28,6 @@ def installed(tmp_path_factory):
 # ---- what is installed ----
 
 
-def declared_functions(text):
-    """The names of the functions that a header declares and does not define."""
-    text = re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL)
-    text = re.sub(r"^\s*#(?:.*\\\n)*.*$", "", text, flags=re.MULTILINE)
-    nested = None
-    while nested != text:
-        nested, text = text, re.sub(r"\{[^{}]*\}", "", text)
-    statements = [re.sub(r"\bG_\w+(\([^()]*\))?", "", statement) for statement in text.split(";")]
-    names = [re.search(r"(\w+)\s*\(", statement) for statement in statements
-             if not statement.split()[:1] == ["typedef"]]
-    return {name[1] for name in names if name}
-
-
 def test_the_public_headers_are_installed_and_no_others(installed):
     headers = [str(path.relative_to(installed.include))
                for path in installed.include.rglob("*") if path.is_file()]
@@ -48,9 +35,7 @@ def test_the_public_headers_are_installed_and_no_others(installed):
 
 
 def test_what_installed_headers_declare_is_what_the_library_exports(installed):
-    declared = set()
-    for path in installed.include.rglob("*.h"):
-        declared |= declared_functions(path.read_text())
+    declared = installed.declared_functions()
     lines = run(["nm", "-D", "--defined-only", str(installed.lib / "libevloop.so")]).splitlines()
     exported = {line.split()[-1] for line in lines}
     assert {"aio_poll", "timer_mod", "iothread_create", "qemu_poll_ns"} <= declared

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import resource
 import select
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from installed_library import Installed
+from installed_library import Installed, run
 from qmp_client import DEADLINE
 
 ROOT = Path(__file__).parents[2]
@@ -185,3 +186,46 @@ def test_the_echo_server_says_what_is_wrong_with_its_socket(installed, program, 
                             stderr=subprocess.PIPE, text=True, timeout=DEADLINE)
     assert result.returncode == 1
     assert result.stderr == f"echo-server: {sockets}/none/echo: No such file or directory\n"
+
+
+# ---- man/evloop.3 ----
+
+PAGE = (ROOT / "man/evloop.3").read_text()
+C_LIBRARY = ["errno", "inttypes", "stdatomic", "stddef", "stdio", "unistd"]
+
+
+def examples():
+    """The examples of the page, each preceded by the headers that it has."""
+    headers = re.findall(r"^\.In (.*)$", PAGE, re.MULTILINE) + [f"{name}.h" for name in C_LIBRARY]
+    includes = "".join(f"#include <{header}>\n" for header in headers)
+    blocks = re.findall(r"^\.Bd -literal[^\n]*\n(.*?)^\.Ed$", PAGE, re.MULTILINE | re.DOTALL)
+    return [includes + block.replace(r"\e", "\\") for block in blocks]
+
+
+PROGRAMS = [example for example in examples() if "int main(" in example]
+FRAGMENTS = [example for example in examples() if "int main(" not in example]
+
+
+@pytest.mark.parametrize("example", FRAGMENTS, ids=range(len(FRAGMENTS)))
+def test_an_example_in_the_manual_page_compiles(installed, example):
+    installed.compile(example, options=["-std=gnu17", "-Wno-unused-function"])
+
+
+@pytest.mark.parametrize("example, output", zip(PROGRAMS, ["hello\n", ""]),
+                         ids=["loop", "main-loop"])
+def test_a_program_in_the_manual_page_runs(installed, tmp_path, example, output):
+    source = tmp_path / "example.c"
+    source.write_text(example)
+    installed.build(source, tmp_path / "example")
+    assert run([str(tmp_path / "example")], env=installed.environment()) == output
+
+
+def test_the_manual_page_has_examples():
+    assert len(PROGRAMS) == 2
+    assert len(FRAGMENTS) >= 9
+
+
+def test_the_manual_page_mentions_every_function(installed):
+    named = set(re.findall(r"^\.Fn (\w+)", PAGE, re.MULTILINE)) | set(re.findall(r"\w+", "".join(
+        examples())))
+    assert installed.declared_functions() - named == set()
