@@ -188,6 +188,18 @@ def test_the_echo_server_says_what_is_wrong_with_its_socket(installed, program, 
     assert result.stderr == f"echo-server: {sockets}/none/echo: No such file or directory\n"
 
 
+# ---- README.md ----
+
+
+def test_the_program_in_readme_says_what_readme_shows(installed, tmp_path):
+    text = (ROOT / "README.md").read_text()
+    [program] = re.findall(r"^```c\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    [shown] = re.findall(r"^    \$ \./hello\n    (.*\n)", text, re.MULTILINE)
+    (tmp_path / "hello.c").write_text(program)
+    installed.build(tmp_path / "hello.c", tmp_path / "hello")
+    assert run([str(tmp_path / "hello")], env=installed.environment()) == shown
+
+
 # ---- man/evloop.3 ----
 
 PAGE = (ROOT / "man/evloop.3").read_text()
