@@ -237,6 +237,15 @@ def test_the_manual_page_has_examples():
     assert len(FRAGMENTS) >= 9
 
 
+def test_the_manual_page_gives_functions_the_arguments_that_they_have(installed):
+    headers = "".join(path.read_text() for path in installed.include.rglob("*.h"))
+    calls = re.findall(r"^\.Fn ((?!g_)\w+) (\w.*?)(?: [,.:;])?$", PAGE, re.MULTILINE)
+    assert len(calls) > 70
+    for name, arguments in calls:
+        declared = ",".join(rf"[^,;]*\b{argument}\b[^,;]*" for argument in arguments.split())
+        assert re.search(rf"\b{name}\({declared}\)", headers), f"{name}({arguments})"
+
+
 def test_the_manual_page_mentions_every_function(installed):
     named = set(re.findall(r"^\.Fn (\w+)", PAGE, re.MULTILINE)) | set(re.findall(r"\w+", "".join(
         examples())))
