@@ -22,29 +22,38 @@ typedef struct Server {
     IOThread **iothreads;
 } Server;
 
+static void on_readable(void *opaque);
+static void on_writable(void *opaque);
+
 /* In an IOThread. Only what was sent back is taken from the socket, so there is nothing to keep,
  * and a client that does not read is made to wait. */
-static void echo(void *opaque)
+static void echo(int fd, bool was_blocked)
 {
     AioContext *ctx = qemu_get_current_aio_context();
-    int fd = GPOINTER_TO_INT(opaque);
     char buffer[16384];
     ssize_t n = recv(fd, buffer, sizeof(buffer), MSG_PEEK);
     ssize_t sent = n > 0 ? send(fd, buffer, (size_t)n, MSG_NOSIGNAL) : n;
+    bool over = sent > 0 ? recv(fd, buffer, (size_t)sent, 0) != sent
+                         : sent == 0 || (errno != EAGAIN && errno != EINTR);
 
-    if (n == 0 || (sent < 0 && errno != EAGAIN && errno != EINTR)) {
+    if (over) {
         aio_set_fd_handler(ctx, fd, NULL, NULL, NULL, NULL, NULL);
         close(fd);
-        return;
+    } else if (sent < n && !was_blocked) {
+        aio_set_fd_handler(ctx, fd, NULL, on_writable, NULL, NULL, GINT_TO_POINTER(fd));
+    } else if (sent == n && was_blocked) {
+        aio_set_fd_handler(ctx, fd, on_readable, NULL, NULL, NULL, GINT_TO_POINTER(fd));
     }
-    if (sent > 0) {
-        recv(fd, buffer, (size_t)sent, 0);
-    }
-    if (sent < n) {
-        aio_set_fd_handler(ctx, fd, NULL, echo, NULL, NULL, opaque);
-    } else {
-        aio_set_fd_handler(ctx, fd, echo, NULL, NULL, NULL, opaque);
-    }
+}
+
+static void on_readable(void *opaque)
+{
+    echo(GPOINTER_TO_INT(opaque), false);
+}
+
+static void on_writable(void *opaque)
+{
+    echo(GPOINTER_TO_INT(opaque), true);
 }
 
 static void accept_client(void *opaque)
@@ -55,7 +64,7 @@ static void accept_client(void *opaque)
 
     if (fd >= 0) {
         server->n_clients++;
-        aio_set_fd_handler(iothread_get_aio_context(iothread), fd, echo, NULL, NULL, NULL,
+        aio_set_fd_handler(iothread_get_aio_context(iothread), fd, on_readable, NULL, NULL, NULL,
                            GINT_TO_POINTER(fd));
     } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
         /* Out of descriptors: look again when clients may have gone, not at once and for ever. */
