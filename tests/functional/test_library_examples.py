@@ -55,8 +55,10 @@ class EchoServer:
         except (FileNotFoundError, ConnectionRefusedError):
             return None
 
-    def tasks(self):
-        return {(path / "comm").read_text().strip()
+    def sleeps(self):
+        """How many times each of its threads went to sleep, by the threads' names."""
+        return {(path / "comm").read_text().strip(): int(re.search(
+            r"^voluntary_ctxt_switches:\s+(\d+)", (path / "status").read_text(), re.MULTILINE)[1])
                 for path in Path(f"/proc/{self.proc.pid}/task").iterdir()}
 
     def count_fds(self):
@@ -113,9 +115,21 @@ def test_the_echo_server_sends_back_every_byte_to_many_clients(start_server):
 
 
 def test_the_echo_server_has_the_iothreads_it_was_asked_for(start_server):
-    tasks = start_server(3).tasks()
-    assert {"echo-server", "echo0", "echo1", "echo2"} <= tasks
-    assert "echo3" not in tasks
+    threads = start_server(3).sleeps().keys()
+    assert {"echo-server", "echo0", "echo1", "echo2"} <= threads
+    assert "echo3" not in threads
+
+
+def test_the_echo_server_deals_its_clients_out_to_all_iothreads(start_server):
+    server = start_server(3)
+    before = server.sleeps()
+    for _ in range(3):
+        assert server.echoes(b"x") == b"x"
+    deadline = time.monotonic() + DEADLINE
+    # Who has served a client has slept once more since, or soon will.
+    while any(server.sleeps()[name] == before[name] for name in ["echo0", "echo1", "echo2"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.002)  # the condition is tried again
 
 
 def fill(client):
