@@ -195,6 +195,7 @@ static const char *const kind_values[] = {
     [AIO_SOURCE_FD] = "fd",
     [AIO_SOURCE_BH] = "bh",
     [AIO_SOURCE_ONESHOT_BH] = "oneshot-bh",
+    [AIO_SOURCE_REQUEST] = "request",
     [AIO_SOURCE_TIMER] = "timer",
     NULL,
 };

@@ -85,9 +85,9 @@ static void context_free(AioContext *ctx)
 {
     aio_gsource_cleanup(ctx);
     do {
-        /* What one of the two runs may leave work to the other. */
+        /* What one of the three runs may leave work to another. */
         aio_bh_cleanup(ctx);
-    } while (aio_thread_pool_finish(ctx));
+    } while (aio_requests_finish(ctx) || aio_thread_pool_finish(ctx));
     aio_thread_pool_free(ctx);
     aio_bh_cleanup(ctx);
     clock_unregister_context(ctx);
@@ -129,7 +129,12 @@ AioContext *qemu_get_current_aio_context(void)
 
 void qemu_set_current_aio_context(AioContext *ctx)
 {
-    if (current_context && in_aio_context_home_thread(current_context)) {
+    if (current_context && current_context != ctx && in_aio_context_home_thread(current_context)) {
+        const FDMonOps *fdmon = atomic_load(&current_context->fdmon);
+
+        if (fdmon->leave) {
+            fdmon->leave(current_context);
+        }
         atomic_store_explicit(&current_context->home, 0, memory_order_relaxed);
     }
     current_context = ctx;
@@ -210,7 +215,8 @@ int64_t aio_compute_timeout(AioContext *ctx)
 {
     int64_t bh_timeout;
 
-    if (ctx->ready_head || atomic_load(&ctx->fdmon)->ready_now(ctx)) {
+    if (ctx->ready_head || aio_requests_completed(ctx) ||
+        atomic_load(&ctx->fdmon)->ready_now(ctx)) {
         return 0;
     }
     bh_timeout = aio_bh_timeout_ns(ctx);
@@ -227,6 +233,7 @@ bool aio_run_pass(AioContext *ctx)
     ctx->depth++;
     counter_add(&ctx->passes, 1);
     progress = aio_bh_poll(ctx);
+    progress |= aio_dispatch_requests(ctx);
     progress |= aio_dispatch_handlers(ctx);
     progress |= aio_timers_run(ctx);
     ctx->depth--;
@@ -234,6 +241,15 @@ bool aio_run_pass(AioContext *ctx)
         aio_free_retired(ctx);
     }
     return progress;
+}
+
+static void prepare_fdmon(AioContext *ctx, bool submit)
+{
+    const FDMonOps *fdmon = atomic_load(&ctx->fdmon);
+
+    if (fdmon->prepare) {
+        fdmon->prepare(ctx, submit);
+    }
 }
 
 /* Collect ready descriptors, asleep for as long as there is nothing else to do. */
@@ -246,6 +262,7 @@ static void wait_for_work(AioContext *ctx, bool blocking)
         fdmon->wait(ctx, 0);
         return;
     }
+    prepare_fdmon(ctx, false);
     timeout_ns = aio_notify_arm(ctx, NOTIFY_ME_POLL) ? aio_compute_timeout(ctx) : 0;
     if (timeout_ns != 0) {
         counter_add(&ctx->waits, 1);
@@ -274,8 +291,14 @@ bool aio_poll(AioContext *ctx, bool blocking)
 
 int64_t aio_prepare_timeout(AioContext *ctx)
 {
+    bool may_wait;
+
     aio_context_take_home(ctx);
-    return aio_notify_arm(ctx, NOTIFY_ME_GSOURCE) ? aio_compute_timeout(ctx) : 0;
+    may_wait = aio_notify_arm(ctx, NOTIFY_ME_GSOURCE);
+    /* After that, for what other threads leave to it from now on comes with a notification. Also
+     * when the loop must not wait, or endless work would starve the descriptors. */
+    prepare_fdmon(ctx, true);
+    return may_wait ? aio_compute_timeout(ctx) : 0;
 }
 
 bool aio_prepare(AioContext *ctx)
@@ -287,8 +310,8 @@ bool aio_has_work(AioContext *ctx)
 {
     /* A bare notification is dispatched too: it would keep aio_prepare() from waiting for ever. */
     return atomic_load_explicit(&ctx->notified, memory_order_relaxed) || ctx->ready_head ||
-           atomic_load(&ctx->fdmon)->ready_now(ctx) || aio_bh_queued(ctx) ||
-           aio_timers_timeout_ns(ctx) == 0;
+           aio_requests_completed(ctx) || atomic_load(&ctx->fdmon)->ready_now(ctx) ||
+           aio_bh_queued(ctx) || aio_timers_timeout_ns(ctx) == 0;
 }
 
 bool aio_pending(AioContext *ctx)
@@ -357,6 +380,7 @@ bool aio_context_set_aio_params(AioContext *ctx, int64_t max_batch, GError **err
     }
     pthread_mutex_lock(&ctx->lock);
     ctx->params.aio_max_batch = max_batch;
+    atomic_store_explicit(&ctx->aio_max_batch, max_batch, memory_order_relaxed);
     pthread_mutex_unlock(&ctx->lock);
     return true;
 }

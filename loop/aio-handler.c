@@ -235,21 +235,33 @@ bool aio_dispatch_handlers(AioContext *ctx)
 
 void aio_free_retired(AioContext *ctx)
 {
-    AioHandler *handler;
+    AioHandler **link = &ctx->retired;
+    AioHandler *unused = NULL;
+    unsigned n_left = 0;
 
     if (atomic_load_explicit(&ctx->n_retired, memory_order_relaxed) == 0) {
         return;
     }
     pthread_mutex_lock(&ctx->lock);
-    handler = ctx->retired;
-    ctx->retired = NULL;
-    atomic_store_explicit(&ctx->n_retired, 0, memory_order_relaxed);
-    pthread_mutex_unlock(&ctx->lock);
-    while (handler) {
-        AioHandler *next = handler->next_retired;
+    while (*link) {
+        AioHandler *handler = *link;
 
-        g_free(handler);
-        handler = next;
+        if (aio_handler_in_use(handler)) {
+            link = &handler->next_retired;
+            n_left++;
+        } else {
+            *link = handler->next_retired;
+            handler->next_retired = unused;
+            unused = handler;
+        }
+    }
+    atomic_store_explicit(&ctx->n_retired, n_left, memory_order_relaxed);
+    pthread_mutex_unlock(&ctx->lock);
+    while (unused) {
+        AioHandler *next = unused->next_retired;
+
+        g_free(unused);
+        unused = next;
     }
 }
 
@@ -281,7 +293,12 @@ void aio_handlers_cleanup(AioContext *ctx)
     GHashTableIter iter;
     gpointer value;
 
-    aio_free_retired(ctx);
+    while (ctx->retired) {
+        AioHandler *next = ctx->retired->next_retired;
+
+        g_free(ctx->retired);
+        ctx->retired = next;
+    }
     g_hash_table_iter_init(&iter, ctx->handlers);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         g_free(value);

@@ -4,12 +4,14 @@
  *   aio-context.c   life, a pass of the loop, the wake-up handshake
  *   aio-handler.c   the table of descriptors and their dispatch
  *   aio-bh.c        bottom halves
+ *   aio-request.c   users' requests on the context's io_uring
  *   aio-gsource.c   the context as a GSource
  *   aio-activity.c  what the loop does now, published to other threads
  *   aio-stats.c     reading counters and sources from other threads
  *   aio-wait.c      waiting in one thread for a callback in another
  *   thread-pool.c   functions that block, run by threads of their own
  *   fdmon*.c        which descriptors are ready: a table of operations a monitor
+ *   ring.c          the context's io_uring, for its monitor and its users
  *   timer*.c        timers and their heap; clock.c the clocks
  *   clock-jump.c    waking a loop when the wall clock is set
  *   main-loop.c     the main loop: two contexts and GLib in one wait
@@ -131,10 +133,23 @@ struct AioHandler {
     AioHandler *next_retired;    /* guarded by ctx->lock */
     AioHandler *successor;       /* what replaced it, or NULL; guarded by ctx->lock */
     AioHandler *next_unpollable; /* guarded by ctx->lock; fdmon-epoll.c */
+
+    /* fdmon-io_uring.c: */
+    AioHandler *next_change; /* in ring->changes; guarded by ctx->lock, as the next */
+    bool in_changes;
+    bool in_todo; /* home thread, as all below */
+    bool armed;   /* the kernel has a poll of it, or the submission queue has */
+    AioHandler *next_todo;
 };
 
 /* What to ask a monitor for: POLLIN and POLLOUT as the handler has callbacks. */
 short aio_handler_events(const AioHandler *handler);
+
+/* Whether the monitor has a use for @handler still. Home thread, with ctx->lock held. */
+static inline bool aio_handler_in_use(const AioHandler *handler)
+{
+    return handler->in_changes || handler->in_todo || handler->armed;
+}
 
 /* A monitor reports that @handler is ready for @revents (POLLIN etc.). Home thread. */
 void aio_handler_ready(AioContext *ctx, AioHandler *handler, uint32_t revents);
@@ -168,6 +183,22 @@ bool aio_bh_queued(AioContext *ctx);
 void aio_bh_cleanup(AioContext *ctx);
 
 void aio_bh_foreach_source(AioContext *ctx, AioSourceFunc *func, void *opaque);
+
+/* ---- requests (aio-request.c) ---- */
+
+typedef struct AioRing AioRing;
+
+/* Whether there are completions whose callbacks have not been called. Home thread. */
+bool aio_requests_completed(AioContext *ctx);
+
+/* Call them; true when there were any. Home thread. */
+bool aio_dispatch_requests(AioContext *ctx);
+
+/* At the end of a context: cancel all requests, wait for their ends, and call their callbacks,
+ * which may make others, left to the next call. True when one was called. */
+bool aio_requests_finish(AioContext *ctx);
+
+void aio_requests_foreach_source(AioContext *ctx, AioSourceFunc *func, void *opaque);
 
 /* ---- timers (timer.c) ---- */
 
@@ -269,6 +300,10 @@ struct AioContext {
         size_t len;
         unsigned generation; /* of the handlers in it */
     } poll;
+
+    AioRing *ring;                 /* NULL but with the monitor "io_uring" */
+    _Atomic int64_t aio_max_batch; /* of params */
+    AioCounters request_counters;
 
     QEMUTimerList timers[QEMU_CLOCK_MAX];
     atomic_bool watches_clock_jumps; /* the next is open, or about to be */

@@ -27,6 +27,7 @@ void aio_context_get_stats(AioContext *ctx, AioContextStats *stats)
         .fd_callbacks = counter_get(&ctx->fd_callbacks),
         .bh_callbacks = counter_get(&ctx->bh_callbacks),
         .timer_callbacks = counter_get(&ctx->timer_callbacks),
+        .request_callbacks = counter_get(&ctx->request_counters.calls),
         .busy_ns = counter_get(&ctx->activity->busy_ns),
         .polling_ns = counter_get(&ctx->activity->polling_ns),
         .blocked_ns = counter_get(&ctx->activity->blocked_ns),
@@ -63,5 +64,6 @@ void aio_context_foreach_source(AioContext *ctx, AioSourceFunc *func, void *opaq
 {
     handlers_foreach_source(ctx, func, opaque);
     aio_bh_foreach_source(ctx, func, opaque);
+    aio_requests_foreach_source(ctx, func, opaque);
     aio_timers_foreach_source(ctx, func, opaque);
 }

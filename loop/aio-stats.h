@@ -30,20 +30,22 @@ typedef struct AioActivity {
 } AioActivity;
 
 typedef struct AioContextStats {
-    uint64_t passes;          /* turns of the loop */
-    uint64_t waits;           /* times that it was about to sleep */
-    uint64_t fd_callbacks;    /* handlers of descriptors called */
-    uint64_t bh_callbacks;    /* bottom halves run */
-    uint64_t timer_callbacks; /* timers fired */
-    uint64_t busy_ns;         /* awake, not polling */
-    uint64_t polling_ns;      /* polling in user space */
-    uint64_t blocked_ns;      /* asleep */
+    uint64_t passes;            /* turns of the loop */
+    uint64_t waits;             /* times that it was about to sleep */
+    uint64_t fd_callbacks;      /* handlers of descriptors called */
+    uint64_t bh_callbacks;      /* bottom halves run */
+    uint64_t timer_callbacks;   /* timers fired */
+    uint64_t request_callbacks; /* completions of aio_add_sqe() */
+    uint64_t busy_ns;           /* awake, not polling */
+    uint64_t polling_ns;        /* polling in user space */
+    uint64_t blocked_ns;        /* asleep */
 } AioContextStats;
 
 typedef enum {
     AIO_SOURCE_FD,
     AIO_SOURCE_BH,
     AIO_SOURCE_ONESHOT_BH, /* one entry for all oneshots of the context */
+    AIO_SOURCE_REQUEST,    /* one entry for all requests of aio_add_sqe(), where there is a ring */
     AIO_SOURCE_TIMER,      /* only timers that are pending or firing */
 } AioSourceKind;
 

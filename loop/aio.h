@@ -52,8 +52,8 @@ typedef enum {
 
 /*
  * A new context with one reference, which the caller owns. The fd monitor is chosen by itself, or
- * forced by the environment variable EVLOOP_FDMON ("epoll", "poll"). It has no home thread
- * until one drives it. NULL and @errp when out of descriptors. Any thread.
+ * forced by the environment variable EVLOOP_FDMON ("io_uring", "epoll", "poll"). It has no home
+ * thread until one drives it. NULL and @errp when out of descriptors. Any thread.
  */
 AioContext *aio_context_new(GError **errp);
 
@@ -67,14 +67,15 @@ void aio_context_ref(AioContext *ctx);
  * is destroyed, remaining handlers and other bottom halves are dropped without a call, remaining
  * timers are disarmed, and bottom halves of aio_bh_schedule_oneshot() that have not run yet run
  * now, in this thread. So do done callbacks of the thread pool, after what has not started was
- * cancelled and what runs was waited for (thread_pool_stop()). Those may not keep @ctx. Any thread
- * but a worker of its pool; in a callback that aio_poll() runs, the last reference is its caller's.
+ * cancelled and what runs was waited for (thread_pool_stop()), and those of aio_add_sqe(), whose
+ * requests are cancelled and waited for. Those may not keep @ctx. Any thread but a worker of its
+ * pool; in a callback that aio_poll() runs, the last reference is its caller's.
  */
 void aio_context_unref(AioContext *ctx);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AioContext, aio_context_unref)
 
-/* The name of the fd monitor in use: "epoll" or "poll". Any thread. */
+/* The name of the fd monitor in use: "io_uring", "epoll" or "poll". Any thread. */
 const char *aio_context_get_fdmon(AioContext *ctx);
 
 /* ---- driving it ---- */
@@ -219,13 +220,59 @@ int aio_bh_poll(AioContext *ctx);
 
 void aio_wait_bh_oneshot_full(AioContext *ctx, QEMUBHFunc *cb, void *opaque, const char *name);
 
+/* ---- requests of io_uring(7) ---- */
+
+struct io_uring_sqe;
+typedef struct CqeHandler CqeHandler;
+typedef void CqeHandlerFunc(CqeHandler *handler);
+/* Fills @sqe, which is all zeros, with a request: one of liburing's io_uring_prep_*(). It leaves
+ * user_data alone. */
+typedef void AioPrepSqeFunc(struct io_uring_sqe *sqe, void *opaque);
+
+/* What a request's completion calls. Embed it in what holds the request's state; @cb is set by the
+ * caller, @res and @flags are the completion's, to be read in @cb. The rest is private. */
+struct CqeHandler {
+    CqeHandlerFunc *cb;
+    int32_t res;    /* as the system call would return, errors as -errno */
+    uint32_t flags; /* IORING_CQE_F_* */
+    AioPrepSqeFunc *prep_sqe;
+    void *opaque;
+    const char *name;
+    CqeHandler *next, *prev;
+};
+
+/*
+ * Make a request on the context's ring. @prep_sqe is called with @opaque in the home thread: at
+ * once when this is it, else before the loop blocks. Requests are submitted together, in the order
+ * in which one thread made them, at the end of the pass or when aio-max-batch of them wait; a loop
+ * that sleeps wakes up for them. @handler->cb is called in the home thread, in the order of
+ * completion, once for each completion: a request that has IORING_CQE_F_MORE set in @flags will
+ * complete again. Until its last completion @handler, and the memory that the request refers to,
+ * must stay; it may be used again, or freed, in the callback of that.
+ *
+ * The request's user_data is the address of @handler, so that another one can cancel it
+ * (io_uring_prep_cancel(sqe, handler, 0)). Requests are cancelled too when their home thread gives
+ * the context up (qemu_set_current_aio_context()); when it ends without that, they are when their
+ * event comes (-ECANCELED). On a context that has no ring @cb gets -ENOSYS, by way of the loop. Any
+ * thread.
+ */
+#define aio_add_sqe(ctx, prep_sqe, opaque, handler) \
+    aio_add_sqe_full(ctx, prep_sqe, opaque, handler, #prep_sqe)
+
+/* As aio_add_sqe(), with a @name that must stay valid for good. */
+void aio_add_sqe_full(AioContext *ctx, AioPrepSqeFunc *prep_sqe, void *opaque, CqeHandler *handler,
+                      const char *name);
+
+/* Whether @ctx has a ring: its fd monitor is "io_uring". Any thread. */
+bool aio_has_io_uring(AioContext *ctx);
+
 /* ---- parameters ---- */
 
 typedef struct AioContextParams {
     int64_t poll_max_ns;     /* longest time to poll in user space before blocking; 0: never */
     int64_t poll_grow;       /* factor by which that time grows; 0: the default, 2 */
     int64_t poll_shrink;     /* divisor by which it shrinks; 0: down to 0 at once */
-    int64_t aio_max_batch;   /* requests submitted at once; 0: the engine's default */
+    int64_t aio_max_batch;   /* requests that wait to be submitted; 0: as many as the ring takes */
     int64_t thread_pool_min; /* threads that are there from the first request on, and stay */
     int64_t thread_pool_max; /* threads at the most */
 } AioContextParams;

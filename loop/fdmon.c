@@ -7,7 +7,8 @@
 #include <string.h>
 
 /* The best first. */
-static const FDMonOps *const monitors[] = { &fdmon_epoll_ops, &fdmon_poll_ops };
+static const FDMonOps *const monitors[] = { &fdmon_io_uring_ops, &fdmon_epoll_ops,
+                                            &fdmon_poll_ops };
 
 static const char *const names[] = {
     [AIO_FDMON_AUTO] = "auto",
@@ -42,6 +43,48 @@ static bool setup(AioContext *ctx, const FDMonOps *ops, GError **errp)
     return true;
 }
 
+static const FDMonOps *ops_of(AioFdMon fdmon)
+{
+    size_t i = 0;
+
+    while (monitors[i]->kind != fdmon) {
+        i++;
+    }
+    return monitors[i];
+}
+
+/* Say once what this system lacks, and what is used in its place. */
+static void log_fallback(const GError *error, const FDMonOps *ops)
+{
+    static atomic_bool logged;
+
+    if (!atomic_exchange(&logged, true)) {
+        g_message("fd monitor %s is used, for the system refuses a better one: %s", ops->name,
+                  error->message);
+    }
+}
+
+static bool setup_best(AioContext *ctx, GError **errp)
+{
+    g_autoptr(GError) first_error = NULL;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(monitors); i++) {
+        g_autoptr(GError) error = NULL;
+
+        if (setup(ctx, monitors[i], &error)) {
+            if (first_error) {
+                log_fallback(first_error, monitors[i]);
+            }
+            return true;
+        }
+        if (!first_error) {
+            first_error = g_steal_pointer(&error);
+        }
+    }
+    g_propagate_error(errp, g_steal_pointer(&first_error));
+    return false;
+}
+
 bool fdmon_setup(AioContext *ctx, AioFdMon fdmon, GError **errp)
 {
     if (fdmon == AIO_FDMON_AUTO) {
@@ -50,30 +93,17 @@ bool fdmon_setup(AioContext *ctx, AioFdMon fdmon, GError **errp)
 
         if (from_environment < 0) {
             g_set_error(errp, AIO_ERROR, AIO_ERROR_FDMON,
-                        "EVLOOP_FDMON is '%s', expected 'auto', 'epoll' or 'poll'", value);
+                        "EVLOOP_FDMON is '%s', expected 'auto', 'io_uring', 'epoll' or 'poll'",
+                        value);
             return false;
         }
         fdmon = (AioFdMon)from_environment;
     }
 
-    for (size_t i = 0; i < G_N_ELEMENTS(monitors); i++) {
-        g_autoptr(GError) error = NULL;
-
-        if (fdmon != AIO_FDMON_AUTO && fdmon != monitors[i]->kind) {
-            continue;
-        }
-        if (setup(ctx, monitors[i], &error)) {
-            return true;
-        }
-        if (fdmon != AIO_FDMON_AUTO || i == G_N_ELEMENTS(monitors) - 1) {
-            g_propagate_error(errp, g_steal_pointer(&error));
-            return false;
-        }
+    if (fdmon != AIO_FDMON_AUTO) {
+        return setup(ctx, ops_of(fdmon), errp);
     }
-    g_set_error(errp, AIO_ERROR, AIO_ERROR_FDMON,
-                "fd monitor '%s' is not available, expected 'auto', 'epoll' or 'poll'",
-                names[fdmon]);
-    return false;
+    return setup_best(ctx, errp);
 }
 
 void fdmon_downgrade(AioContext *ctx)

@@ -14,6 +14,7 @@ typedef struct AioHandler AioHandler;
 typedef struct FDMonOps {
     const char *name;
     AioFdMon kind;
+    bool peeks; /* ready_now() sees all that is ready */
 
     /* Acquire what the monitor needs; false and @errp when it can't be had. On failure nothing is
      * left to tear down. */
@@ -29,6 +30,14 @@ typedef struct FDMonOps {
      */
     void (*update)(AioContext *ctx, AioHandler *old_handler, AioHandler *new_handler);
 
+    /* The loop is about to compute its timeout. Report what can be known without waiting; with
+     * @submit tell the kernel all that wait() would have told it, for it won't be wait() that
+     * waits. NULL when there is nothing to do. Home thread, no lock held. */
+    void (*prepare)(AioContext *ctx, bool submit);
+
+    /* The home thread gives the context up. NULL when that makes no difference. Home thread. */
+    void (*leave)(AioContext *ctx);
+
     /* Wait up to @timeout_ns (-1: for ever) and pass each ready handler to aio_handler_ready().
      * Returns early on a signal. Home thread, no lock held. */
     void (*wait)(AioContext *ctx, int64_t timeout_ns);
@@ -41,6 +50,7 @@ typedef struct FDMonOps {
     int (*get_fd)(AioContext *ctx);
 } FDMonOps;
 
+extern const FDMonOps fdmon_io_uring_ops;
 extern const FDMonOps fdmon_epoll_ops;
 extern const FDMonOps fdmon_poll_ops;
 

@@ -23,6 +23,7 @@ static const struct {
     const char *name;
     bool optional;
 } fdmons[] = {
+    { AIO_FDMON_IO_URING, "io_uring", true },
     { AIO_FDMON_EPOLL, "epoll", false },
     { AIO_FDMON_POLL, "poll", false },
 };
@@ -74,6 +75,16 @@ void loop_free(Loop *loop)
         g_main_context_unref(loop->main_context);
     }
     g_free(loop);
+}
+
+const char *loop_fdmon_name(const Loop *loop)
+{
+    size_t i = 0;
+
+    while (fdmons[i].fdmon != loop->fdmon) {
+        i++;
+    }
+    return fdmons[i].name;
 }
 
 bool loop_pass(Loop *loop, bool blocking)

@@ -41,6 +41,9 @@ void loop_test_add_gsource(const char *name, LoopTestFunc *func);
 /* Register @func, which needs no Loop, as @path. */
 void test_add(const char *path, void (*func)(void));
 
+/* The name of the fd monitor that @loop was made with. */
+const char *loop_fdmon_name(const Loop *loop);
+
 /* Another loop of the same kind as @loop, for tests that need two. */
 Loop *loop_new_like(const Loop *loop);
 void loop_free(Loop *loop);

@@ -130,8 +130,7 @@ static void test_fdmon(Loop *loop)
     g_autoptr(GError) err = NULL;
     g_autofree char *before = g_strdup(g_getenv("EVLOOP_FDMON"));
 
-    g_assert_cmpstr(aio_context_get_fdmon(loop->ctx), ==,
-                    loop->fdmon == AIO_FDMON_EPOLL ? "epoll" : "poll");
+    g_assert_cmpstr(aio_context_get_fdmon(loop->ctx), ==, loop_fdmon_name(loop));
 
     /* The environment decides where the program does not. */
     g_setenv("EVLOOP_FDMON", "poll", TRUE);

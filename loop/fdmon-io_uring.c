@@ -1,0 +1,211 @@
+/*
+ * The fd monitor on io_uring(7): O(1) in the number of idle descriptors, and what is ready shows in
+ * memory that the kernel shares, so that the loop can look without a system call.
+ *
+ * Each handler is a poll request on the context's ring. A poll is made for one event. When it has
+ * completed it is made again before the loop waits the next time, in the same system call as the
+ * wait: the kernel looks at the descriptor then, so that one that is still ready is reported again,
+ * and one that is not any more is not. (Polls for many events, IORING_POLL_ADD_MULTI, would save
+ * making them again, but report changes only, also such as a callback has dealt with before they
+ * were seen. The flag IORING_POLL_ADD_LEVEL does not help: Linux refuses it for polls.) What the
+ * loop has for itself is only there to wake it, and is polled for many events.
+ *
+ * A poll holds its file open. So the home thread disarms the poll of a handler that it takes out at
+ * once, and that of another thread as soon as it is woken. A node whose poll is armed is not freed
+ * before the poll's completion has come in.
+ */
+#include "config.h"
+#include "loop/ring.h"
+
+#include <errno.h>
+
+static void todo_append(AioRing *ring, AioHandler *handler)
+{
+    if (handler->in_todo) {
+        return;
+    }
+    handler->in_todo = true;
+    handler->next_todo = NULL;
+    if (ring->todo_tail) {
+        ring->todo_tail->next_todo = handler;
+    } else {
+        ring->todo_head = handler;
+    }
+    ring->todo_tail = handler;
+}
+
+static void todo_drop_first(AioRing *ring)
+{
+    AioHandler *handler = ring->todo_head;
+
+    handler->in_todo = false;
+    ring->todo_head = handler->next_todo;
+    if (!ring->todo_head) {
+        ring->todo_tail = NULL;
+    }
+}
+
+/* Make the kernel's view of @handler what it ought to be. False when it takes nothing now. */
+static bool sync_handler(AioRing *ring, AioHandler *handler)
+{
+    bool removed = atomic_load_explicit(&handler->removed, memory_order_relaxed);
+    unsigned events = (unsigned)aio_handler_events(handler);
+    struct io_uring_sqe *sqe;
+
+    /* One that has only io_poll has nothing to wait for. */
+    if (removed != handler->armed || (!removed && events == 0)) {
+        return true;
+    }
+    sqe = ring_get_sqe(ring);
+    if (!sqe) {
+        return false;
+    }
+    if (removed) {
+        io_uring_prep_poll_remove(sqe, (uintptr_t)handler | RING_TAG_POLL);
+        sqe->user_data = RING_TAG_NONE;
+        return true;
+    }
+    if (handler->internal) {
+        io_uring_prep_poll_multishot(sqe, handler->fd, events);
+    } else {
+        io_uring_prep_poll_add(sqe, handler->fd, events);
+    }
+    sqe->user_data = (uintptr_t)handler | RING_TAG_POLL;
+    handler->armed = true;
+    return true;
+}
+
+static void sync_todo(AioRing *ring)
+{
+    while (ring->todo_head && sync_handler(ring, ring->todo_head)) {
+        todo_drop_first(ring);
+    }
+}
+
+static void change_locked(AioRing *ring, AioHandler *handler)
+{
+    if (!handler->in_changes) {
+        handler->in_changes = true;
+        handler->next_change = ring->changes;
+        ring->changes = handler;
+        /* Relaxed: the notification that follows orders it. */
+        atomic_store_explicit(&ring->has_changes, true, memory_order_relaxed);
+    }
+}
+
+static void take_changes(AioContext *ctx)
+{
+    AioRing *ring = ctx->ring;
+
+    if (!atomic_load_explicit(&ring->has_changes, memory_order_relaxed)) {
+        return;
+    }
+    pthread_mutex_lock(&ctx->lock);
+    for (AioHandler *handler = ring->changes; handler; handler = handler->next_change) {
+        handler->in_changes = false;
+        todo_append(ring, handler);
+    }
+    ring->changes = NULL;
+    atomic_store_explicit(&ring->has_changes, false, memory_order_relaxed);
+    pthread_mutex_unlock(&ctx->lock);
+}
+
+static void io_uring_update(AioContext *ctx, AioHandler *old_handler, AioHandler *new_handler)
+{
+    AioRing *ring = ctx->ring;
+
+    if (!in_aio_context_home_thread(ctx)) {
+        if (old_handler) {
+            change_locked(ring, old_handler);
+        }
+        if (new_handler) {
+            change_locked(ring, new_handler);
+        }
+        aio_notify(ctx);
+        return;
+    }
+    if (new_handler) {
+        todo_append(ring, new_handler);
+    }
+    if (old_handler && old_handler->armed) {
+        todo_append(ring, old_handler);
+        sync_todo(ring);
+        ring_enter(ring, 0);
+    }
+}
+
+void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned flags)
+{
+    if (!(flags & IORING_CQE_F_MORE)) {
+        handler->armed = false;
+    }
+    if (atomic_load_explicit(&handler->removed, memory_order_relaxed)) {
+        return;
+    }
+    if (res < 0 && res != -ECANCELED && res != -ENOMEM && res != -EAGAIN) {
+        g_warning("%s: can't wait for descriptor %d: %s", handler->name, handler->fd,
+                  g_strerror(-res));
+        return;
+    }
+    if (!handler->armed) {
+        /* -ECANCELED: the thread that made the poll has ended. */
+        todo_append(ctx->ring, handler);
+    }
+    if (res > 0 && !handler->internal) {
+        aio_handler_ready(ctx, handler, (uint32_t)res);
+    }
+}
+
+static void queue_submissions(AioContext *ctx)
+{
+    take_changes(ctx);
+    sync_todo(ctx->ring);
+    ring_take_requests(ctx);
+}
+
+static void io_uring_wait(AioContext *ctx, int64_t timeout_ns)
+{
+    queue_submissions(ctx);
+    ring_enter(ctx->ring, ctx->ring->n_completions > 0 ? 0 : timeout_ns);
+    ring_reap(ctx);
+}
+
+static void io_uring_prepare(AioContext *ctx, bool submit)
+{
+    if (submit) {
+        queue_submissions(ctx);
+        ring_enter(ctx->ring, 0);
+    }
+    ring_reap(ctx);
+}
+
+/* What a thread has submitted would outlive it, to fail when its event comes. */
+static void io_uring_leave(AioContext *ctx)
+{
+    ring_cancel_all(ctx->ring);
+    ring_enter(ctx->ring, 0);
+}
+
+static bool io_uring_ready_now(AioContext *ctx)
+{
+    return ring_has_completions(ctx->ring);
+}
+
+static int io_uring_get_fd(AioContext *ctx)
+{
+    return ctx->ring->uring.ring_fd;
+}
+
+const FDMonOps fdmon_io_uring_ops = {
+    .name = "io_uring",
+    .kind = AIO_FDMON_IO_URING,
+    .peeks = true,
+    .setup = ring_open,
+    .teardown = ring_close,
+    .update = io_uring_update,
+    .prepare = io_uring_prepare,
+    .leave = io_uring_leave,
+    .wait = io_uring_wait,
+    .ready_now = io_uring_ready_now,
+    .get_fd = io_uring_get_fd,
+};

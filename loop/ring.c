@@ -1,0 +1,178 @@
+/*
+ * The io_uring of a context: setting it up, submitting, waiting, handing out completions.
+ */
+#include "config.h"
+#include "loop/ring.h"
+
+#include <errno.h>
+
+/* What the queues of a ring hold. One page for each of its two mappings: an idle loop is to cost
+ * little. A full submission queue is submitted, a full completion queue overflows into the kernel's
+ * memory (IORING_FEAT_NODROP), so neither is a limit. */
+#define SQ_ENTRIES 64
+#define CQ_ENTRIES 128
+
+/* Without these (Linux 5.13) polls could not wait for more than one event, sleep no time in ns, or
+ * lose completions. */
+#define NEEDED_FEATURES (IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_RSRC_TAGS)
+
+/*
+ * Flags that pay, and that older kernels refuse with EINVAL; the best first.
+ * IORING_SETUP_COOP_TASKRUN: no interrupt for the home thread when something completes, which waits
+ * until it enters the kernel for any reason; IORING_SETUP_TASKRUN_FLAG shows it that it should.
+ * IORING_SETUP_SUBMIT_ALL: a request that fails does not hold up those behind it.
+ */
+static const unsigned setup_flags[] = {
+    IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL,
+    0,
+};
+
+bool ring_open(AioContext *ctx, GError **errp)
+{
+    /* Which of setup_flags this kernel takes, as far as is known. Relaxed: only a hint. */
+    static _Atomic size_t first_flags;
+    AioRing *ring = g_new0(AioRing, 1);
+    struct io_uring_params params;
+    size_t i = atomic_load_explicit(&first_flags, memory_order_relaxed);
+    int ret;
+
+    do {
+        params = (struct io_uring_params){
+            .flags = setup_flags[i] | IORING_SETUP_CQSIZE,
+            .cq_entries = CQ_ENTRIES,
+        };
+        ret = io_uring_queue_init_params(SQ_ENTRIES, &ring->uring, &params);
+    } while (ret == -EINVAL && ++i < G_N_ELEMENTS(setup_flags));
+
+    if (ret == 0 && (params.features & NEEDED_FEATURES) != NEEDED_FEATURES) {
+        io_uring_queue_exit(&ring->uring);
+        ret = -ENOSYS;
+    }
+    if (ret != 0) {
+        g_free(ring);
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "io_uring_setup: %s", g_strerror(-ret));
+        return false;
+    }
+    atomic_store_explicit(&first_flags, i, memory_order_relaxed);
+    ctx->ring = ring;
+    return true;
+}
+
+void ring_close(AioContext *ctx)
+{
+    AioRing *ring = ctx->ring;
+
+    /* The kernel would do that too, but some time after the ring was closed, and until then the
+     * polls keep files open that their users have closed. */
+    ring_cancel_all(ring);
+    ring_enter(ring, 0);
+    io_uring_queue_exit(&ring->uring);
+    g_free(ring->completions);
+    g_free(ring);
+    ctx->ring = NULL;
+}
+
+void ring_cancel_all(AioRing *ring)
+{
+    struct io_uring_sqe *sqe;
+
+    for (CqeHandler *handler = ring->in_flight; handler; handler = handler->next) {
+        sqe = ring_get_sqe(ring);
+        if (sqe) {
+            io_uring_prep_cancel(sqe, handler, 0);
+            sqe->user_data = RING_TAG_NONE;
+        }
+    }
+    /* The polls; before Linux 5.19 that is refused. */
+    sqe = ring_get_sqe(ring);
+    if (sqe) {
+        io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+        sqe->user_data = RING_TAG_NONE;
+    }
+}
+
+struct io_uring_sqe *ring_get_sqe(AioRing *ring)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+
+    if (!sqe) {
+        ring_enter(ring, 0);
+        sqe = io_uring_get_sqe(&ring->uring);
+    }
+    if (sqe) {
+        *sqe = (struct io_uring_sqe){ 0 };
+    }
+    return sqe;
+}
+
+void ring_enter(AioRing *ring, int64_t timeout_ns)
+{
+    struct __kernel_timespec ts = {
+        .tv_sec = timeout_ns / 1000000000,
+        .tv_nsec = timeout_ns % 1000000000,
+    };
+    struct io_uring_cqe *cqe;
+
+    ring->n_queued = 0;
+    /* Whatever the error (EINTR, ETIME; EAGAIN, EBUSY: out of memory for requests or completions),
+     * what was not submitted stays in the queue, and the loop takes one more turn. */
+    if (timeout_ns == 0) {
+        io_uring_submit(&ring->uring);
+    } else {
+        io_uring_submit_and_wait_timeout(&ring->uring, &cqe, 1, timeout_ns < 0 ? NULL : &ts, NULL);
+    }
+}
+
+/* Relaxed: a flag that is seen late is seen at the next look. */
+static bool has_sq_flags(AioRing *ring, unsigned flags)
+{
+    return __atomic_load_n(ring->uring.sq.kflags, __ATOMIC_RELAXED) & flags;
+}
+
+bool ring_has_completions(AioRing *ring)
+{
+    return io_uring_cq_ready(&ring->uring) > 0 ||
+           has_sq_flags(ring, IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN);
+}
+
+static void complete(AioContext *ctx, const struct io_uring_cqe *cqe)
+{
+    void *data = (void *)(uintptr_t)(cqe->user_data & ~(uint64_t)RING_TAG_MASK);
+
+    switch (cqe->user_data & RING_TAG_MASK) {
+    case RING_TAG_REQUEST:
+        ring_request_completed(ctx->ring, data, cqe->res, cqe->flags);
+        break;
+    case RING_TAG_POLL:
+        ring_poll_completed(ctx, data, cqe->res, cqe->flags);
+        break;
+    default:
+        break;
+    }
+}
+
+void ring_reap(AioContext *ctx)
+{
+    AioRing *ring = ctx->ring;
+    unsigned n;
+
+    while ((n = io_uring_cq_ready(&ring->uring)) > 0) {
+        struct io_uring_cqe *cqe;
+        unsigned head;
+        unsigned i = 0;
+
+        io_uring_for_each_cqe(&ring->uring, head, cqe)
+        {
+            if (i++ == n) {
+                break;
+            }
+            complete(ctx, cqe);
+        }
+        io_uring_cq_advance(&ring->uring, n);
+        if (!has_sq_flags(ring, IORING_SQ_CQ_OVERFLOW)) {
+            break;
+        }
+        /* Those that had no room in the queue now have. */
+        io_uring_get_events(&ring->uring);
+    }
+}
