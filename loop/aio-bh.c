@@ -9,6 +9,7 @@
  */
 #include "config.h"
 #include "loop/aio-internal.h"
+#include "loop/bh-pool.h"
 
 enum {
     BH_PENDING = 1 << 0,   /* on bh_incoming or in the home thread's queue */
@@ -22,77 +23,105 @@ enum {
 static const int64_t idle_timeout_ns = 10 * SCALE_MS;
 
 struct QEMUBH {
+    QEMUBH *next; /* in bh_incoming, then in the home thread's queue */
     AioContext *ctx;
     QEMUBHFunc *cb;
     void *opaque;
     const char *name;
     _Atomic unsigned flags;
-    QEMUBH *next;                      /* in bh_incoming, then in the home thread's queue */
-    QEMUBH *prev_source, *next_source; /* in ctx->bhs, guarded by ctx->lock; not of oneshots */
+};
+
+/* One that aio_bh_schedule_oneshot() has made. Nobody else ever refers to it, so its flags stay. */
+typedef struct OneshotBH {
+    QEMUBH bh;
+    BHSlab *slab;
+} OneshotBH;
+
+G_STATIC_ASSERT(sizeof(OneshotBH) <= BH_POOL_NODE_SIZE);
+
+/* One that aio_bh_new() has made. */
+struct LastingBH {
+    QEMUBH bh;
+    LastingBH *prev_source, *next_source; /* in ctx->bhs, guarded by ctx->lock */
     AioCounters counters;
     unsigned running; /* home thread: calls in progress, more than one when nested */
     bool doomed;      /* home thread: deleted meanwhile, to be freed when the last one returns */
 };
 
-/* From the return on a deleted or oneshot bottom half may be gone. */
-static void push(QEMUBH *bh, unsigned new_flags)
-{
-    AioContext *ctx = bh->ctx;
-    /* Sequentially consistent, as the push is, for aio_notify_waiting(). Besides, a scheduler whose
-     * push was done by another one hands its writes on to the home thread through the flags. */
-    unsigned flags = atomic_fetch_or(&bh->flags, BH_PENDING | new_flags);
+/* What a pass does for all that it calls: what went on before, and the oneshots that were called,
+ * whose memory is given back together. */
+typedef struct BHPass {
+    AioContext *ctx;
+    ActivityScope outer;
+    BHSlab *slab; /* of the last n_called oneshots */
+    unsigned n_called;
+} BHPass;
 
-    if (!(flags & BH_PENDING)) {
-        QEMUBH *head = atomic_load_explicit(&ctx->bh_incoming, memory_order_relaxed);
-
-        do {
-            bh->next = head;
-        } while (!atomic_compare_exchange_weak(&ctx->bh_incoming, &head, bh));
-    }
-}
-
-static void enqueue(QEMUBH *bh, unsigned new_flags)
-{
-    AioContext *ctx = bh->ctx;
-
-    push(bh, new_flags);
-    aio_notify(ctx);
-}
-
-static void bh_init(QEMUBH *bh, AioContext *ctx, QEMUBHFunc *cb, void *opaque, const char *name)
+static void bh_init(QEMUBH *bh, AioContext *ctx, QEMUBHFunc *cb, void *opaque, const char *name,
+                    unsigned flags)
 {
     bh->ctx = ctx;
     bh->cb = cb;
     bh->opaque = opaque;
     bh->name = name;
+    /* Relaxed: published by the push, or by the caller who hands it on. */
+    atomic_store_explicit(&bh->flags, flags, memory_order_relaxed);
+}
+
+/* ---- scheduling: any thread ---- */
+
+/* From the return on a deleted or oneshot bottom half may be gone. Sequentially consistent, for
+ * aio_notify_waiting(). */
+static void push_new(AioContext *ctx, QEMUBH *bh)
+{
+    QEMUBH *head = atomic_load_explicit(&ctx->bh_incoming, memory_order_relaxed);
+
+    do {
+        bh->next = head;
+    } while (!atomic_compare_exchange_weak(&ctx->bh_incoming, &head, bh));
+}
+
+static void push(QEMUBH *bh, unsigned new_flags)
+{
+    /* Sequentially consistent, as the push is. Besides, a scheduler whose push was done by another
+     * one hands its writes on to the home thread through the flags. */
+    if (!(atomic_fetch_or(&bh->flags, BH_PENDING | new_flags) & BH_PENDING)) {
+        push_new(bh->ctx, bh);
+    }
 }
 
 QEMUBH *aio_bh_new_full(AioContext *ctx, QEMUBHFunc *cb, void *opaque, const char *name)
 {
-    QEMUBH *bh = g_new0(QEMUBH, 1);
+    LastingBH *lasting = g_new0(LastingBH, 1);
 
-    bh_init(bh, ctx, cb, opaque, name);
+    bh_init(&lasting->bh, ctx, cb, opaque, name, 0);
     pthread_mutex_lock(&ctx->lock);
-    bh->next_source = ctx->bhs;
+    lasting->next_source = ctx->bhs;
     if (ctx->bhs) {
-        ctx->bhs->prev_source = bh;
+        ctx->bhs->prev_source = lasting;
     }
-    ctx->bhs = bh;
+    ctx->bhs = lasting;
     pthread_mutex_unlock(&ctx->lock);
-    return bh;
+    return &lasting->bh;
 }
 
 void aio_bh_schedule_oneshot_full(AioContext *ctx, QEMUBHFunc *cb, void *opaque, const char *name)
 {
-    QEMUBH *bh = g_new0(QEMUBH, 1);
+    BHSlab *slab;
+    OneshotBH *oneshot = bh_pool_get(&slab);
 
-    bh_init(bh, ctx, cb, opaque, name);
-    enqueue(bh, BH_SCHEDULED | BH_ONESHOT);
+    oneshot->slab = slab;
+    bh_init(&oneshot->bh, ctx, cb, opaque, name, BH_PENDING | BH_SCHEDULED | BH_ONESHOT);
+    push_new(ctx, &oneshot->bh);
+    aio_notify_waiting(ctx);
 }
 
 void qemu_bh_schedule(QEMUBH *bh)
 {
-    enqueue(bh, BH_SCHEDULED);
+    AioContext *ctx = bh->ctx;
+
+    push(bh, BH_SCHEDULED);
+    aio_notify_waiting(ctx);
 }
 
 void qemu_bh_schedule_idle(QEMUBH *bh)
@@ -111,27 +140,31 @@ void qemu_bh_cancel(QEMUBH *bh)
 void qemu_bh_delete(QEMUBH *bh)
 {
     if (bh) {
-        enqueue(bh, BH_DELETED);
+        AioContext *ctx = bh->ctx;
+
+        push(bh, BH_DELETED);
+        /* It keeps no loop from sleeping, so a waiting one would not see why it was woken. */
+        aio_notify(ctx);
     }
 }
 
-static void bh_free(QEMUBH *bh, unsigned flags)
-{
-    if (!(flags & BH_ONESHOT)) {
-        AioContext *ctx = bh->ctx;
+/* ---- running: home thread ---- */
 
-        pthread_mutex_lock(&ctx->lock);
-        if (bh->prev_source) {
-            bh->prev_source->next_source = bh->next_source;
-        } else {
-            ctx->bhs = bh->next_source;
-        }
-        if (bh->next_source) {
-            bh->next_source->prev_source = bh->prev_source;
-        }
-        pthread_mutex_unlock(&ctx->lock);
+static void lasting_free(LastingBH *lasting)
+{
+    AioContext *ctx = lasting->bh.ctx;
+
+    pthread_mutex_lock(&ctx->lock);
+    if (lasting->prev_source) {
+        lasting->prev_source->next_source = lasting->next_source;
+    } else {
+        ctx->bhs = lasting->next_source;
     }
-    g_free(bh);
+    if (lasting->next_source) {
+        lasting->next_source->prev_source = lasting->prev_source;
+    }
+    pthread_mutex_unlock(&ctx->lock);
+    g_free(lasting);
 }
 
 /* Append what has come in to the home thread's queue, the first scheduled first. */
@@ -161,8 +194,7 @@ static void take_incoming(AioContext *ctx)
     ctx->bh_tail = tail;
 }
 
-/* Take the first off the queue; from now on it can be scheduled again. */
-static QEMUBH *take_first(AioContext *ctx, unsigned *flags)
+static QEMUBH *take_first(AioContext *ctx)
 {
     QEMUBH *bh = ctx->bh_head;
 
@@ -171,46 +203,105 @@ static QEMUBH *take_first(AioContext *ctx, unsigned *flags)
         if (!ctx->bh_head) {
             ctx->bh_tail = NULL;
         }
-        *flags = atomic_fetch_and_explicit(&bh->flags, ~(unsigned)(BH_PENDING | BH_CALL),
-                                           memory_order_acq_rel);
     }
     return bh;
 }
 
-/* Call it. A nested pass in its callback may come to delete it: then it stays until it returns. */
-static bool run(QEMUBH *bh, unsigned flags)
+/* What @bh was taken off the queue for; from now on it can be scheduled again. */
+static unsigned take_flags(QEMUBH *bh)
 {
-    AioContext *ctx = bh->ctx;
-    AioCounters *counters = flags & BH_ONESHOT ? &ctx->oneshot_counters : &bh->counters;
-    ActivityScope scope;
+    unsigned flags = atomic_load_explicit(&bh->flags, memory_order_relaxed);
 
-    bh->running++;
-    activity_call_begin(ctx->activity, &scope, bh->name);
+    if (!(flags & BH_ONESHOT)) {
+        flags = atomic_fetch_and_explicit(&bh->flags, ~(unsigned)(BH_PENDING | BH_CALL),
+                                          memory_order_acq_rel);
+    }
+    return flags;
+}
+
+static void pass_begin(BHPass *pass, AioContext *ctx)
+{
+    *pass = (BHPass){ .ctx = ctx };
+    activity_save(ctx->activity, &pass->outer);
+}
+
+static void give_back(BHPass *pass)
+{
+    if (pass->n_called > 0) {
+        bh_pool_put(pass->slab, pass->n_called);
+        pass->n_called = 0;
+    }
+}
+
+static void pass_end(BHPass *pass)
+{
+    activity_restore(pass->ctx->activity, &pass->outer);
+    give_back(pass);
+}
+
+static void call(BHPass *pass, QEMUBH *bh, AioCounters *counters)
+{
+    AioContext *ctx = pass->ctx;
+    int64_t begin_ns = activity_call_next(ctx->activity, bh->name);
+
     bh->cb(bh->opaque);
-    counters_record(counters, activity_call_end(ctx->activity, &scope));
+    counters_record(counters, activity_call_done(ctx->activity) - begin_ns);
     counter_add(&ctx->bh_callbacks, 1);
-    bh->running--;
-    return flags & BH_SCHEDULED;
+}
+
+static void run_oneshot(BHPass *pass, QEMUBH *bh)
+{
+    OneshotBH *oneshot = (OneshotBH *)bh;
+
+    call(pass, bh, &pass->ctx->oneshot_counters);
+    if (oneshot->slab != pass->slab) {
+        give_back(pass);
+        pass->slab = oneshot->slab;
+    }
+    pass->n_called++;
+}
+
+/* Call it or free it. A nested pass in its callback may come to delete it: then it stays until it
+ * returns. */
+static void run_lasting(BHPass *pass, QEMUBH *bh, unsigned flags)
+{
+    LastingBH *lasting = (LastingBH *)bh;
+
+    if (flags & BH_DELETED) {
+        lasting->doomed = true;
+    } else if (flags & BH_CALL) {
+        lasting->running++;
+        call(pass, bh, &lasting->counters);
+        lasting->running--;
+    }
+    if (lasting->doomed && lasting->running == 0) {
+        lasting_free(lasting);
+    }
 }
 
 int aio_bh_poll(AioContext *ctx)
 {
     bool progress = false;
-    unsigned flags = 0;
+    BHPass pass;
     QEMUBH *bh;
 
     /* A nested pass goes on with what the outer one has left in the queue, and empties it. */
     take_incoming(ctx);
-    while ((bh = take_first(ctx, &flags))) {
-        if (flags & BH_DELETED) {
-            bh->doomed = true;
-        } else if (flags & BH_CALL) {
-            progress |= run(bh, flags);
-        }
-        if (bh->running == 0 && (bh->doomed || (flags & BH_ONESHOT))) {
-            bh_free(bh, flags);
+    if (!ctx->bh_head) {
+        return false;
+    }
+    pass_begin(&pass, ctx);
+    while ((bh = take_first(ctx))) {
+        unsigned flags = take_flags(bh);
+
+        progress |= (flags & BH_SCHEDULED) && !(flags & BH_DELETED);
+        if (flags & BH_ONESHOT) {
+            run_oneshot(&pass, bh);
+        } else {
+            run_lasting(&pass, bh, flags);
         }
     }
+    pass_end(&pass);
     return progress;
 }
 
@@ -241,23 +332,27 @@ bool aio_bh_queued(AioContext *ctx)
 
 void aio_bh_cleanup(AioContext *ctx)
 {
-    unsigned flags = 0;
+    BHPass pass;
     QEMUBH *bh;
 
+    pass_begin(&pass, ctx);
     for (;;) {
+        unsigned flags;
+
         /* A oneshot may schedule another. */
         take_incoming(ctx);
-        bh = take_first(ctx, &flags);
+        bh = take_first(ctx);
         if (!bh) {
-            return;
+            break;
         }
+        flags = take_flags(bh);
         if (flags & BH_ONESHOT) {
-            run(bh, flags);
-        }
-        if (flags & (BH_ONESHOT | BH_DELETED)) {
-            bh_free(bh, flags);
+            run_oneshot(&pass, bh);
+        } else if (flags & BH_DELETED) {
+            run_lasting(&pass, bh, flags);
         }
     }
+    pass_end(&pass);
 }
 
 void aio_bh_foreach_source(AioContext *ctx, AioSourceFunc *func, void *opaque)
@@ -265,12 +360,12 @@ void aio_bh_foreach_source(AioContext *ctx, AioSourceFunc *func, void *opaque)
     AioSourceInfo info = { .fd = -1, .deadline_ns = -1 };
 
     pthread_mutex_lock(&ctx->lock);
-    for (QEMUBH *bh = ctx->bhs; bh; bh = bh->next_source) {
+    for (LastingBH *lasting = ctx->bhs; lasting; lasting = lasting->next_source) {
         info.kind = AIO_SOURCE_BH;
-        info.name = bh->name;
-        info.calls = counter_get(&bh->counters.calls);
-        info.total_ns = counter_get(&bh->counters.total_ns);
-        info.max_ns = counter_get(&bh->counters.max_ns);
+        info.name = lasting->bh.name;
+        info.calls = counter_get(&lasting->counters.calls);
+        info.total_ns = counter_get(&lasting->counters.total_ns);
+        info.max_ns = counter_get(&lasting->counters.max_ns);
         func(&info, opaque);
     }
     pthread_mutex_unlock(&ctx->lock);

@@ -3,7 +3,7 @@
  *
  *   aio-context.c   life, a pass of the loop, the wake-up handshake
  *   aio-handler.c   the table of descriptors and their dispatch
- *   aio-bh.c        bottom halves
+ *   aio-bh.c        bottom halves; bh-pool.c the memory of oneshots
  *   aio-gsource.c   the context as a GSource
  *   aio-activity.c  what the loop does now, published to other threads
  *   aio-stats.c     reading counters and sources from other threads
@@ -21,10 +21,12 @@
  * notifier that finds ctx->notified set already leaves the rest to whoever set it, so a burst
  * costs one system call, and none when the loop is awake.
  *
- * What only changes how long the loop may sleep (a timer, an idle bottom half) needs no mark for a
- * loop that is awake, and no pass: aio_notify_waiting() looks at ctx->notify_me after the change,
- * and the home thread looks at the change, in aio_compute_timeout(), after it stored
- * ctx->notify_me; these too are sequentially consistent. tests/model/notify.pml models both.
+ * What aio_compute_timeout() takes into account (a bottom half that is scheduled, a timer) needs no
+ * mark for a loop that is awake: aio_notify_waiting() looks at ctx->notify_me after the change, and
+ * the home thread looks at the change after it stored ctx->notify_me; these too are sequentially
+ * consistent. So a loop that polls without having announced that it may block has to look at
+ * aio_bh_timeout_ns() and the timers, not at ctx->notified alone. tests/model/notify.pml models
+ * both.
  *
  * Handlers. One node for each descriptor and set of callbacks, immutable once published; a change
  * publishes a new node. Nodes taken out are marked removed (dispatch checks that before each call)
@@ -99,6 +101,11 @@ void activity_restore(LoopActivity *activity, const ActivityScope *scope);
 void activity_call_begin(LoopActivity *activity, ActivityScope *scope, const char *name);
 int64_t activity_call_end(LoopActivity *activity, const ActivityScope *scope);
 
+/* The same for callbacks in a row, between one activity_save() and one activity_restore(): publish
+ * it and return when it begins; return when it has ended. Home thread. */
+int64_t activity_call_next(LoopActivity *activity, const char *name);
+int64_t activity_call_done(LoopActivity *activity);
+
 /* Count one call that took @elapsed_ns. Home thread. */
 void counters_record(AioCounters *counters, int64_t elapsed_ns);
 
@@ -156,6 +163,8 @@ void aio_handlers_init(AioContext *ctx);
 void aio_handlers_cleanup(AioContext *ctx);
 
 /* ---- bottom halves (aio-bh.c) ---- */
+
+typedef struct LastingBH LastingBH;
 
 /* How long the loop may sleep with the bottom halves that are scheduled: 0, 10 ms when there are
  * only idle ones, or -1. Home thread. */
@@ -227,8 +236,19 @@ void aio_clock_jump_cleanup(AioContext *ctx);
 
 /* ---- the context ---- */
 
+#define AIO_CACHE_LINE 64
+
 struct AioContext {
-    _Atomic unsigned refcount;
+    /* Cache lines: the first is written at each scheduling, the second is read then and written
+     * when the loop goes to sleep, and neither is one with what the home thread writes all the
+     * time. */
+    _Alignas(AIO_CACHE_LINE) _Atomic(QEMUBH *) bh_incoming; /* scheduled, last first; any thread */
+
+    _Alignas(AIO_CACHE_LINE) EventNotifier notifier;
+    _Atomic unsigned notify_me; /* bit 0: about to block as a GSource; the rest counts aio_poll() */
+    atomic_bool notified;
+
+    _Alignas(AIO_CACHE_LINE) _Atomic unsigned refcount;
     _Atomic unsigned memory_refcount; /* one for all references above, one for each timer */
     _Atomic uint64_t home;            /* the number of the thread that drove it last; 0: none */
 
@@ -236,7 +256,7 @@ struct AioContext {
     GHashTable *handlers;       /* fd -> AioHandler */
     AioHandler *retired;        /* taken out, not yet freed */
     _Atomic unsigned n_retired; /* how many; written under lock */
-    QEMUBH *bhs;                /* all but oneshots */
+    LastingBH *bhs;             /* all but oneshots */
     AioContextParams params;
     /* Counts changes of handlers. Incremented with release before a monitor learns of the change,
      * and loaded with acquire after a wait, so that a new node is visible to whom the kernel
@@ -247,12 +267,7 @@ struct AioContext {
     AioHandler *ready_tail;
     unsigned depth; /* home thread: nested passes */
 
-    EventNotifier notifier;
-    _Atomic unsigned notify_me; /* bit 0: about to block as a GSource; the rest counts aio_poll() */
-    atomic_bool notified;
-
-    _Atomic(QEMUBH *) bh_incoming; /* scheduled, last first; pushed by any thread */
-    QEMUBH *bh_head;               /* home thread: taken from there, in order */
+    QEMUBH *bh_head; /* home thread: taken from bh_incoming, in order */
     QEMUBH *bh_tail;
     AioCounters oneshot_counters;
 
