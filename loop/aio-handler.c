@@ -157,6 +157,16 @@ void aio_handler_ready(AioContext *ctx, AioHandler *handler, uint32_t revents)
     ctx->ready_tail = handler;
 }
 
+void aio_handler_closed(AioContext *ctx, AioHandler *handler)
+{
+    g_warning("%s: descriptor %d was closed before its handler was removed", handler->name,
+              handler->fd);
+    handler->closed = true;
+    pthread_mutex_lock(&ctx->lock);
+    atomic_fetch_add_explicit(&ctx->generation, 1, memory_order_release);
+    pthread_mutex_unlock(&ctx->lock);
+}
+
 static AioHandler *take_ready(AioContext *ctx)
 {
     AioHandler *handler = ctx->ready_head;
@@ -233,24 +243,56 @@ bool aio_dispatch_handlers(AioContext *ctx)
     return progress;
 }
 
-void aio_free_retired(AioContext *ctx)
+static void free_list(AioHandler *handler)
 {
-    AioHandler *handler;
-
-    if (atomic_load_explicit(&ctx->n_retired, memory_order_relaxed) == 0) {
-        return;
-    }
-    pthread_mutex_lock(&ctx->lock);
-    handler = ctx->retired;
-    ctx->retired = NULL;
-    atomic_store_explicit(&ctx->n_retired, 0, memory_order_relaxed);
-    pthread_mutex_unlock(&ctx->lock);
     while (handler) {
         AioHandler *next = handler->next_retired;
 
         g_free(handler);
         handler = next;
     }
+}
+
+/* Return the list of retired nodes that may be freed. With ctx->lock held. */
+static AioHandler *take_retired_locked(AioContext *ctx)
+{
+    AioHandler *handler = ctx->retired;
+    AioHandler *list = NULL;
+
+    ctx->retired = NULL;
+    atomic_store_explicit(&ctx->n_retired, 0, memory_order_relaxed);
+    while (handler) {
+        AioHandler *next = handler->next_retired;
+        AioHandler **to =
+            atomic_load_explicit(&handler->stale, memory_order_relaxed) ? &ctx->stale : &list;
+
+        handler->next_retired = *to;
+        *to = handler;
+        handler = next;
+    }
+    return list;
+}
+
+void aio_free_retired(AioContext *ctx)
+{
+    AioHandler *list;
+
+    if (atomic_load_explicit(&ctx->n_retired, memory_order_relaxed) == 0) {
+        return;
+    }
+    pthread_mutex_lock(&ctx->lock);
+    list = take_retired_locked(ctx);
+    pthread_mutex_unlock(&ctx->lock);
+    free_list(list);
+}
+
+void aio_free_stale_locked(AioContext *ctx)
+{
+    /* Those that were taken out since the last pass may be on the list of ready handlers. */
+    for (AioHandler *handler = ctx->retired; handler; handler = handler->next_retired) {
+        atomic_store_explicit(&handler->stale, false, memory_order_relaxed);
+    }
+    free_list(g_steal_pointer(&ctx->stale));
 }
 
 void aio_set_internal_handler(AioContext *ctx, int fd, IOHandler *io_read, void *opaque,
@@ -282,6 +324,7 @@ void aio_handlers_cleanup(AioContext *ctx)
     gpointer value;
 
     aio_free_retired(ctx);
+    free_list(g_steal_pointer(&ctx->stale));
     g_hash_table_iter_init(&iter, ctx->handlers);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         g_free(value);

@@ -130,10 +130,13 @@ struct AioHandler {
     EventNotifierHandler *notifier_poll_end;
 
     atomic_bool removed;
+    atomic_bool
+        stale; /* removed, but the monitor may go on reporting it; written under ctx->lock */
     AioCounters counters;
 
     uint32_t revents; /* home thread: what the monitor reported, POLLIN etc. */
     bool in_ready;    /* home thread: linked by next_ready */
+    bool closed;      /* home thread: the descriptor was found to be closed */
     AioHandler *next_ready;
     AioHandler *next_retired;    /* guarded by ctx->lock */
     AioHandler *successor;       /* what replaced it, or NULL; guarded by ctx->lock */
@@ -146,11 +149,19 @@ short aio_handler_events(const AioHandler *handler);
 /* A monitor reports that @handler is ready for @revents (POLLIN etc.). Home thread. */
 void aio_handler_ready(AioContext *ctx, AioHandler *handler, uint32_t revents);
 
+/* The monitor found the descriptor of @handler closed: say so, and leave it out from now on, until
+ * it is replaced or removed. Home thread. */
+void aio_handler_closed(AioContext *ctx, AioHandler *handler);
+
 /* Call every ready handler; true when one made progress. Home thread. */
 bool aio_dispatch_handlers(AioContext *ctx);
 
-/* Free the nodes that were taken out, when nothing can refer to them. Home thread. */
+/* Free the nodes that were taken out, when nothing can refer to them; those that are stale are kept
+ * in ctx->stale. Home thread. */
 void aio_free_retired(AioContext *ctx);
+
+/* Nothing can report stale nodes any more: free them too. With ctx->lock held. Home thread. */
+void aio_free_stale_locked(AioContext *ctx);
 
 /* Set a handler of the loop's own, which is no progress and no source. All that @fd is for is to
  * wake the loop: @io_read silences it, and is not called by a monitor that needs no silencing.
@@ -252,9 +263,10 @@ struct AioContext {
     _Atomic unsigned memory_refcount; /* one for all references above, one for each timer */
     _Atomic uint64_t home;            /* the number of the thread that drove it last; 0: none */
 
-    pthread_mutex_t lock;       /* a leaf lock; guards the next six, and the monitors' tables */
+    pthread_mutex_t lock;       /* a leaf lock; guards the next seven, and the monitors' tables */
     GHashTable *handlers;       /* fd -> AioHandler */
     AioHandler *retired;        /* taken out, not yet freed */
+    AioHandler *stale;          /* of those, what the monitor may go on reporting */
     _Atomic unsigned n_retired; /* how many; written under lock */
     LastingBH *bhs;             /* all but oneshots */
     AioContextParams params;
@@ -277,6 +289,8 @@ struct AioContext {
         int fd;
         AioHandler *unpollable; /* descriptors that epoll refuses: always ready; under lock */
         atomic_bool has_unpollable;
+        unsigned n_stale;  /* nodes that it may hold against our will; under lock */
+        atomic_bool renew; /* make a new one before the next wait */
     } epoll;
     struct {
         struct pollfd *fds; /* home thread, as the next three */
