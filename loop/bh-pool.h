@@ -14,6 +14,11 @@
 /* A node takes one cache line, so that two threads never write to the same. */
 #define BH_POOL_NODE_SIZE 64
 
+#define BH_POOL_NODES_PER_SLAB 255
+
+/* Slabs without a node in use that are kept for the next burst: 512 kB. */
+#define BH_POOL_MAX_EMPTY 32
+
 typedef struct BHSlab BHSlab;
 
 /* A node, uninitialised, and the slab that it came from. Any thread. */
@@ -23,8 +28,7 @@ void *bh_pool_get(BHSlab **slab);
  * Any thread. */
 void bh_pool_put(BHSlab *slab, unsigned n);
 
-/* How many slabs the depot holds, and may hold: for tests. */
-unsigned bh_pool_count_empty(void);
-unsigned bh_pool_max_empty(void);
+/* How many slabs there are: for tests. Any thread. */
+unsigned bh_pool_count_slabs(void);
 
 #endif
