@@ -1,18 +1,19 @@
 /*
  * Bottom halves.
  *
- * Whoever schedules one pushes it on a lock-free stack (ctx->bh_incoming) unless it is there
+ * Whoever schedules one pushes it on a lock-free stack (ctx->bh_incoming) unless it is queued
  * already, which BH_PENDING says. The home thread takes the whole stack at once, turns it round,
- * and runs it in order. From the moment it is taken off that queue a bottom half can be pushed
- * again, so one that schedules itself runs in the next pass. Deleting is a push too: the home
- * thread frees, so a callback can delete its own bottom half.
+ * and runs it in order; what its callbacks schedule it appends to the next pass's queue without a
+ * push. From the moment one is taken off its queue it can be scheduled again, so one that schedules
+ * itself runs in the next pass. Deleting is a push too: the home thread frees, so a callback can
+ * delete its own bottom half.
  */
 #include "config.h"
 #include "loop/aio-internal.h"
 #include "loop/bh-pool.h"
 
 enum {
-    BH_PENDING = 1 << 0,   /* on bh_incoming or in the home thread's queue */
+    BH_PENDING = 1 << 0,   /* on bh_incoming or in one of the home thread's queues */
     BH_SCHEDULED = 1 << 1, /* to be called */
     BH_IDLE = 1 << 2,      /* to be called; unless BH_SCHEDULED too, that is no progress */
     BH_DELETED = 1 << 3,   /* to be freed, not called */
@@ -23,7 +24,7 @@ enum {
 static const int64_t idle_timeout_ns = 10 * SCALE_MS;
 
 struct QEMUBH {
-    QEMUBH *next; /* in bh_incoming, then in the home thread's queue */
+    QEMUBH *next; /* in bh_incoming, then in the home thread's queues */
     AioContext *ctx;
     QEMUBHFunc *cb;
     void *opaque;
@@ -52,6 +53,7 @@ struct LastingBH {
  * whose memory is given back together. */
 typedef struct BHPass {
     AioContext *ctx;
+    AioContext *outer_context; /* whose callback called for this, or NULL */
     ActivityScope outer;
     BHSlab *slab; /* of the last n_called oneshots */
     unsigned n_called;
@@ -68,14 +70,76 @@ static void bh_init(QEMUBH *bh, AioContext *ctx, QEMUBHFunc *cb, void *opaque, c
     atomic_store_explicit(&bh->flags, flags, memory_order_relaxed);
 }
 
+/* ---- queues: home thread ---- */
+
+/* Append the list from @head to @tail. */
+static void append(BHQueue *queue, QEMUBH *head, QEMUBH *tail)
+{
+    if (queue->tail) {
+        queue->tail->next = head;
+    } else {
+        queue->head = head;
+    }
+    queue->tail = tail;
+}
+
+/* Append what has come in to those of the next pass, the first scheduled first. */
+static void take_incoming(AioContext *ctx)
+{
+    QEMUBH *head = NULL;
+    QEMUBH *tail;
+    QEMUBH *bh;
+
+    if (!atomic_load_explicit(&ctx->bh_incoming, memory_order_relaxed)) {
+        return;
+    }
+    bh = atomic_exchange_explicit(&ctx->bh_incoming, NULL, memory_order_acquire);
+    tail = bh;
+    while (bh) {
+        QEMUBH *next = bh->next;
+
+        bh->next = head;
+        head = bh;
+        bh = next;
+    }
+    append(&ctx->bh_next, head, tail);
+}
+
+/* Begin to run what has been scheduled so far. */
+static void take_next(AioContext *ctx)
+{
+    take_incoming(ctx);
+    if (ctx->bh_next.head) {
+        append(&ctx->bh_now, ctx->bh_next.head, ctx->bh_next.tail);
+        ctx->bh_next = (BHQueue){ 0 };
+    }
+}
+
 /* ---- scheduling: any thread ---- */
+
+/* The context whose bottom halves this thread is running. */
+static _Thread_local AioContext *running_context;
+
+/* What a callback schedules on the context that runs it. After what came in before, which this
+ * thread may have scheduled too. */
+static void push_own(AioContext *ctx, QEMUBH *bh)
+{
+    take_incoming(ctx);
+    bh->next = NULL;
+    append(&ctx->bh_next, bh, bh);
+}
 
 /* From the return on a deleted or oneshot bottom half may be gone. Sequentially consistent, for
  * aio_notify_waiting(). */
 static void push_new(AioContext *ctx, QEMUBH *bh)
 {
-    QEMUBH *head = atomic_load_explicit(&ctx->bh_incoming, memory_order_relaxed);
+    QEMUBH *head;
 
+    if (running_context == ctx) {
+        push_own(ctx, bh);
+        return;
+    }
+    head = atomic_load_explicit(&ctx->bh_incoming, memory_order_relaxed);
     do {
         bh->next = head;
     } while (!atomic_compare_exchange_weak(&ctx->bh_incoming, &head, bh));
@@ -167,41 +231,14 @@ static void lasting_free(LastingBH *lasting)
     g_free(lasting);
 }
 
-/* Append what has come in to the home thread's queue, the first scheduled first. */
-static void take_incoming(AioContext *ctx)
+static QEMUBH *take_first(BHQueue *queue)
 {
-    QEMUBH *bh = NULL;
-    QEMUBH *head = NULL;
-    QEMUBH *tail;
-
-    if (!atomic_load_explicit(&ctx->bh_incoming, memory_order_relaxed)) {
-        return;
-    }
-    bh = atomic_exchange_explicit(&ctx->bh_incoming, NULL, memory_order_acquire);
-    tail = bh;
-    while (bh) {
-        QEMUBH *next = bh->next;
-
-        bh->next = head;
-        head = bh;
-        bh = next;
-    }
-    if (ctx->bh_tail) {
-        ctx->bh_tail->next = head;
-    } else {
-        ctx->bh_head = head;
-    }
-    ctx->bh_tail = tail;
-}
-
-static QEMUBH *take_first(AioContext *ctx)
-{
-    QEMUBH *bh = ctx->bh_head;
+    QEMUBH *bh = queue->head;
 
     if (bh) {
-        ctx->bh_head = bh->next;
-        if (!ctx->bh_head) {
-            ctx->bh_tail = NULL;
+        queue->head = bh->next;
+        if (!queue->head) {
+            queue->tail = NULL;
         }
     }
     return bh;
@@ -212,16 +249,16 @@ static unsigned take_flags(QEMUBH *bh)
 {
     unsigned flags = atomic_load_explicit(&bh->flags, memory_order_relaxed);
 
-    if (!(flags & BH_ONESHOT)) {
-        flags = atomic_fetch_and_explicit(&bh->flags, ~(unsigned)(BH_PENDING | BH_CALL),
-                                          memory_order_acq_rel);
+    if (flags & BH_ONESHOT) {
+        return flags;
     }
-    return flags;
+    return atomic_exchange_explicit(&bh->flags, 0, memory_order_acq_rel);
 }
 
 static void pass_begin(BHPass *pass, AioContext *ctx)
 {
-    *pass = (BHPass){ .ctx = ctx };
+    *pass = (BHPass){ .ctx = ctx, .outer_context = running_context };
+    running_context = ctx;
     activity_save(ctx->activity, &pass->outer);
 }
 
@@ -235,6 +272,7 @@ static void give_back(BHPass *pass)
 
 static void pass_end(BHPass *pass)
 {
+    running_context = pass->outer_context;
     activity_restore(pass->ctx->activity, &pass->outer);
     give_back(pass);
 }
@@ -286,12 +324,12 @@ int aio_bh_poll(AioContext *ctx)
     QEMUBH *bh;
 
     /* A nested pass goes on with what the outer one has left in the queue, and empties it. */
-    take_incoming(ctx);
-    if (!ctx->bh_head) {
+    take_next(ctx);
+    if (!ctx->bh_now.head) {
         return false;
     }
     pass_begin(&pass, ctx);
-    while ((bh = take_first(ctx))) {
+    while ((bh = take_first(&ctx->bh_now))) {
         unsigned flags = take_flags(bh);
 
         progress |= (flags & BH_SCHEDULED) && !(flags & BH_DELETED);
@@ -319,15 +357,17 @@ static int64_t queue_timeout_ns(QEMUBH *bh, int64_t timeout_ns)
 
 int64_t aio_bh_timeout_ns(AioContext *ctx)
 {
-    int64_t timeout_ns = queue_timeout_ns(ctx->bh_head, -1);
+    int64_t timeout_ns = queue_timeout_ns(ctx->bh_now.head, -1);
 
+    timeout_ns = queue_timeout_ns(ctx->bh_next.head, timeout_ns);
     /* Only the home thread takes from the stack, so its nodes stay while it looks at them. */
     return queue_timeout_ns(atomic_load(&ctx->bh_incoming), timeout_ns);
 }
 
 bool aio_bh_queued(AioContext *ctx)
 {
-    return ctx->bh_head || atomic_load_explicit(&ctx->bh_incoming, memory_order_relaxed);
+    return ctx->bh_now.head || ctx->bh_next.head ||
+           atomic_load_explicit(&ctx->bh_incoming, memory_order_relaxed);
 }
 
 void aio_bh_cleanup(AioContext *ctx)
@@ -340,8 +380,8 @@ void aio_bh_cleanup(AioContext *ctx)
         unsigned flags;
 
         /* A oneshot may schedule another. */
-        take_incoming(ctx);
-        bh = take_first(ctx);
+        take_next(ctx);
+        bh = take_first(&ctx->bh_now);
         if (!bh) {
             break;
         }

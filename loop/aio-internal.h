@@ -177,6 +177,10 @@ void aio_handlers_cleanup(AioContext *ctx);
 
 typedef struct LastingBH LastingBH;
 
+typedef struct BHQueue {
+    QEMUBH *head, *tail;
+} BHQueue;
+
 /* How long the loop may sleep with the bottom halves that are scheduled: 0, 10 ms when there are
  * only idle ones, or -1. Home thread. */
 int64_t aio_bh_timeout_ns(AioContext *ctx);
@@ -279,8 +283,8 @@ struct AioContext {
     AioHandler *ready_tail;
     unsigned depth; /* home thread: nested passes */
 
-    QEMUBH *bh_head; /* home thread: taken from bh_incoming, in order */
-    QEMUBH *bh_tail;
+    BHQueue bh_now;  /* home thread: those that this pass runs, in order */
+    BHQueue bh_next; /* home thread: those that the next one will */
     AioCounters oneshot_counters;
 
     _Atomic(const FDMonOps *) fdmon;
