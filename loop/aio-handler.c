@@ -141,6 +141,11 @@ void aio_set_event_notifier_poll(AioContext *ctx, EventNotifier *notifier,
     pthread_mutex_unlock(&ctx->lock);
 }
 
+static bool is_removed(AioHandler *handler)
+{
+    return atomic_load_explicit(&handler->removed, memory_order_relaxed);
+}
+
 void aio_handler_ready(AioContext *ctx, AioHandler *handler, uint32_t revents)
 {
     handler->revents |= revents;
@@ -159,12 +164,17 @@ void aio_handler_ready(AioContext *ctx, AioHandler *handler, uint32_t revents)
 
 void aio_handler_closed(AioContext *ctx, AioHandler *handler)
 {
-    g_warning("%s: descriptor %d was closed before its handler was removed", handler->name,
-              handler->fd);
-    handler->closed = true;
     pthread_mutex_lock(&ctx->lock);
-    atomic_fetch_add_explicit(&ctx->generation, 1, memory_order_release);
+    /* Another thread may have removed it, and closed the descriptor, just now. */
+    if (!is_removed(handler)) {
+        handler->closed = true;
+        atomic_fetch_add_explicit(&ctx->generation, 1, memory_order_release);
+    }
     pthread_mutex_unlock(&ctx->lock);
+    if (handler->closed) {
+        g_warning("%s: descriptor %d was closed before its handler was removed", handler->name,
+                  handler->fd);
+    }
 }
 
 static AioHandler *take_ready(AioContext *ctx)
@@ -179,11 +189,6 @@ static AioHandler *take_ready(AioContext *ctx)
         handler->in_ready = false;
     }
     return handler;
-}
-
-static bool is_removed(AioHandler *handler)
-{
-    return atomic_load_explicit(&handler->removed, memory_order_relaxed);
 }
 
 /* Hang-ups and errors reach both callbacks: each finds out by itself what happened. */
