@@ -59,7 +59,7 @@ static void expect_warning(Loop *loop, int fd)
     if (loop->fdmon == AIO_FDMON_POLL) {
         g_autofree char *pattern = g_strdup_printf("a source: descriptor %d was closed *", fd);
 
-        g_test_expect_message("evloopd", G_LOG_LEVEL_WARNING, pattern);
+        g_test_expect_message("evloop", G_LOG_LEVEL_WARNING, pattern);
     }
 }
 
