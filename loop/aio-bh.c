@@ -240,6 +240,8 @@ static QEMUBH *take_first(BHQueue *queue)
         if (!queue->head) {
             queue->tail = NULL;
         }
+        /* Another thread has written it, and a call is time enough to fetch it. */
+        __builtin_prefetch(queue->head);
     }
     return bh;
 }
