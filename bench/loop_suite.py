@@ -1,0 +1,214 @@
+"""The loop beside its peers: what is measured, and its table; see docs/benchmarks.md."""
+
+from dataclasses import dataclass
+
+from turns import Row, Suite, cell
+
+OURS = ("aio-io_uring", "aio-epoll", "aio-poll")  # the first that has a figure stands for us
+PEERS = ("libev", "libuv", "libevent", "glib", "sd-event")
+BARE = "bare"
+
+# Those whose every pass looks at all descriptors.
+LINEAR = ("aio-poll", "glib")
+
+
+@dataclass
+class Measure:
+    """A measuring program that is told which loop to use."""
+
+    name: str
+    rows: list
+    program: str
+    quick: str = ""  # the options that replace the program's with --quick
+    columns: tuple = (*OURS, *PEERS, BARE)
+    slow: tuple = ()  # columns that get other options, or it would take minutes
+    slower: str = ""  # these
+    per_round: int = 1  # turns in each round
+
+    def turns(self, rounds):
+        """How many turns there are in that many rounds."""
+        return rounds * self.per_round
+
+
+def fds(count, to_reach):
+    """Dispatch of that many descriptors."""
+    return Measure(
+        f"fds{count}",
+        [Row(f"descriptors: events, {count:,} of them", "per_second", "/s", 0, to_reach, "best")],
+        program=f"loop-fds -n {count} -e 500000",
+        quick="-e 50000",
+        slow=LINEAR if count > 1000 else (),
+        slower="-e 10000",
+    )
+
+
+def timers(count, to_reach="", back_to_reach=""):
+    """Re-arming one of that many timers, in both ways."""
+    columns = (*OURS[:2], *PEERS)
+    return (
+        Measure(
+            f"timers{count}",
+            [Row(f"re-arm one of {count:,} timers", "rearm_ns", "ns", 1, to_reach, "libev")],
+            program=f"loop-timers -n {count} -c 1000000",
+            quick="-c 100000",
+            columns=columns,
+        ),
+        Measure(
+            f"timers{count}-back",
+            [Row("  when only pushed back", "rearm_ns", "ns", 1, back_to_reach, "libev")],
+            program=f"loop-timers -b -n {count} -c 1000000",
+            quick="-c 100000",
+            columns=columns,
+        ),
+    )
+
+
+def calls(name, label, options, columns, to_reach=""):
+    """A call to another thread and back."""
+    return Measure(
+        name,
+        [
+            Row(f"{label}, median", "median_us", "us", 2, to_reach, BARE),
+            Row("  p99", "p99_us", "us", 2, "", BARE),
+        ],
+        program=f"loop-call {options}",
+        quick="-n 3000",
+        columns=columns,
+        per_round=2,
+    )
+
+
+MEASURES = (
+    fds(100, "1.0 x the best peer"),
+    fds(1000, ""),
+    fds(9000, "1.4 x the best peer"),
+    Measure(
+        "idle-fds",
+        [
+            Row("an event, 10 descriptors idle", "few_ns", "ns"),
+            Row("an event, 15,000 descriptors idle", "many_ns", "ns"),
+            Row("  the second beside the first", "ratio", "x", 2, "at most 1.05"),
+        ],
+        program="loop-idle-fds -i 15000",
+        quick="-m 50",
+    ),
+    *timers(1000),
+    *timers(10000),
+    *timers(1000000, "1.0 x libev's", "0.3 x libev's"),
+    Measure(
+        "fire",
+        [
+            Row(
+                "a pass that fires 1,000 of 1,000,000 timers",
+                *("pass_us", "us", 1, "1.0 x the best peer's", "best"),
+            ),
+        ],
+        program="loop-timers-fire -n 1000000 -f 1000",
+        quick="-r 5",
+        columns=(*OURS[:2], *PEERS),
+        slow=("glib",),
+        slower="-r 5",
+    ),
+    calls(
+        "call",
+        "call a thread and be called back",
+        "",
+        (*OURS[:2], *PEERS, BARE),
+        "0.8 x bare + 1 us",
+    ),
+    calls("call-one", "  on one processor", "-s", (*OURS[:2], *PEERS, BARE), "0.8 x bare + 1 us"),
+    calls("call-polling", "  both polling", "-p 1000000", (*OURS[:2], BARE), "under 1 us"),
+    Measure(
+        "post",
+        [Row("oneshots to another thread", "per_second", "/s", 0, "5,000,000")],
+        program="loop-post",
+        quick="-n 200000",
+        columns=(*OURS[:2], *PEERS),
+        slow=("glib",),
+        slower="-n 200000",
+    ),
+    Measure(
+        "post-window",
+        [Row("  at most 1,000 under way", "per_second", "/s")],
+        program="loop-post -w 1000",
+        quick="-n 200000",
+        columns=(*OURS[:2], *PEERS),
+        slow=("glib",),
+        slower="-n 200000",
+    ),
+    Measure(
+        "later",
+        [Row("schedule and run a call, own thread", "call_ns", "ns", 1)],
+        program="loop-later",
+        quick="-n 100000",
+        columns=(*OURS[:2], *PEERS),
+    ),
+    Measure(
+        "later-batch",
+        [Row("  100 at once", "call_ns", "ns", 1)],
+        program="loop-later -b 100",
+        quick="-n 100000",
+        columns=(*OURS[:2], *PEERS),
+    ),
+    Measure(
+        "lateness",
+        [
+            Row("how late a timer fires, median", "median_us", "us", 1),
+            Row("  p99", "p99_us", "us", 1),
+            Row("  clock_nanosleep in turns with it, median", "sleep_median_us", "us", 1),
+            Row("  p99", "sleep_p99_us", "us", 1),
+            Row("  the loop beside clock_nanosleep, medians", "ratio", "x", 2, "at most 1.1"),
+        ],
+        program="loop-lateness",
+        quick="-n 200",
+        columns=(*OURS, *PEERS),
+    ),
+)
+
+
+class LoopSuite(Suite):
+    """Ours by each fd monitor, the peers, and the least that a loop can be."""
+
+    name = "loop"
+    columns = (*OURS, *PEERS, BARE)
+    measures = MEASURES
+
+    def __init__(self, options, folder):
+        super().__init__(options)
+        self.folder = folder
+
+    def command(self, measure, column):
+        """The program with its options for this column, or None."""
+        if column not in measure.columns:
+            return None
+        words = measure.program.split()
+        if self.options.quick:
+            words += measure.quick.split()
+        if column in measure.slow:
+            words += measure.slower.split()
+        return [*words, column]
+
+    def ratio(self, measure, row):
+        """Our figure beside the one that the row is compared with, or "" when either is missing."""
+        ours = [self.figure(measure, column, row) for column in OURS]
+        ours = [figure for figure in ours if figure is not None]
+        if row.beside == "best":
+            others = [self.figure(measure, column, row) for column in PEERS]
+        else:
+            others = [self.figure(measure, row.beside, row)] if row.beside else []
+        others = [figure for figure in others if figure]
+        if not ours or not others:
+            return ""
+        return f"{ours[0] / (max(others) if row.unit == '/s' else min(others)):.2f}"
+
+    def table(self):
+        """The lines of the table, as lists of cells."""
+        shown = [column.removeprefix("aio-") for column in self.columns]
+        yield ["", *shown, "ratio", "unit", "to reach"]
+        for measure in self.wanted():
+            for row in measure.rows:
+                cells = [
+                    cell(self.figure(measure, column, row), row) if column in measure.columns else ""
+                    for column in self.columns
+                ]
+                yield [row.label, *cells, self.ratio(measure, row), row.unit, row.to_reach]
