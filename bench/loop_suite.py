@@ -1,6 +1,8 @@
 """The loop beside its peers: what is measured, and its table; see docs/benchmarks.md."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from turns import Row, Suite, cell
 
@@ -10,6 +12,8 @@ BARE = "bare"
 
 # Those whose every pass looks at all descriptors.
 LINEAR = ("aio-poll", "glib")
+
+FILE_SIZE = 64 << 20  # of the file that is read; it is in the page cache
 
 
 @dataclass
@@ -23,6 +27,8 @@ class Measure:
     columns: tuple = (*OURS, *PEERS, BARE)
     slow: tuple = ()  # columns that get other options, or it would take minutes
     slower: str = ""  # these
+    bare: str = ""  # a script for the bare column; then both are given a file, not a loop
+    quick_bare: str = ""
     per_round: int = 1  # turns in each round
 
     def turns(self, rounds):
@@ -75,6 +81,19 @@ def calls(name, label, options, columns, to_reach=""):
         quick="-n 3000",
         columns=columns,
         per_round=2,
+    )
+
+
+def reads(name, label, options, quick):
+    """File reads, beside fio with these options."""
+    return Measure(
+        name,
+        [Row(label, "per_second", "/s", 0, "0.95 x fio's", BARE)],
+        program="loop-reads",
+        quick="-n 100000",
+        columns=(OURS[0], BARE),
+        bare=f"fio-reads {options}",
+        quick_bare=quick,
     )
 
 
@@ -163,6 +182,8 @@ MEASURES = (
         quick="-n 200",
         columns=(*OURS, *PEERS),
     ),
+    reads("reads", "file reads, 32 in flight (bare: fio)", "", "-s 0.3"),
+    reads("reads-batch", "  the same (bare: fio in batches)", "-b", "-s 0.3"),
 )
 
 
@@ -177,16 +198,26 @@ class LoopSuite(Suite):
         super().__init__(options)
         self.folder = folder
 
+    def file(self):
+        """The path of a file to read, made at first use."""
+        path = Path(self.folder) / "reads.dat"
+        if not path.exists():
+            path.write_bytes(os.urandom(FILE_SIZE))
+        return str(path)
+
     def command(self, measure, column):
         """The program with its options for this column, or None."""
         if column not in measure.columns:
             return None
-        words = measure.program.split()
+        script = measure.bare if column == BARE else ""
+        program, *words = (script or measure.program).split()
+        if script:
+            program = str(Path(__file__).resolve().parent / program)
         if self.options.quick:
-            words += measure.quick.split()
+            words += (measure.quick_bare if script else measure.quick).split()
         if column in measure.slow:
             words += measure.slower.split()
-        return [*words, column]
+        return [program, *words, self.file() if measure.bare else column]
 
     def ratio(self, measure, row):
         """Our figure beside the one that the row is compared with, or "" when either is missing."""
