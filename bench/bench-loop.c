@@ -80,10 +80,11 @@ void bench_loop_lacks(const LoopOps *ops, const char *what)
 
 void *bench_loop_array(size_t count, size_t size)
 {
-    void *array = calloc(count, size);
+    size_t bytes = (count * size + LOOP_LINE - 1) / LOOP_LINE * LOOP_LINE;
+    void *array = aligned_alloc(LOOP_LINE, bytes);
 
     if (!array) {
         err(1, "%zu elements of %zu bytes", count, size);
     }
-    return array;
+    return memset(array, 0, bytes);
 }

@@ -22,6 +22,10 @@ typedef struct LoopFd LoopFd;
 typedef struct LoopTimer LoopTimer;
 typedef struct LoopCall LoopCall;
 
+/* What each element of such an array begins on: a cache line, so that none straddles two where it
+ * would fit into one. */
+#define LOOP_LINE 64
+
 /* A descriptor watched for reading, level-triggered. */
 struct LoopFd {
     void (*ready)(LoopFd *watch);
@@ -98,7 +102,7 @@ const LoopOps *bench_loop_argument(int argc, char **argv, int index);
 /* End the program with the status that stands for "n/a": @ops has no @what. */
 _Noreturn void bench_loop_lacks(const LoopOps *ops, const char *what);
 
-/* @count zeroed elements of @size bytes, one of the sizes above. */
+/* @count zeroed elements of @size bytes, the first of them on a cache line. */
 void *bench_loop_array(size_t count, size_t size);
 
 /* The tables, in loop-*.c. */

@@ -20,13 +20,12 @@ typedef struct AioLoop {
 } AioLoop;
 
 typedef struct AioLoopTimer {
-    LoopTimer base;
+    _Alignas(LOOP_LINE) LoopTimer base;
     QEMUTimer timer;
-    AioLoop *loop;
 } AioLoopTimer;
 
 typedef struct AioLoopCall {
-    LoopCall base;
+    _Alignas(LOOP_LINE) LoopCall base;
     QEMUBH *bh;
 } AioLoopCall;
 
@@ -116,17 +115,18 @@ static void on_timer(void *opaque)
 
 static void aio_loop_timer_init(void *opaque, LoopTimer *timer)
 {
+    AioLoop *loop = opaque;
     AioLoopTimer *mine = (AioLoopTimer *)timer;
 
-    mine->loop = opaque;
-    aio_timer_init(mine->loop->ctx, &mine->timer, QEMU_CLOCK_REALTIME, SCALE_NS, on_timer, timer);
+    aio_timer_init(loop->ctx, &mine->timer, QEMU_CLOCK_REALTIME, SCALE_NS, on_timer, timer);
 }
 
 static void aio_loop_timer_arm(void *opaque, LoopTimer *timer, int64_t after_ns)
 {
+    AioLoop *loop = opaque;
     AioLoopTimer *mine = (AioLoopTimer *)timer;
 
-    timer_mod_ns(&mine->timer, mine->loop->now_ns + after_ns);
+    timer_mod_ns(&mine->timer, loop->now_ns + after_ns);
 }
 
 static void aio_loop_update_now(void *opaque)

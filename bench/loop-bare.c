@@ -22,7 +22,7 @@ typedef struct BareLoop {
 
 /* The eventfd is a watched descriptor like any other. */
 typedef struct BareCall {
-    LoopCall base;
+    _Alignas(LOOP_LINE) LoopCall base;
     LoopFd watch;
 } BareCall;
 

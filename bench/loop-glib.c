@@ -19,13 +19,12 @@ typedef struct GlibLoop {
 } GlibLoop;
 
 typedef struct GlibTimer {
-    LoopTimer base;
+    _Alignas(LOOP_LINE) LoopTimer base;
     GSource *source;
-    GlibLoop *loop;
 } GlibTimer;
 
 typedef struct GlibCall {
-    LoopCall base;
+    _Alignas(LOOP_LINE) LoopCall base;
     GSource *source;
 } GlibCall;
 
@@ -115,15 +114,15 @@ static void glib_timer_init(void *opaque, LoopTimer *timer)
 {
     GlibTimer *mine = (GlibTimer *)timer;
 
-    mine->loop = opaque;
-    mine->source = attach_source(mine->loop, on_timer, timer);
+    mine->source = attach_source(opaque, on_timer, timer);
 }
 
 static void glib_timer_start(void *opaque, LoopTimer *timer, int64_t after_ns)
 {
+    GlibLoop *loop = opaque;
     GlibTimer *mine = (GlibTimer *)timer;
 
-    g_source_set_ready_time(mine->source, mine->loop->now_us + (after_ns + 999) / 1000);
+    g_source_set_ready_time(mine->source, loop->now_us + (after_ns + 999) / 1000);
 }
 
 static void glib_update_now(void *opaque)

@@ -10,17 +10,17 @@
 #include <ev.h>
 
 typedef struct EvFd {
-    LoopFd base;
+    _Alignas(LOOP_LINE) LoopFd base;
     ev_io io;
 } EvFd;
 
 typedef struct EvTimer {
-    LoopTimer base;
+    _Alignas(LOOP_LINE) LoopTimer base;
     ev_timer timer;
 } EvTimer;
 
 typedef struct EvCall {
-    LoopCall base;
+    _Alignas(LOOP_LINE) LoopCall base;
     struct ev_loop *loop;
     ev_async async;
 } EvCall;

@@ -13,17 +13,17 @@
 #include <event2/thread.h>
 
 typedef struct EventFd {
-    LoopFd base;
+    _Alignas(LOOP_LINE) LoopFd base;
     struct event event;
 } EventFd;
 
 typedef struct EventTimer {
-    LoopTimer base;
+    _Alignas(LOOP_LINE) LoopTimer base;
     struct event event;
 } EventTimer;
 
 typedef struct EventCall {
-    LoopCall base;
+    _Alignas(LOOP_LINE) LoopCall base;
     struct event event;
 } EventCall;
 

@@ -10,17 +10,17 @@
 #include <uv.h>
 
 typedef struct UvFd {
-    LoopFd base;
+    _Alignas(LOOP_LINE) LoopFd base;
     uv_poll_t poll;
 } UvFd;
 
 typedef struct UvTimer {
-    LoopTimer base;
+    _Alignas(LOOP_LINE) LoopTimer base;
     uv_timer_t timer;
 } UvTimer;
 
 typedef struct UvCall {
-    LoopCall base;
+    _Alignas(LOOP_LINE) LoopCall base;
     union {
         uv_async_t async;
         uv_idle_t idle;

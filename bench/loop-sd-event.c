@@ -20,13 +20,12 @@ typedef struct SdLoop {
 } SdLoop;
 
 typedef struct SdTimer {
-    LoopTimer base;
+    _Alignas(LOOP_LINE) LoopTimer base;
     sd_event_source *source;
-    SdLoop *loop;
 } SdTimer;
 
 typedef struct SdCall {
-    LoopCall base;
+    _Alignas(LOOP_LINE) LoopCall base;
     sd_event_source *source;
 } SdCall;
 
@@ -104,19 +103,20 @@ static int on_time(sd_event_source *source, uint64_t usec, void *opaque)
 
 static void sd_loop_timer_init(void *opaque, LoopTimer *timer)
 {
+    SdLoop *loop = opaque;
     SdTimer *mine = (SdTimer *)timer;
 
-    mine->loop = opaque;
-    check(sd_event_add_time(mine->loop->event, &mine->source, CLOCK_MONOTONIC, UINT64_MAX, 1,
-                            on_time, timer),
+    check(sd_event_add_time(loop->event, &mine->source, CLOCK_MONOTONIC, UINT64_MAX, 1, on_time,
+                            timer),
           "sd_event_add_time");
 }
 
 static void sd_loop_timer_again(void *opaque, LoopTimer *timer, int64_t after_ns)
 {
+    SdLoop *loop = opaque;
     SdTimer *mine = (SdTimer *)timer;
 
-    sd_event_source_set_time(mine->source, mine->loop->now_us + (uint64_t)(after_ns + 999) / 1000);
+    sd_event_source_set_time(mine->source, loop->now_us + (uint64_t)(after_ns + 999) / 1000);
 }
 
 static void sd_loop_timer_start(void *opaque, LoopTimer *timer, int64_t after_ns)

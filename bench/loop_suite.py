@@ -238,8 +238,8 @@ class LoopSuite(Suite):
         yield ["", *shown, "ratio", "unit", "to reach"]
         for measure in self.wanted():
             for row in measure.rows:
-                cells = [
-                    cell(self.figure(measure, column, row), row) if column in measure.columns else ""
-                    for column in self.columns
-                ]
+                cells = ["" for _ in self.columns]
+                for i, column in enumerate(self.columns):
+                    if column in measure.columns:
+                        cells[i] = cell(self.figure(measure, column, row), row)
                 yield [row.label, *cells, self.ratio(measure, row), row.unit, row.to_reach]

@@ -36,8 +36,8 @@ class Row:
 class Suite:
     """Measurements of one kind, and what each turn of them printed.
 
-    A subclass has name, columns, measures (with name, rows and turns(rounds) each), command(measure,
-    column) and table(measures).
+    A subclass has name, columns, measures (with name, rows and turns(rounds) each),
+    command(measure, column) and table().
     """
 
     def __init__(self, options):
