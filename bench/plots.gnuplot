@@ -1,6 +1,6 @@
 # Draw what bench/plot has taken out of results.json: gnuplot -e "data='FOLDER'; out='FOLDER'". A
 # white background, for the pictures are also shown on dark pages.
-set terminal svg size 760,420 fixed enhanced font "sans-serif,13" background rgb "white"
+set terminal svg size 760,420 fixed noenhanced font "sans-serif,13" background rgb "white"
 set encoding utf8
 set datafile missing "?"
 set datafile separator tab
@@ -21,7 +21,7 @@ set style line 8 linecolor rgb "#17a2a2" linewidth 1.5 pointtype 3 pointsize 0.6
 set style line 9 linecolor rgb "#a0a0a0" linewidth 1.5 pointtype 4 pointsize 0.6 dashtype 2
 
 set output out."/bench-fds.svg"
-set title "Descriptors: a ring of socketpairs with 100 tokens (more is better)"
+set title "Descriptors: a ring of socketpairs, 100 tokens (more is better)"
 set xlabel "descriptors watched"
 set ylabel "million events a second"
 set logscale x 10
@@ -36,7 +36,7 @@ set title "Timers: give one of many a new, random deadline (less is better)"
 set xlabel "timers pending"
 set ylabel "nanoseconds"
 set xrange [700:1500000]
-set yrange [5:3000]
+set yrange [5:5000]
 set logscale y 10
 set xtics ("1,000" 1000, "10,000" 10000, "1,000,000" 1000000)
 set style line 2 linecolor rgb "#c0392b" linewidth 2 pointtype 6 pointsize 0.8 dashtype 2
@@ -56,10 +56,9 @@ set xtics autofreq scale 0
 set style data histogram
 set style histogram clustered gap 1
 set style fill solid 0.85 noborder
-set key outside top center horizontal
+set key below horizontal
 plot data."/calls.tsv" using 2:xtic(1) linecolor rgb "#2471a3" title columnheader(2), \
     "" using 3 linecolor rgb "#1e8449" title columnheader(3), \
     "" using 4 linecolor rgb "#c0392b" title columnheader(4), \
-    "" using ($0 - 0.25):2:2 with labels offset 0,0.6 font ",10" notitle, \
-    "" using ($0):3:3 with labels offset 0,0.6 font ",10" notitle, \
-    "" using ($0 + 0.25):4:4 with labels offset 0,0.6 font ",10" notitle
+    for [i=2:4] "" skip 1 using ($0 + (i - 3) * 0.25):i:(sprintf("%.3g", column(i))) \
+    with labels offset 0,0.6 font ",10" notitle
