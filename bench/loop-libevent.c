@@ -66,7 +66,7 @@ static void libevent_stop(void *loop)
 
 static void libevent_pass(void *loop)
 {
-    event_base_loop(loop, EVLOOP_NONBLOCK | EVLOOP_NO_EXIT_ON_EMPTY);
+    event_base_loop(loop, EVLOOP_NONBLOCK | EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
 }
 
 static void on_fd(evutil_socket_t fd, short what, void *opaque)
