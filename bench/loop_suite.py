@@ -61,7 +61,13 @@ def timers(count, to_reach="", back_to_reach=""):
         ),
         Measure(
             f"timers{count}-back",
-            [Row("  when only pushed back", "rearm_ns", "ns", 1, back_to_reach, "libev")],
+            [
+                Row(
+                    "  when only pushed back",
+                    *("rearm_ns", "ns", 1, back_to_reach, "libev"),
+                    alone=f"push back one of {count:,} timers",
+                )
+            ],
             program=f"loop-timers -b -n {count} -c 1000000",
             quick="-c 100000",
             columns=columns,
@@ -69,12 +75,12 @@ def timers(count, to_reach="", back_to_reach=""):
     )
 
 
-def calls(name, label, options, columns, to_reach=""):
+def calls(name, label, options, columns, to_reach, alone=""):
     """A call to another thread and back."""
     return Measure(
         name,
         [
-            Row(f"{label}, median", "median_us", "us", 2, to_reach, BARE),
+            Row(f"{label}, median", "median_us", "us", 2, to_reach, BARE, alone),
             Row("  p99", "p99_us", "us", 2, "", BARE),
         ],
         program=f"loop-call {options}",
@@ -84,11 +90,11 @@ def calls(name, label, options, columns, to_reach=""):
     )
 
 
-def reads(name, label, options, quick):
+def reads(name, label, options, quick, alone=""):
     """File reads, beside fio with these options."""
     return Measure(
         name,
-        [Row(label, "per_second", "/s", 0, "0.95 x fio's", BARE)],
+        [Row(label, "per_second", "/s", 0, "0.95 x fio's", BARE, alone)],
         program="loop-reads",
         quick="-n 100000",
         columns=(OURS[0], BARE),
@@ -106,7 +112,11 @@ MEASURES = (
         [
             Row("an event, 10 descriptors idle", "few_ns", "ns"),
             Row("an event, 15,000 descriptors idle", "many_ns", "ns"),
-            Row("  the second beside the first", "ratio", "x", 2, "at most 1.05"),
+            Row(
+                "  the second beside the first",
+                *("ratio", "x", 2, "at most 1.05"),
+                alone="an event among 15,000 idle descriptors, beside one among 10",
+            ),
         ],
         program="loop-idle-fds -i 15000",
         quick="-m 50",
@@ -135,8 +145,22 @@ MEASURES = (
         (*OURS[:2], *PEERS, BARE),
         "0.8 x bare + 1 us",
     ),
-    calls("call-one", "  on one processor", "-s", (*OURS[:2], *PEERS, BARE), "0.8 x bare + 1 us"),
-    calls("call-polling", "  both polling", "-p 1000000", (*OURS[:2], BARE), "under 1 us"),
+    calls(
+        "call-one",
+        "  on one processor",
+        "-s",
+        (*OURS[:2], *PEERS, BARE),
+        "0.8 x bare + 1 us",
+        "call a thread and be called back, on one processor",
+    ),
+    calls(
+        "call-polling",
+        "  both polling",
+        "-p 1000000",
+        (*OURS[:2], BARE),
+        "under 1 us",
+        "call a thread and be called back, both polling",
+    ),
     Measure(
         "post",
         [Row("oneshots to another thread", "per_second", "/s", 0, "5,000,000")],
@@ -176,14 +200,24 @@ MEASURES = (
             Row("  p99", "p99_us", "us", 1),
             Row("  clock_nanosleep in turns with it, median", "sleep_median_us", "us", 1),
             Row("  p99", "sleep_p99_us", "us", 1),
-            Row("  the loop beside clock_nanosleep, medians", "ratio", "x", 2, "at most 1.1"),
+            Row(
+                "  the loop beside clock_nanosleep, medians",
+                *("ratio", "x", 2, "at most 1.1"),
+                alone="how late a timer fires, beside clock_nanosleep",
+            ),
         ],
         program="loop-lateness",
         quick="-n 200",
         columns=(*OURS, *PEERS),
     ),
-    reads("reads", "file reads, 32 in flight (bare: fio)", "", "-s 0.3"),
-    reads("reads-batch", "  the same (bare: fio in batches)", "-b", "-s 0.3"),
+    reads("reads", "file reads, 32 in flight (bare: fio)", "", "-s 0.3", "file reads beside fio"),
+    reads(
+        "reads-batch",
+        "  the same (bare: fio in batches)",
+        "-b",
+        "-s 0.3",
+        "file reads beside fio in batches",
+    ),
 )
 
 
@@ -219,18 +253,39 @@ class LoopSuite(Suite):
             words += measure.slower.split()
         return [program, *words, self.file() if measure.bare else column]
 
+    def ours(self, measure, row):
+        """Our figure: that of the first fd monitor that has one, or None."""
+        figures = (self.figure(measure, column, row) for column in OURS)
+        return next((figure for figure in figures if figure is not None), None)
+
+    def other(self, measure, row):
+        """The column that the row is compared with and its figure, or None twice."""
+        columns = PEERS if row.beside == "best" else [row.beside]
+        found = [(self.figure(measure, column, row), column) for column in columns]
+        found = [(figure, column) for figure, column in found if figure is not None]
+        if not found:
+            return None, None
+        figure, column = (max if row.unit == "/s" else min)(found)
+        return column, figure
+
     def ratio(self, measure, row):
         """Our figure beside the one that the row is compared with, or "" when either is missing."""
-        ours = [self.figure(measure, column, row) for column in OURS]
-        ours = [figure for figure in ours if figure is not None]
-        if row.beside == "best":
-            others = [self.figure(measure, column, row) for column in PEERS]
-        else:
-            others = [self.figure(measure, row.beside, row)] if row.beside else []
-        others = [figure for figure in others if figure]
-        if not ours or not others:
-            return ""
-        return f"{ours[0] / (max(others) if row.unit == '/s' else min(others)):.2f}"
+        ours = self.ours(measure, row)
+        _, other = self.other(measure, row)
+        return f"{ours / other:.2f}" if ours is not None and other else ""
+
+    def summary(self):
+        """The lines of a table in Markdown: what has something to reach."""
+        yield "| measure | evloopd | beside | ratio | to reach |"
+        yield "|---|---|---|---|---|"
+        for measure in self.wanted():
+            for row in measure.rows:
+                if row.to_reach:
+                    column, other = self.other(measure, row)
+                    ours = f"{cell(self.ours(measure, row), row)} {row.unit}"
+                    beside = f"{column}: {cell(other, row)} {row.unit}" if column else ""
+                    cells = [row.alone or row.label, ours, beside, self.ratio(measure, row)]
+                    yield f"| {' | '.join(cells)} | {row.to_reach} |"
 
     def table(self):
         """The lines of the table, as lists of cells."""

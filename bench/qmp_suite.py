@@ -165,3 +165,12 @@ class QmpSuite(Suite):
                 cells = [cell(ours, row), cell(peer, row)] if measure.program else ["", ""]
                 cells += [ratio, "" if bare is None else cell(bare, row)]
                 yield [row.label, *cells, row.unit, row.to_reach]
+
+    def summary(self):
+        """The lines of a table in Markdown: what has something to reach."""
+        yield f"| measure | {OURS} | {PEER} | ratio | to reach |"
+        yield "|---|---|---|---|---|"
+        for line in list(self.table())[1:]:
+            label, ours, peer, ratio, _, unit, to_reach = line
+            if to_reach:
+                yield f"| {label.strip()} | {ours} {unit} | {peer} {unit} | {ratio} | {to_reach} |"

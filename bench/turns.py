@@ -31,6 +31,7 @@ class Row:
     digits: int = 0
     to_reach: str = ""
     beside: str = ""  # what the ratio is to, where a suite has several answers
+    alone: str = ""  # the label for where the row stands alone
 
 
 class Suite:
