@@ -77,6 +77,18 @@ int64_t activity_call_end(LoopActivity *activity, const ActivityScope *scope)
     return activity->now_ns - scope->begin_ns;
 }
 
+int64_t activity_call_next(LoopActivity *activity, const char *name)
+{
+    publish(activity, AIO_STATE_CALLBACK, name, activity->now_ns);
+    return activity->now_ns;
+}
+
+int64_t activity_call_done(LoopActivity *activity)
+{
+    account(activity);
+    return activity->now_ns;
+}
+
 void counters_record(AioCounters *counters, int64_t elapsed_ns)
 {
     counter_add(&counters->calls, 1);

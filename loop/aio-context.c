@@ -5,6 +5,8 @@
 #include "loop/aio-internal.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 GQuark aio_error_quark(void)
 {
@@ -21,6 +23,18 @@ static _Thread_local uint64_t thread_number;
 
 /* ---- life ---- */
 
+/* Of what belongs on cache lines of its own; free() frees it. */
+static AioContext *context_alloc(void)
+{
+    AioContext *ctx = aligned_alloc(_Alignof(AioContext), sizeof(AioContext));
+
+    if (!ctx) {
+        g_error("out of memory: a context of %zu bytes", sizeof(AioContext));
+    }
+    memset(ctx, 0, sizeof(*ctx));
+    return ctx;
+}
+
 AioContext *aio_context_new(GError **errp)
 {
     return aio_context_new_with_fdmon(AIO_FDMON_AUTO, errp);
@@ -28,7 +42,7 @@ AioContext *aio_context_new(GError **errp)
 
 AioContext *aio_context_new_with_fdmon(AioFdMon fdmon, GError **errp)
 {
-    AioContext *ctx = g_new0(AioContext, 1);
+    AioContext *ctx = context_alloc();
 
     ctx->refcount = 1;
     ctx->memory_refcount = 1;
@@ -38,12 +52,12 @@ AioContext *aio_context_new_with_fdmon(AioFdMon fdmon, GError **errp)
         .thread_pool_max = AIO_THREAD_POOL_MAX_DEFAULT,
     };
     if (!fdmon_setup(ctx, fdmon, errp)) {
-        g_free(ctx);
+        free(ctx);
         return NULL;
     }
     if (!event_notifier_init(&ctx->notifier, false, errp)) {
         ctx->fdmon_first->teardown(ctx);
-        g_free(ctx);
+        free(ctx);
         return NULL;
     }
     pthread_mutex_init(&ctx->lock, NULL);
@@ -77,7 +91,7 @@ void aio_context_memory_unref(AioContext *ctx)
         for (int i = 0; i < QEMU_CLOCK_MAX; i++) {
             timer_list_cleanup(&ctx->timers[i]);
         }
-        g_free(ctx);
+        free(ctx);
     }
 }
 

@@ -54,10 +54,12 @@ static void sync_handlers(AioGSource *self)
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         AioHandler *handler = value;
 
-        self->handlers[self->n_handlers++] = (GPollFD){
-            .fd = handler->fd,
-            .events = (gushort)aio_handler_events(handler),
-        };
+        if (!handler->closed) {
+            self->handlers[self->n_handlers++] = (GPollFD){
+                .fd = handler->fd,
+                .events = (gushort)aio_handler_events(handler),
+            };
+        }
     }
     pthread_mutex_unlock(&ctx->lock);
     for (size_t i = 0; i < self->n_handlers; i++) {

@@ -141,6 +141,11 @@ void aio_set_event_notifier_poll(AioContext *ctx, EventNotifier *notifier,
     pthread_mutex_unlock(&ctx->lock);
 }
 
+static bool is_removed(AioHandler *handler)
+{
+    return atomic_load_explicit(&handler->removed, memory_order_relaxed);
+}
+
 void aio_handler_ready(AioContext *ctx, AioHandler *handler, uint32_t revents)
 {
     handler->revents |= revents;
@@ -157,6 +162,21 @@ void aio_handler_ready(AioContext *ctx, AioHandler *handler, uint32_t revents)
     ctx->ready_tail = handler;
 }
 
+void aio_handler_closed(AioContext *ctx, AioHandler *handler)
+{
+    pthread_mutex_lock(&ctx->lock);
+    /* Another thread may have removed it, and closed the descriptor, just now. */
+    if (!is_removed(handler)) {
+        handler->closed = true;
+        atomic_fetch_add_explicit(&ctx->generation, 1, memory_order_release);
+    }
+    pthread_mutex_unlock(&ctx->lock);
+    if (handler->closed) {
+        g_warning("%s: descriptor %d was closed before its handler was removed", handler->name,
+                  handler->fd);
+    }
+}
+
 static AioHandler *take_ready(AioContext *ctx)
 {
     AioHandler *handler = ctx->ready_head;
@@ -169,11 +189,6 @@ static AioHandler *take_ready(AioContext *ctx)
         handler->in_ready = false;
     }
     return handler;
-}
-
-static bool is_removed(AioHandler *handler)
-{
-    return atomic_load_explicit(&handler->removed, memory_order_relaxed);
 }
 
 /* Hang-ups and errors reach both callbacks: each finds out by itself what happened. */
@@ -233,36 +248,61 @@ bool aio_dispatch_handlers(AioContext *ctx)
     return progress;
 }
 
-void aio_free_retired(AioContext *ctx)
+static void free_list(AioHandler *handler)
 {
-    AioHandler **link = &ctx->retired;
+    while (handler) {
+        AioHandler *next = handler->next_retired;
+
+        g_free(handler);
+        handler = next;
+    }
+}
+
+/* Return the list of retired nodes that may be freed. With ctx->lock held. */
+static AioHandler *take_retired_locked(AioContext *ctx)
+{
+    AioHandler *handler = g_steal_pointer(&ctx->retired);
     AioHandler *unused = NULL;
     unsigned n_left = 0;
+
+    while (handler) {
+        AioHandler *next = handler->next_retired;
+        AioHandler **to = &unused;
+
+        if (aio_handler_in_use(handler)) {
+            to = &ctx->retired;
+            n_left++;
+        } else if (atomic_load_explicit(&handler->stale, memory_order_relaxed)) {
+            to = &ctx->stale;
+        }
+        handler->next_retired = *to;
+        *to = handler;
+        handler = next;
+    }
+    atomic_store_explicit(&ctx->n_retired, n_left, memory_order_relaxed);
+    return unused;
+}
+
+void aio_free_retired(AioContext *ctx)
+{
+    AioHandler *list;
 
     if (atomic_load_explicit(&ctx->n_retired, memory_order_relaxed) == 0) {
         return;
     }
     pthread_mutex_lock(&ctx->lock);
-    while (*link) {
-        AioHandler *handler = *link;
-
-        if (aio_handler_in_use(handler)) {
-            link = &handler->next_retired;
-            n_left++;
-        } else {
-            *link = handler->next_retired;
-            handler->next_retired = unused;
-            unused = handler;
-        }
-    }
-    atomic_store_explicit(&ctx->n_retired, n_left, memory_order_relaxed);
+    list = take_retired_locked(ctx);
     pthread_mutex_unlock(&ctx->lock);
-    while (unused) {
-        AioHandler *next = unused->next_retired;
+    free_list(list);
+}
 
-        g_free(unused);
-        unused = next;
+void aio_free_stale_locked(AioContext *ctx)
+{
+    /* Those that were taken out since the last pass may be on the list of ready handlers. */
+    for (AioHandler *handler = ctx->retired; handler; handler = handler->next_retired) {
+        atomic_store_explicit(&handler->stale, false, memory_order_relaxed);
     }
+    free_list(g_steal_pointer(&ctx->stale));
 }
 
 void aio_set_internal_handler(AioContext *ctx, int fd, IOHandler *io_read, void *opaque,
@@ -293,12 +333,8 @@ void aio_handlers_cleanup(AioContext *ctx)
     GHashTableIter iter;
     gpointer value;
 
-    while (ctx->retired) {
-        AioHandler *next = ctx->retired->next_retired;
-
-        g_free(ctx->retired);
-        ctx->retired = next;
-    }
+    free_list(g_steal_pointer(&ctx->retired));
+    free_list(g_steal_pointer(&ctx->stale));
     g_hash_table_iter_init(&iter, ctx->handlers);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         g_free(value);

@@ -3,7 +3,7 @@
  *
  *   aio-context.c   life, a pass of the loop, the wake-up handshake
  *   aio-handler.c   the table of descriptors and their dispatch
- *   aio-bh.c        bottom halves
+ *   aio-bh.c        bottom halves; bh-pool.c the memory of oneshots
  *   aio-request.c   users' requests on the context's io_uring
  *   aio-gsource.c   the context as a GSource
  *   aio-activity.c  what the loop does now, published to other threads
@@ -23,10 +23,12 @@
  * notifier that finds ctx->notified set already leaves the rest to whoever set it, so a burst
  * costs one system call, and none when the loop is awake.
  *
- * What only changes how long the loop may sleep (a timer, an idle bottom half) needs no mark for a
- * loop that is awake, and no pass: aio_notify_waiting() looks at ctx->notify_me after the change,
- * and the home thread looks at the change, in aio_compute_timeout(), after it stored
- * ctx->notify_me; these too are sequentially consistent. tests/model/notify.pml models both.
+ * What aio_compute_timeout() takes into account (a bottom half that is scheduled, a timer) needs no
+ * mark for a loop that is awake: aio_notify_waiting() looks at ctx->notify_me after the change, and
+ * the home thread looks at the change after it stored ctx->notify_me; these too are sequentially
+ * consistent. So a loop that polls without having announced that it may block has to look at
+ * aio_bh_timeout_ns() and the timers, not at ctx->notified alone. tests/model/notify.pml models
+ * both.
  *
  * Handlers. One node for each descriptor and set of callbacks, immutable once published; a change
  * publishes a new node. Nodes taken out are marked removed (dispatch checks that before each call)
@@ -101,6 +103,11 @@ void activity_restore(LoopActivity *activity, const ActivityScope *scope);
 void activity_call_begin(LoopActivity *activity, ActivityScope *scope, const char *name);
 int64_t activity_call_end(LoopActivity *activity, const ActivityScope *scope);
 
+/* The same for callbacks in a row, between one activity_save() and one activity_restore(): publish
+ * it and return when it begins; return when it has ended. Home thread. */
+int64_t activity_call_next(LoopActivity *activity, const char *name);
+int64_t activity_call_done(LoopActivity *activity);
+
 /* Count one call that took @elapsed_ns. Home thread. */
 void counters_record(AioCounters *counters, int64_t elapsed_ns);
 
@@ -125,10 +132,13 @@ struct AioHandler {
     EventNotifierHandler *notifier_poll_end;
 
     atomic_bool removed;
+    atomic_bool
+        stale; /* removed, but the monitor may go on reporting it; written under ctx->lock */
     AioCounters counters;
 
     uint32_t revents; /* home thread: what the monitor reported, POLLIN etc. */
     bool in_ready;    /* home thread: linked by next_ready */
+    bool closed;      /* home thread: the descriptor was found to be closed */
     AioHandler *next_ready;
     AioHandler *next_retired;    /* guarded by ctx->lock */
     AioHandler *successor;       /* what replaced it, or NULL; guarded by ctx->lock */
@@ -154,11 +164,19 @@ static inline bool aio_handler_in_use(const AioHandler *handler)
 /* A monitor reports that @handler is ready for @revents (POLLIN etc.). Home thread. */
 void aio_handler_ready(AioContext *ctx, AioHandler *handler, uint32_t revents);
 
+/* The monitor found the descriptor of @handler closed: say so, and leave it out from now on, until
+ * it is replaced or removed. Home thread. */
+void aio_handler_closed(AioContext *ctx, AioHandler *handler);
+
 /* Call every ready handler; true when one made progress. Home thread. */
 bool aio_dispatch_handlers(AioContext *ctx);
 
-/* Free the nodes that were taken out, when nothing can refer to them. Home thread. */
+/* Free the nodes that were taken out, when nothing can refer to them; those that are stale are kept
+ * in ctx->stale. Home thread. */
 void aio_free_retired(AioContext *ctx);
+
+/* Nothing can report stale nodes any more: free them too. With ctx->lock held. Home thread. */
+void aio_free_stale_locked(AioContext *ctx);
 
 /* Set a handler of the loop's own, which is no progress and no source. All that @fd is for is to
  * wake the loop: @io_read silences it, and is not called by a monitor that needs no silencing.
@@ -171,6 +189,12 @@ void aio_handlers_init(AioContext *ctx);
 void aio_handlers_cleanup(AioContext *ctx);
 
 /* ---- bottom halves (aio-bh.c) ---- */
+
+typedef struct LastingBH LastingBH;
+
+typedef struct BHQueue {
+    QEMUBH *head, *tail;
+} BHQueue;
 
 /* How long the loop may sleep with the bottom halves that are scheduled: 0, 10 ms when there are
  * only idle ones, or -1. Home thread. */
@@ -258,16 +282,28 @@ void aio_clock_jump_cleanup(AioContext *ctx);
 
 /* ---- the context ---- */
 
+#define AIO_CACHE_LINE 64
+
 struct AioContext {
-    _Atomic unsigned refcount;
+    /* Cache lines: the first is written at each scheduling, the second is read then and written
+     * when the loop goes to sleep, and neither is one with what the home thread writes all the
+     * time. */
+    _Alignas(AIO_CACHE_LINE) _Atomic(QEMUBH *) bh_incoming; /* scheduled, last first; any thread */
+
+    _Alignas(AIO_CACHE_LINE) EventNotifier notifier;
+    _Atomic unsigned notify_me; /* bit 0: about to block as a GSource; the rest counts aio_poll() */
+    atomic_bool notified;
+
+    _Alignas(AIO_CACHE_LINE) _Atomic unsigned refcount;
     _Atomic unsigned memory_refcount; /* one for all references above, one for each timer */
     _Atomic uint64_t home;            /* the number of the thread that drove it last; 0: none */
 
-    pthread_mutex_t lock;       /* a leaf lock; guards the next six, and the monitors' tables */
+    pthread_mutex_t lock;       /* a leaf lock; guards the next seven, and the monitors' tables */
     GHashTable *handlers;       /* fd -> AioHandler */
     AioHandler *retired;        /* taken out, not yet freed */
+    AioHandler *stale;          /* of those, what the monitor may go on reporting */
     _Atomic unsigned n_retired; /* how many; written under lock */
-    QEMUBH *bhs;                /* all but oneshots */
+    LastingBH *bhs;             /* all but oneshots */
     AioContextParams params;
     /* Counts changes of handlers. Incremented with release before a monitor learns of the change,
      * and loaded with acquire after a wait, so that a new node is visible to whom the kernel
@@ -278,13 +314,8 @@ struct AioContext {
     AioHandler *ready_tail;
     unsigned depth; /* home thread: nested passes */
 
-    EventNotifier notifier;
-    _Atomic unsigned notify_me; /* bit 0: about to block as a GSource; the rest counts aio_poll() */
-    atomic_bool notified;
-
-    _Atomic(QEMUBH *) bh_incoming; /* scheduled, last first; pushed by any thread */
-    QEMUBH *bh_head;               /* home thread: taken from there, in order */
-    QEMUBH *bh_tail;
+    BHQueue bh_now;  /* home thread: those that this pass runs, in order */
+    BHQueue bh_next; /* home thread: those that the next one will */
     AioCounters oneshot_counters;
 
     _Atomic(const FDMonOps *) fdmon;
@@ -293,6 +324,8 @@ struct AioContext {
         int fd;
         AioHandler *unpollable; /* descriptors that epoll refuses: always ready; under lock */
         atomic_bool has_unpollable;
+        unsigned n_stale;  /* nodes that it may hold against our will; under lock */
+        atomic_bool renew; /* make a new one before the next wait */
     } epoll;
     struct {
         struct pollfd *fds; /* home thread, as the next three */

@@ -9,6 +9,11 @@
  * The context's own notifier is registered edge-triggered: each aio_notify() is reported once, and
  * nothing has to be read to make it silent again.
  *
+ * The kernel keeps a registration as long as the file is open, under whatever number. When a
+ * descriptor was closed before its handler was removed, the change that would take the node out of
+ * the set fails, and the set may report it for ever. Such a node is stale: it is kept allocated,
+ * and when it is reported, or there are many, a new set is made without them.
+ *
  * epoll refuses what has no readiness (regular files, some devices). poll(2) calls those always
  * ready, and so does this monitor.
  */
@@ -17,6 +22,7 @@
 #include "loop/main-loop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -74,14 +80,14 @@ static bool unpollable_remove(AioContext *ctx, AioHandler *handler)
     return false;
 }
 
-static int control(AioContext *ctx, int op, int fd, AioHandler *handler)
+static int control(int epoll_fd, int op, int fd, AioHandler *handler)
 {
     struct epoll_event event = { .data.ptr = handler };
 
     if (handler) {
         event.events = (uint32_t)aio_handler_events(handler) | (handler->internal ? EPOLLET : 0);
     }
-    return epoll_ctl(ctx->epoll.fd, op, fd, &event);
+    return epoll_ctl(epoll_fd, op, fd, &event);
 }
 
 /* Add @handler, or change it when its descriptor has been registered before. */
@@ -89,8 +95,8 @@ static void add(AioContext *ctx, AioHandler *handler)
 {
     int fd = handler->fd;
 
-    if (control(ctx, EPOLL_CTL_ADD, fd, handler) == 0 ||
-        (errno == EEXIST && control(ctx, EPOLL_CTL_MOD, fd, handler) == 0)) {
+    if (control(ctx->epoll.fd, EPOLL_CTL_ADD, fd, handler) == 0 ||
+        (errno == EEXIST && control(ctx->epoll.fd, EPOLL_CTL_MOD, fd, handler) == 0)) {
         return;
     }
     if (errno == EPERM) {
@@ -103,19 +109,84 @@ static void add(AioContext *ctx, AioHandler *handler)
     }
 }
 
+/* As many stale nodes as live ones may wait for a new set, and a few more, so that making it costs
+ * each no more than a system call or two. */
+#define MAX_STALE 64
+
+/* The set may still hold @handler, whose descriptor was closed before this. If it does not, no more
+ * has happened than that the node is freed late. */
+static void now_stale(AioContext *ctx, AioHandler *handler)
+{
+    /* Relaxed: the home thread looks at it under the lock, or sees it at the next report. */
+    atomic_store_explicit(&handler->stale, true, memory_order_relaxed);
+    if (++ctx->epoll.n_stale >= MAX_STALE + g_hash_table_size(ctx->handlers) &&
+        !atomic_load_explicit(&ctx->epoll.renew, memory_order_relaxed)) {
+        /* Relaxed: the notification that follows orders it. */
+        atomic_store_explicit(&ctx->epoll.renew, true, memory_order_relaxed);
+        aio_notify(ctx);
+    }
+}
+
 static void epoll_update(AioContext *ctx, AioHandler *old_handler, AioHandler *new_handler)
 {
+    bool changed = false;
+
     if (old_handler && unpollable_remove(ctx, old_handler)) {
         old_handler = NULL;
     }
-    if (!new_handler) {
-        if (old_handler) {
-            /* ENOENT, EBADF: it was closed before it was removed; the kernel has forgotten it. */
-            control(ctx, EPOLL_CTL_DEL, old_handler->fd, NULL);
+    if (old_handler) {
+        changed = control(ctx->epoll.fd, new_handler ? EPOLL_CTL_MOD : EPOLL_CTL_DEL,
+                          old_handler->fd, new_handler) == 0;
+        /* ENOENT, EBADF: the number is another file's now, or none's. While there are registrations
+         * of stale nodes, a change that succeeds may have reached one of those. */
+        if (!changed || ctx->epoll.n_stale > 0) {
+            now_stale(ctx, old_handler);
         }
-    } else if (!old_handler || control(ctx, EPOLL_CTL_MOD, new_handler->fd, new_handler) != 0) {
+    }
+    if (new_handler && !changed) {
         add(ctx, new_handler);
     }
+}
+
+/* Register all handlers in the set @fd, which is new; false when the system refuses. */
+static bool register_all(AioContext *ctx, int fd)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, ctx->handlers);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        AioHandler *handler = value;
+
+        /* Closed ones are left out, of which one may even have had the number of the new set.
+         * EPERM: among the unpollable. */
+        if (handler->fd != fd && control(fd, EPOLL_CTL_ADD, handler->fd, handler) != 0 &&
+            errno != EPERM && errno != EBADF) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Make a new set without the stale nodes. It takes the number of the old one, which a GMainContext
+ * may have among those to poll. */
+static void renew(AioContext *ctx)
+{
+    int fd;
+
+    pthread_mutex_lock(&ctx->lock);
+    atomic_store_explicit(&ctx->epoll.renew, false, memory_order_relaxed);
+    ctx->epoll.n_stale = 0;
+    fd = epoll_create1(EPOLL_CLOEXEC);
+    if (fd >= 0 && register_all(ctx, fd) && dup3(fd, ctx->epoll.fd, O_CLOEXEC) >= 0) {
+        aio_free_stale_locked(ctx);
+    } else {
+        fdmon_downgrade(ctx);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    pthread_mutex_unlock(&ctx->lock);
 }
 
 static void report_unpollable(AioContext *ctx)
@@ -178,9 +249,14 @@ static void epoll_wait_ready(AioContext *ctx, int64_t timeout_ns)
     for (int i = 0; i < n; i++) {
         AioHandler *handler = events[i].data.ptr;
 
-        if (!handler->internal) {
+        if (atomic_load_explicit(&handler->stale, memory_order_relaxed)) {
+            atomic_store_explicit(&ctx->epoll.renew, true, memory_order_relaxed);
+        } else if (!handler->internal) {
             aio_handler_ready(ctx, handler, events[i].events);
         }
+    }
+    if (atomic_load_explicit(&ctx->epoll.renew, memory_order_relaxed)) {
+        renew(ctx);
     }
 }
 

@@ -46,7 +46,7 @@ static void rebuild(AioContext *ctx)
 
             ctx->poll.handlers[i] = handler;
             ctx->poll.fds[i] = (struct pollfd){
-                .fd = handler->fd,
+                .fd = handler->closed ? -1 : handler->fd, /* -1 is left out */
                 .events = aio_handler_events(handler),
             };
         }
@@ -62,10 +62,14 @@ static void poll_wait(AioContext *ctx, int64_t timeout_ns)
     rebuild(ctx);
     n = qemu_poll_ns((GPollFD *)ctx->poll.fds, (guint)ctx->poll.len, timeout_ns);
     for (size_t i = 0; n > 0 && i < ctx->poll.len; i++) {
-        if (ctx->poll.fds[i].revents) {
-            aio_handler_ready(ctx, ctx->poll.handlers[i], (uint32_t)ctx->poll.fds[i].revents);
-            n--;
+        short revents = ctx->poll.fds[i].revents;
+
+        if (revents & POLLNVAL) {
+            aio_handler_closed(ctx, ctx->poll.handlers[i]);
+        } else if (revents) {
+            aio_handler_ready(ctx, ctx->poll.handlers[i], (uint32_t)revents);
         }
+        n -= revents != 0;
     }
 }
 

@@ -8,8 +8,10 @@
  * does not block, or the notifier writes the eventfd. If a write may stay in its processor's store
  * buffer while the read goes ahead, both can read the old value, and the work waits for ever.
  *
- * A deadline (or an idle bottom half) follows the same rule without notified: the notifier writes
- * the deadline and looks at notify_me; the home thread sets notify_me and looks at the deadline.
+ * What the home thread takes into account before it blocks (a bottom half that was scheduled, a
+ * deadline) follows the same rule without notified: the notifier writes it and looks at notify_me;
+ * the home thread sets notify_me and looks at it. Only a notifier that finds notify_me set goes on
+ * as above, so that of many one writes the eventfd.
  *
  * A notifier that finds notified set does nothing more: whoever set it wrote the eventfd, or found
  * the home thread awake. This is right only if the home thread looks at the queue after it has
@@ -27,9 +29,10 @@
  *   aio_notify()             atomic_exchange(&ctx->notified, true)               N1
  *                            atomic_load(&ctx->notify_me)                        N2
  *                            event_notifier_set()                                N3
- *   push() in aio-bh.c, and other work that is followed by aio_notify()          Q1
+ *   push_new(), push() in aio-bh.c, followed by aio_notify_waiting()             P1
+ *   push() of a deleted one, and other work that is followed by aio_notify()     Q1
  *   publish_deadline()       atomic_store(&list->next_deadline, deadline)        T1
- *   aio_notify_waiting()     atomic_load(&ctx->notify_me)                        T2
+ *   aio_notify_waiting()     atomic_load(&ctx->notify_me)                        W
  *   aio_notify_arm()         atomic_fetch_add(&ctx->notify_me, ...)              H1
  *                            atomic_load(&ctx->notified)                         H2
  *   aio_compute_timeout()    aio_bh_timeout_ns()                                 H3
@@ -41,8 +44,9 @@
  *                            aio_dispatch_handlers(), the eventfd's handler      H9
  *                            aio_timers_run()                                    H10
  *
- * Q1 is a store that is buffered, which is less than push() does: work that is followed by
- * aio_notify() needs no order but that of its exchange. H6 is relaxed, and so buffered too.
+ * P1 and T1 are sequentially consistent, so visible at once. Q1 is a store that is buffered, which
+ * is less than push() does: work that is followed by aio_notify() needs no order but that of its
+ * exchange. H6 is relaxed, and so buffered too.
  *
  * With GSOURCE the home thread is driven by GLib: gsource_prepare() is H1 to H4, then GLib waits,
  * gsource_check() disarms and looks what there is, and aio_dispatch_collected() disarms, accepts,
@@ -72,6 +76,9 @@
  *   NOTIFY_TEST        a load before the exchange, to spare it when notified is set already: then
  *                      nothing makes the work visible before notified is found set
  *   DEADLINE_BUFFERED  the deadline may stay in the buffer
+ *   PUSH_BUFFERED      the bottom half may stay in the buffer
+ *   DELETE_WAITING     what does not keep the loop from blocking is followed by
+ *                      aio_notify_waiting() only
  *   ACCEPT_BUFFERED    notified is taken back by a plain store
  *   ACCEPT_LATE        it is taken back after the work has been run
  *   LOOK_FIRST         the timeout is computed before notify_me is set
@@ -81,7 +88,7 @@
  * both.
  */
 
-#define N 3 /* notifiers: 0 and 1 queue work, 2 changes a deadline */
+#define N 3 /* notifiers: 0 schedules, 1 queues other work, 2 changes a deadline */
 
 bool notified;
 bool notify_me;
@@ -141,8 +148,10 @@ active proctype memory()
 end:
     do
     :: atomic { disarm_buffered -> disarm_buffered = false; notify_me = false }
-    :: atomic { work_buffered[0] -> work_buffered[0] = false; work[0] = true }
     :: atomic { work_buffered[1] -> work_buffered[1] = false; work[1] = true }
+#ifdef PUSH_BUFFERED
+    :: atomic { work_buffered[0] -> work_buffered[0] = false; work[0] = true }
+#endif
 #ifdef ARM_BUFFERED
     :: atomic { arm_buffered && !disarm_buffered -> arm_buffered = false; notify_me = true }
 #endif
@@ -216,17 +225,47 @@ inline observe_write(me)
     fi
 }
 
-active [2] proctype queuer()
+inline aio_notify_waiting(me)
 {
-    byte me = _pid - 1;
+    if
+    :: notify_me -> aio_notify(me) /* W */
+    :: else
+    fi
+}
+
+active proctype scheduler()
+{
     bool notify;
 #ifdef NOTIFY_EARLY
     bool armed;
 #endif
 
     do
-    :: work_buffered[me] = true; /* Q1 */
-        aio_notify(me)
+#ifdef PUSH_BUFFERED
+    :: work_buffered[0] = true;
+#else
+    :: work[0] = true; /* P1 */
+#endif
+        aio_notify_waiting(0)
+    :: running--; break
+    od
+}
+
+active proctype queuer()
+{
+    bool notify;
+#ifdef NOTIFY_EARLY
+    bool armed;
+#endif
+
+    do
+    :: work_buffered[1] = true; /* Q1 */
+#ifdef DELETE_WAITING
+        atomic { visible_notifier(1) };
+        aio_notify_waiting(1)
+#else
+        aio_notify(1)
+#endif
     :: running--; break
     od
 }
@@ -244,10 +283,7 @@ active proctype timer()
 #else
     :: deadline = true; /* T1 */
 #endif
-        if
-        :: notify_me -> aio_notify(2) /* T2 */
-        :: else
-        fi
+        aio_notify_waiting(2)
     :: running--; break
     od
 }
