@@ -142,6 +142,10 @@ void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned
     if (atomic_load_explicit(&handler->removed, memory_order_relaxed)) {
         return;
     }
+    if (res == -EBADF) {
+        aio_handler_closed(ctx, handler);
+        return;
+    }
     if (res < 0 && res != -ECANCELED && res != -ENOMEM && res != -EAGAIN) {
         g_warning("%s: can't wait for descriptor %d: %s", handler->name, handler->fd,
                   g_strerror(-res));

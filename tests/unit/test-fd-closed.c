@@ -53,10 +53,10 @@ static void assert_well(Loop *loop)
     qemu_set_current_aio_context(NULL);
 }
 
-/* The poll monitor sees that it is closed; epoll knows nothing of it any more. */
+/* The monitors poll and io_uring see that it is closed; epoll knows nothing of it any more. */
 static void expect_warning(Loop *loop, int fd)
 {
-    if (loop->fdmon == AIO_FDMON_POLL) {
+    if (loop->fdmon != AIO_FDMON_EPOLL) {
         g_autofree char *pattern = g_strdup_printf("a source: descriptor %d was closed *", fd);
 
         g_test_expect_message("evloop", G_LOG_LEVEL_WARNING, pattern);
