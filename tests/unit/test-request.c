@@ -486,7 +486,6 @@ static void test_in_flight_when_its_thread_ends(Loop *loop)
     aio_add_sqe(loop->ctx, prep_read, &request, &request.handler);
     loop_assert_asleep(loop);
     loop_stop(loop);
-     */
     run_until_called(loop, &request);
     g_assert_cmpint(request.res, ==, -ECANCELED);
     test_close(fds);
