@@ -37,6 +37,8 @@ AioContext *aio_context_new_with_fdmon(AioFdMon fdmon, GError **errp)
         .thread_pool_min = AIO_THREAD_POOL_MIN_DEFAULT,
         .thread_pool_max = AIO_THREAD_POOL_MAX_DEFAULT,
     };
+    ctx->polling.wait_from_ns = ctx->polling.waited_ns = -1;
+    aio_polling_set_params(ctx, &ctx->params);
     if (!fdmon_setup(ctx, fdmon, errp)) {
         g_free(ctx);
         return NULL;
@@ -199,7 +201,7 @@ void aio_notify_accept(AioContext *ctx)
 {
     /* An exchange, not a store: it reads from the last notifier's exchange, and so sees the work
      * of all those whose notification it takes. */
-    if (atomic_load_explicit(&ctx->notified, memory_order_relaxed)) {
+    if (aio_notified(ctx)) {
         atomic_exchange(&ctx->notified, false);
     }
 }
@@ -236,22 +238,17 @@ bool aio_run_pass(AioContext *ctx)
     return progress;
 }
 
-/* Collect ready descriptors, asleep for as long as there is nothing else to do. */
-static void wait_for_work(AioContext *ctx, bool blocking)
+/* Sleep for as long as there is nothing to do, and collect ready descriptors. */
+static void block_for_work(AioContext *ctx)
 {
-    const FDMonOps *fdmon = atomic_load(&ctx->fdmon);
-    int64_t timeout_ns;
+    int64_t timeout_ns = aio_notify_arm(ctx, NOTIFY_ME_POLL) ? aio_compute_timeout(ctx) : 0;
 
-    if (!blocking) {
-        fdmon->wait(ctx, 0);
-        return;
-    }
-    timeout_ns = aio_notify_arm(ctx, NOTIFY_ME_POLL) ? aio_compute_timeout(ctx) : 0;
     if (timeout_ns != 0) {
         counter_add(&ctx->waits, 1);
         activity_enter(ctx->activity, AIO_STATE_IDLE);
+        aio_polling_blocks(ctx);
     }
-    fdmon->wait(ctx, timeout_ns);
+    atomic_load(&ctx->fdmon)->wait(ctx, timeout_ns);
     aio_notify_disarm(ctx, NOTIFY_ME_POLL);
 }
 
@@ -262,8 +259,14 @@ bool aio_poll(AioContext *ctx, bool blocking)
 
     aio_context_take_home(ctx);
     activity_save(ctx->activity, &outer);
-    wait_for_work(ctx, blocking);
+    if (blocking && !aio_polling_run(ctx)) {
+        block_for_work(ctx);
+    } else {
+        atomic_load(&ctx->fdmon)->wait(ctx, 0);
+    }
     activity_enter(ctx->activity, AIO_STATE_LOOP);
+    aio_polling_wait_over(ctx);
+    aio_polling_learn(ctx, aio_notified(ctx));
     aio_notify_accept(ctx);
     progress = aio_run_pass(ctx);
     if (outer.state == AIO_STATE_CALLBACK) {
@@ -286,9 +289,8 @@ bool aio_prepare(AioContext *ctx)
 bool aio_has_work(AioContext *ctx)
 {
     /* A bare notification is dispatched too: it would keep aio_prepare() from waiting for ever. */
-    return atomic_load_explicit(&ctx->notified, memory_order_relaxed) || ctx->ready_head ||
-           atomic_load(&ctx->fdmon)->ready_now(ctx) || aio_bh_queued(ctx) ||
-           aio_timers_timeout_ns(ctx) == 0;
+    return aio_notified(ctx) || ctx->ready_head || atomic_load(&ctx->fdmon)->ready_now(ctx) ||
+           aio_bh_queued(ctx) || aio_timers_timeout_ns(ctx) == 0;
 }
 
 bool aio_pending(AioContext *ctx)
@@ -302,15 +304,18 @@ bool aio_pending(AioContext *ctx)
 void aio_dispatch_collected(AioContext *ctx, bool collect)
 {
     ActivityScope outer;
+    bool notified;
 
     aio_context_take_home(ctx);
     activity_save(ctx->activity, &outer);
     activity_enter(ctx->activity, AIO_STATE_LOOP);
     aio_notify_disarm(ctx, NOTIFY_ME_GSOURCE);
+    notified = aio_notified(ctx);
     aio_notify_accept(ctx);
     if (collect) {
         atomic_load(&ctx->fdmon)->wait(ctx, 0);
     }
+    aio_polling_learn(ctx, notified);
     aio_run_pass(ctx);
     if (outer.state == AIO_STATE_CALLBACK) {
         activity_restore(ctx->activity, &outer);
@@ -346,6 +351,7 @@ bool aio_context_set_poll_params(AioContext *ctx, int64_t max_ns, int64_t grow, 
     ctx->params.poll_max_ns = max_ns;
     ctx->params.poll_grow = grow;
     ctx->params.poll_shrink = shrink;
+    aio_polling_set_params(ctx, &ctx->params);
     pthread_mutex_unlock(&ctx->lock);
     return true;
 }

@@ -15,6 +15,9 @@ typedef struct FDMonOps {
     const char *name;
     AioFdMon kind;
 
+    /* ready_now() sees every kind of readiness, so the loop can poll with it in user space. */
+    bool peeks;
+
     /* Acquire what the monitor needs; false and @errp when it can't be had. On failure nothing is
      * left to tear down. */
     bool (*setup)(AioContext *ctx, GError **errp);
