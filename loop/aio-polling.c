@@ -225,7 +225,9 @@ static void look_at(AioContext *ctx, AioPolled *polled)
 {
     AioHandler *handler = present_handler(polled);
 
-    if (handler && handler->io_poll && handler->io_poll(handler->opaque)) {
+    /* It may have removed itself: then there is nothing to call. */
+    if (handler && handler->io_poll && handler->io_poll(handler->opaque) &&
+        present_handler(polled)) {
         aio_handler_ready(ctx, handler, AIO_HANDLER_POLLED);
     }
 }

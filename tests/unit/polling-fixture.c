@@ -109,6 +109,31 @@ void source_event(Source *source, int64_t delay_ns)
     g_assert_cmpint(source->reads + source->poll_readys, ==, calls + 1);
 }
 
+void source_event_in_passes(Source *source, int64_t delay_ns)
+{
+    int calls = source->reads + source->poll_readys;
+
+    sim_event_in(delay_ns, source_fire, source);
+    while (source->reads + source->poll_readys == calls) {
+        loop_pass(source->loop, true);
+    }
+    g_assert_cmpint(source->reads + source->poll_readys, ==, calls + 1);
+}
+
+void source_make_polled(Source *source)
+{
+    for (int i = 0; i < 4; i++) {
+        source_event(source, 30000);
+    }
+}
+
+void source_set_io_poll(Source *source, AioPollFn *io_poll)
+{
+    aio_set_fd_handler(source->loop->ctx, source->fds[0], source_read, NULL, io_poll,
+                       source_poll_ready, source);
+    loop_passes(source->loop, 2);
+}
+
 /* ---- other events ---- */
 
 typedef struct BhEvent {

@@ -31,6 +31,9 @@ void source_poll_ready(void *opaque);
 void source_poll_begin(void *opaque);
 void source_poll_end(void *opaque);
 
+/* Its handler with another @io_poll. */
+void source_set_io_poll(Source *source, AioPollFn *io_poll);
+
 /* What happens in an event. */
 void source_fire(void *opaque);
 
@@ -39,6 +42,12 @@ void source_fire(void *opaque);
 void source_event(Source *source, int64_t delay_ns);
 void bh_event(Loop *loop, int *runs, int64_t delay_ns);
 void timer_event(Loop *loop, QEMUTimer *timer, int *fires, int64_t delay_ns);
+
+/* The same for an event that may take the loop more passes, for a handler is changed meanwhile. */
+void source_event_in_passes(Source *source, int64_t delay_ns);
+
+/* Events until the loop polls for @source for about 30 us. */
+void source_make_polled(Source *source);
 
 /* How often any event notifier has been set. */
 int polling_notifier_sets(void);
