@@ -246,7 +246,7 @@ static void block_for_work(AioContext *ctx)
     if (timeout_ns != 0) {
         counter_add(&ctx->waits, 1);
         activity_enter(ctx->activity, AIO_STATE_IDLE);
-        aio_polling_blocks(ctx);
+        aio_polling_blocks(&ctx, 1);
     }
     atomic_load(&ctx->fdmon)->wait(ctx, timeout_ns);
     aio_notify_disarm(ctx, NOTIFY_ME_POLL);

@@ -257,7 +257,7 @@ static gint poll_for_thread(GPollFD *fds, guint n_fds, gint timeout_ms)
     if (timeout_ns != 0) {
         counter_add(&ctx->waits, 1);
         activity_enter(ctx->activity, AIO_STATE_IDLE);
-        aio_polling_blocks(ctx);
+        aio_polling_blocks(&ctx, 1);
     }
     n = qemu_poll_ns(fds, n_fds, timeout_ns);
     activity_enter(ctx->activity, AIO_STATE_LOOP);

@@ -360,10 +360,19 @@ int64_t aio_polling_run_prepared(AioContext *const *contexts, size_t n, int64_t 
 
 /* ---- learning ---- */
 
-void aio_polling_blocks(AioContext *ctx)
+void aio_polling_blocks(AioContext *const *contexts, size_t n)
 {
-    if (ctx->polling.wait_from_ns < 0 && can_poll(ctx)) {
-        ctx->polling.wait_from_ns = ctx->activity->now_ns;
+    for (size_t i = 0; i < n; i++) {
+        if (!can_poll(contexts[i])) {
+            return;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        AioPolling *polling = &contexts[i]->polling;
+
+        if (polling->wait_from_ns < 0) {
+            polling->wait_from_ns = contexts[i]->activity->now_ns;
+        }
     }
 }
 

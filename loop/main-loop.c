@@ -116,11 +116,12 @@ static int64_t query(GMainContext *context, gint max_priority)
 
 static void wait_for_events(int64_t timeout_ns)
 {
+    AioContext *const contexts[] = { qemu_aio_context, iohandler_ctx };
+
     if (timeout_ns != 0) {
         counter_add(&qemu_aio_context->waits, 1);
         activity_enter(qemu_aio_context->activity, AIO_STATE_IDLE);
-        aio_polling_blocks(qemu_aio_context);
-        aio_polling_blocks(iohandler_ctx);
+        aio_polling_blocks(contexts, G_N_ELEMENTS(contexts));
     }
     /* An error is EINTR; the descriptors say nothing then. */
     if (qemu_poll_ns((GPollFD *)poll_fds->data, poll_fds->len, timeout_ns) < 0) {

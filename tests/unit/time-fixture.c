@@ -68,7 +68,7 @@ void sim_begin(AioContext *ctx)
 
     aio_context_get_stats(ctx, &stats);
     sim.now = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
-    sim.event_at = INT64_MAX;
+    sim.event_at = sim.now;
     sim.waits = stats.waits;
     sim.ctx = ctx;
 }
