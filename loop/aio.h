@@ -156,10 +156,10 @@ void aio_set_fd_handler_full(AioContext *ctx, int fd, IOHandler *io_read, IOHand
                              const char *read_name, const char *write_name);
 
 /*
- * Callbacks around each phase of polling in which @fd takes part, for instance to ask the other side
- * for silence. @fd must have a handler, and this stays when that is replaced; it takes part only
- * with an io_poll. Work that comes before @io_poll_end need not be announced: io_poll is called once
- * more after it. A handler that is removed in a phase gets no @io_poll_end. Any thread.
+ * Callbacks around each phase of polling in which @fd takes part, for instance to ask the other
+ * side for silence. @fd must have a handler, and this stays when that is replaced; it takes part
+ * only with an io_poll. Work that comes before @io_poll_end need not be announced: io_poll is
+ * called once more after it. A handler that is removed in a phase gets no @io_poll_end. Any thread.
  */
 void aio_set_fd_poll(AioContext *ctx, int fd, IOHandler *io_poll_begin, IOHandler *io_poll_end);
 
@@ -247,8 +247,8 @@ typedef struct AioContextParams {
 
 /*
  * Set how the loop polls in user space before it blocks: for at most @max_ns, for as long as the
- * sources that had events not long ago made it wait for them. A source's time grows by @grow with an
- * event that came later than it covers but within @max_ns, and shrinks by @shrink with one that
+ * sources that had events not long ago made it wait for them. A source's time grows by @grow with
+ * an event that came later than it covers but within @max_ns, and shrinks by @shrink with one that
  * came later. It takes effect at the next wait. False and @errp, and nothing changed, when a value
  * is negative. Any thread.
  */
