@@ -177,6 +177,8 @@ typedef struct AioPolling {
 
     PollTimes times;      /* home thread, as all below */
     PollTime notifier;    /* of wake-ups by aio_notify() */
+    PollTime requests;    /* of completions of aio_add_sqe() */
+    bool completed;       /* the present wait brought one of those */
     int64_t wait_from_ns; /* when the present wait began; -1 when nothing is learnt from it */
     int64_t waited_ns;    /* how long the last one took; -1 when there is nothing to learn */
     bool in_phase;
@@ -215,8 +217,12 @@ int64_t aio_polling_run_prepared(AioContext *const *contexts, size_t n, int64_t 
 void aio_polling_blocks(AioContext *const *contexts, size_t n);
 void aio_polling_wait_over(AioContext *ctx);
 
-/* Learn from the wait that is over, whose events are the ready handlers and, with @notified, a
- * notification. Home thread. */
+/* A monitor has collected the completion of a request, which is an event like a ready handler. Home
+ * thread. */
+void aio_polling_completed(AioContext *ctx);
+
+/* Learn from the wait that is over, whose events are the ready handlers, completions and, with
+ * @notified, a notification. Home thread. */
 void aio_polling_learn(AioContext *ctx, bool notified);
 
 /* ---- bottom halves (aio-bh.c) ---- */

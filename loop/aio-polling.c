@@ -286,17 +286,19 @@ static bool poll_for_work(AioContext *const *contexts, size_t n, int64_t *time_n
 {
     LoopActivity *activity = contexts[0]->activity;
     bool found = false;
+    int64_t begin_ns;
     int64_t elapsed_ns;
 
     activity_enter(activity, AIO_STATE_POLLING);
+    begin_ns = activity->now_ns;
     for (size_t i = 0; i < n; i++) {
-        phase_begins(contexts[i], activity->now_ns);
+        phase_begins(contexts[i], begin_ns);
     }
     do {
         for (size_t i = 0; i < n; i++) {
             found |= look(contexts[i]) || aio_timers_timeout_ns(contexts[i]) == 0;
         }
-        elapsed_ns = qemu_clock_get_ns(QEMU_CLOCK_REALTIME) - activity->now_ns;
+        elapsed_ns = qemu_clock_get_ns(QEMU_CLOCK_REALTIME) - begin_ns;
     } while (!found && elapsed_ns < *time_ns);
     *time_ns = elapsed_ns;
     for (size_t i = 0; i < n; i++) {
@@ -360,6 +362,11 @@ int64_t aio_polling_run_prepared(AioContext *const *contexts, size_t n, int64_t 
 
 /* ---- learning ---- */
 
+void aio_polling_completed(AioContext *ctx)
+{
+    ctx->polling.completed = true;
+}
+
 void aio_polling_blocks(AioContext *const *contexts, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -385,7 +392,7 @@ void aio_polling_wait_over(AioContext *ctx)
     polling->wait_from_ns = -1;
 }
 
-void aio_polling_learn(AioContext *ctx, bool notified)
+static void learn_from(AioContext *ctx, PollTime *time, bool looked_at)
 {
     AioPolling *polling = &ctx->polling;
     PollTimeParams params = {
@@ -394,19 +401,30 @@ void aio_polling_learn(AioContext *ctx, bool notified)
         .shrink = atomic_load_explicit(&polling->shrink, memory_order_relaxed),
     };
 
+    poll_times_event(&polling->times, time, looked_at, &params, polling->waited_ns);
+}
+
+void aio_polling_learn(AioContext *ctx, bool notified)
+{
+    AioPolling *polling = &ctx->polling;
+    bool completed = polling->completed;
+
+    polling->completed = false;
     if (polling->waited_ns < 0 || polling->in_phase) {
         return;
     }
     for (AioHandler *handler = ctx->ready_head; handler; handler = handler->next_ready) {
         if (handler->polled) {
-            poll_times_event(&polling->times, &handler->polled->time, handler->io_poll != NULL,
-                             &params, polling->waited_ns);
+            learn_from(ctx, &handler->polled->time, handler->io_poll != NULL);
         }
     }
     if (notified) {
-        poll_times_event(&polling->times, &polling->notifier, false, &params, polling->waited_ns);
+        learn_from(ctx, &polling->notifier, false);
     }
-    phase_over(ctx, !ctx->ready_head && !notified);
+    if (completed) {
+        learn_from(ctx, &polling->requests, false);
+    }
+    phase_over(ctx, !ctx->ready_head && !notified && !completed);
     polling->waited_ns = -1;
     publish_time(ctx);
 }
