@@ -162,7 +162,7 @@ def test_the_limits_in_evloopd_s_manual_page_are_those_of_the_daemon(evloopd):
             assert f"from 1 to {number}\n" in result.stderr
 
 
-@pytest.mark.parametrize("name", ["evloopd.8", "evloopctl.1"])
+@pytest.mark.parametrize("name", ["evloopd.8", "evloopctl.1", "evloop.3"])
 @pytest.mark.parametrize("tool", [
     ["mandoc", "-T", "lint", "-W", "warning"],
     ["groff", "-ww", "-mdoc", "-Tutf8", "-z"],
