@@ -6,19 +6,40 @@
 
 #include <glib.h>
 
-int64_t poll_time_adjust(const PollTimeParams *params, int64_t ns, int64_t waited_ns)
+static int64_t grown(const PollTimeParams *params, int64_t ns)
+{
+    int64_t grow = params->grow == 0 ? 2 : params->grow;
+
+    if (__builtin_mul_overflow(ns, grow, &ns)) {
+        ns = INT64_MAX;
+    }
+    return MAX(ns, POLL_TIME_FIRST_NS);
+}
+
+static void event_was_late(PollTime *source, const PollTimeParams *params)
+{
+    if (source->ns > 0 && !source->covered) {
+        source->vain = MIN(source->vain + 1, POLL_TIME_MAX_VAIN);
+        source->hold_off = 1u << source->vain;
+    }
+    source->covered = false;
+    source->ns = params->shrink == 0 ? 0 : source->ns / params->shrink;
+}
+
+void poll_time_adjust(PollTime *source, const PollTimeParams *params, int64_t waited_ns)
 {
     if (waited_ns > params->max_ns) {
-        ns = params->shrink == 0 ? 0 : ns / params->shrink;
-    } else if (waited_ns > ns) {
-        int64_t grow = params->grow == 0 ? 2 : params->grow;
-
-        if (__builtin_mul_overflow(ns, grow, &ns)) {
-            ns = INT64_MAX;
-        }
-        ns = MAX(ns, POLL_TIME_FIRST_NS);
+        event_was_late(source, params);
+    } else if (waited_ns <= source->ns) {
+        source->covered = true;
+        source->vain = 0;
+        source->hold_off = 0;
+    } else if (source->hold_off > 0) {
+        source->hold_off--;
+    } else {
+        source->ns = grown(params, source->ns);
     }
-    return MIN(ns, params->max_ns);
+    source->ns = MIN(source->ns, params->max_ns);
 }
 
 static unsigned class_of(int64_t ns)
@@ -84,15 +105,15 @@ static void dequeue(PollTimeQueue *queue, PollTime *source)
 void poll_times_event(PollTimes *times, PollTime *source, bool looked_at,
                       const PollTimeParams *params, int64_t waited_ns)
 {
-    int64_t ns = poll_time_adjust(params, source->ns, waited_ns);
+    int64_t before_ns = source->ns;
 
-    if (source->active && ns != source->ns) {
-        uncount_time(times, source->ns);
+    poll_time_adjust(source, params, waited_ns);
+    if (source->active && source->ns != before_ns) {
+        uncount_time(times, before_ns);
     }
-    if (!source->active || ns != source->ns) {
-        count_time(times, ns);
+    if (!source->active || source->ns != before_ns) {
+        count_time(times, source->ns);
     }
-    source->ns = ns;
     source->last_event = times->now;
 
     if (source->active) {

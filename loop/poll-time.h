@@ -4,7 +4,13 @@
  * A source's time is how long the loop is ready to poll for its sake. It follows how long the loop
  * had to wait for the source's events: one that came within what its time covers leaves it, one
  * that came later but within the longest time allowed lets it grow, and one that came later still
- * lets it shrink, for polling would have been in vain. The loop's time is the longest of those of
+ * lets it shrink, for polling would have been in vain.
+ *
+ * Where processors are scarce, a loop that polls may be what keeps the event from coming: then each
+ * longer time is too short again. So when a time has grown and shrunk without one event that it
+ * covered, it stays as it is for some events before it may grow again, each time for twice as many.
+ *
+ * The loop's time is the longest of those of
  * the active sources. A source becomes active by an event, and inactive, with a time of 0, by a
  * number of polling phases that brought none: so a loop does not go on to poll for one that has
  * fallen silent.
@@ -26,6 +32,10 @@
 #define POLL_TIME_MAX_AGE       128
 #define POLL_TIME_FRUITLESS_AGE 16
 
+/* After growing in vain n times in a row, a time does not grow for 2^n events, with this as the
+ * largest n. */
+#define POLL_TIME_MAX_VAIN 10
+
 typedef struct PollTimeParams {
     int64_t max_ns; /* more than 0 */
     int64_t grow;   /* factor; 0: 2 */
@@ -36,6 +46,9 @@ typedef struct PollTimeParams {
 typedef struct PollTime PollTime;
 struct PollTime {
     int64_t ns;
+    bool covered;      /* it covered an event since it last shrank */
+    unsigned vain;     /* how often in a row it has grown in vain */
+    unsigned hold_off; /* for how many events more it does not grow */
     bool active;
     bool looked_at;      /* which of the queues it is in */
     uint64_t last_event; /* PollTimes.now at that time */
@@ -60,8 +73,8 @@ typedef struct PollTimes {
     int64_t longest_in_class[64];
 } PollTimes;
 
-/* What a time of @ns becomes by an event for which the loop has waited @waited_ns. */
-int64_t poll_time_adjust(const PollTimeParams *params, int64_t ns, int64_t waited_ns);
+/* Adjust the time of a source by an event for which the loop has waited @waited_ns. */
+void poll_time_adjust(PollTime *source, const PollTimeParams *params, int64_t waited_ns);
 
 /* @source had an event, for which the loop has waited @waited_ns. */
 void poll_times_event(PollTimes *times, PollTime *source, bool looked_at,

@@ -10,55 +10,116 @@
 
 static const PollTimeParams defaults = { .max_ns = MAX_NS };
 
+/* What a time of @ns becomes by an event for which the loop has waited @waited_ns. */
+static int64_t adjusted(const PollTimeParams *params, int64_t ns, int64_t waited_ns)
+{
+    PollTime source = { .ns = ns };
+
+    poll_time_adjust(&source, params, waited_ns);
+    return source.ns;
+}
+
 static void test_first_step(void)
 {
-    g_assert_cmpint(poll_time_adjust(&defaults, 0, 1), ==, POLL_TIME_FIRST_NS);
-    g_assert_cmpint(poll_time_adjust(&defaults, 0, MAX_NS), ==, POLL_TIME_FIRST_NS);
+    g_assert_cmpint(adjusted(&defaults, 0, 1), ==, POLL_TIME_FIRST_NS);
+    g_assert_cmpint(adjusted(&defaults, 0, MAX_NS), ==, POLL_TIME_FIRST_NS);
     /* What has shrunk below it does not take many steps to come back. */
-    g_assert_cmpint(poll_time_adjust(&defaults, 1, 2), ==, POLL_TIME_FIRST_NS);
+    g_assert_cmpint(adjusted(&defaults, 1, 2), ==, POLL_TIME_FIRST_NS);
 }
 
 static void test_covered(void)
 {
-    g_assert_cmpint(poll_time_adjust(&defaults, 0, 0), ==, 0);
-    g_assert_cmpint(poll_time_adjust(&defaults, 8000, 1), ==, 8000);
-    g_assert_cmpint(poll_time_adjust(&defaults, 8000, 8000), ==, 8000);
+    g_assert_cmpint(adjusted(&defaults, 0, 0), ==, 0);
+    g_assert_cmpint(adjusted(&defaults, 8000, 1), ==, 8000);
+    g_assert_cmpint(adjusted(&defaults, 8000, 8000), ==, 8000);
 }
 
 static void test_grow(void)
 {
     PollTimeParams params = defaults;
 
-    g_assert_cmpint(poll_time_adjust(&params, 5000, 5001), ==, 10000);
-    g_assert_cmpint(poll_time_adjust(&params, 20000, 20001), ==, MAX_NS);
+    g_assert_cmpint(adjusted(&params, 5000, 5001), ==, 10000);
+    g_assert_cmpint(adjusted(&params, 20000, 20001), ==, MAX_NS);
     params.grow = 3;
-    g_assert_cmpint(poll_time_adjust(&params, 5000, 5001), ==, 15000);
+    g_assert_cmpint(adjusted(&params, 5000, 5001), ==, 15000);
     params.grow = 1;
-    g_assert_cmpint(poll_time_adjust(&params, 5000, 5001), ==, 5000);
+    g_assert_cmpint(adjusted(&params, 5000, 5001), ==, 5000);
     params.grow = INT64_MAX;
-    g_assert_cmpint(poll_time_adjust(&params, 5000, 5001), ==, MAX_NS);
+    g_assert_cmpint(adjusted(&params, 5000, 5001), ==, MAX_NS);
     params.max_ns = INT64_MAX;
-    g_assert_cmpint(poll_time_adjust(&params, 5000, 5001), ==, INT64_MAX);
+    g_assert_cmpint(adjusted(&params, 5000, 5001), ==, INT64_MAX);
 }
 
 static void test_shrink(void)
 {
     PollTimeParams params = defaults;
 
-    g_assert_cmpint(poll_time_adjust(&params, 20000, MAX_NS + 1), ==, 0);
+    g_assert_cmpint(adjusted(&params, 20000, MAX_NS + 1), ==, 0);
     params.shrink = 4;
-    g_assert_cmpint(poll_time_adjust(&params, 20000, MAX_NS + 1), ==, 5000);
-    g_assert_cmpint(poll_time_adjust(&params, 3, MAX_NS + 1), ==, 0);
-    g_assert_cmpint(poll_time_adjust(&params, 0, MAX_NS + 1), ==, 0);
+    g_assert_cmpint(adjusted(&params, 20000, MAX_NS + 1), ==, 5000);
+    g_assert_cmpint(adjusted(&params, 3, MAX_NS + 1), ==, 0);
+    g_assert_cmpint(adjusted(&params, 0, MAX_NS + 1), ==, 0);
 }
 
 static void test_never_above_the_maximum(void)
 {
     PollTimeParams params = { .max_ns = 1000, .shrink = 1 };
 
-    g_assert_cmpint(poll_time_adjust(&params, 0, 500), ==, 1000);
-    g_assert_cmpint(poll_time_adjust(&params, 20000, 500), ==, 1000);
-    g_assert_cmpint(poll_time_adjust(&params, 20000, 2000), ==, 1000);
+    g_assert_cmpint(adjusted(&params, 0, 500), ==, 1000);
+    g_assert_cmpint(adjusted(&params, 20000, 500), ==, 1000);
+    g_assert_cmpint(adjusted(&params, 20000, 2000), ==, 1000);
+}
+
+/* A source whose events need the processor that polls for them, so that they come a while after the
+ * loop has gone to sleep. */
+static void test_polling_in_vain(void)
+{
+    PollTime source = { 0 };
+    int64_t polled_ns = 0, total_ns = 0;
+
+    for (int i = 0; i < 100000; i++) {
+        int64_t waited_ns = source.ns + 4000;
+
+        polled_ns += source.ns;
+        total_ns += waited_ns;
+        poll_time_adjust(&source, &defaults, waited_ns);
+    }
+    g_assert_cmpint(polled_ns * 20, <, total_ns);
+    g_assert_cmpint(polled_ns, >, 0);
+
+    /* It is tried again, and when it pays then, it goes on. */
+    for (int i = 0; i < (1 << POLL_TIME_MAX_VAIN) + 10; i++) {
+        poll_time_adjust(&source, &defaults, 3000);
+    }
+    g_assert_cmpint(source.ns, ==, POLL_TIME_FIRST_NS);
+    g_assert_cmpuint(source.vain, ==, 0);
+    poll_time_adjust(&source, &defaults, 5000);
+    g_assert_cmpint(source.ns, ==, 2 * POLL_TIME_FIRST_NS);
+}
+
+static void test_late_event_after_one_that_was_covered(void)
+{
+    PollTime source = { 0 };
+
+    for (int i = 0; i < 10; i++) {
+        for (int j = 0; j < 3; j++) {
+            poll_time_adjust(&source, &defaults, 6000);
+        }
+        g_assert_cmpint(source.ns, ==, 2 * POLL_TIME_FIRST_NS);
+        poll_time_adjust(&source, &defaults, MAX_NS + 1);
+        g_assert_cmpint(source.ns, ==, 0);
+    }
+}
+
+static void test_late_events_without_polling(void)
+{
+    PollTime source = { 0 };
+
+    for (int i = 0; i < 100; i++) {
+        poll_time_adjust(&source, &defaults, MAX_NS + 1);
+    }
+    poll_time_adjust(&source, &defaults, 1000);
+    g_assert_cmpint(source.ns, ==, POLL_TIME_FIRST_NS);
 }
 
 /* ---- several sources ---- */
@@ -221,6 +282,10 @@ int main(int argc, char **argv)
     test_add("/an-event-that-the-time-covers-leaves-it", test_covered);
     test_add("/an-event-within-the-maximum-grows-it", test_grow);
     test_add("/a-late-event-shrinks-it", test_shrink);
+    test_add("/polling-in-vain-is-tried-less-and-less-often", test_polling_in_vain);
+    test_add("/a-late-event-after-one-that-was-covered-costs-no-delay",
+             test_late_event_after_one_that_was_covered);
+    test_add("/late-events-that-nobody-polled-for-cost-no-delay", test_late_events_without_polling);
     test_add("/never-above-the-maximum", test_never_above_the_maximum);
     test_add("/the-loop-polls-for-the-longest", test_longest);
     test_add("/sources-of-equal-times-leave-one-by-one", test_equal_times);
