@@ -382,6 +382,41 @@ static void test_handler_without_io_poll(Loop *loop)
     sim_end();
 }
 
+/* The monitor sees it in memory. */
+static void test_peeking(Loop *loop)
+{
+    AioContextStats before, after;
+    Source source, idle;
+
+    if (strcmp(aio_context_get_fdmon(loop->ctx), "io_uring") != 0) {
+        g_test_skip("this fd monitor can't be peeked at");
+        return;
+    }
+    sim_begin(loop->ctx);
+    source_init(&source, loop);
+    source_init(&idle, loop);
+    source_set_io_poll(&source, NULL);
+    source_set_io_poll(&idle, NULL);
+    for (int i = 0; i < 4; i++) {
+        source_event(&source, 10000);
+    }
+    aio_context_get_stats(loop->ctx, &before);
+    g_assert_cmpuint(before.poll_ns, ==, 16000);
+    for (int i = 0; i < 100; i++) {
+        source_event(&source, 10000);
+    }
+    aio_context_get_stats(loop->ctx, &after);
+    g_assert_cmpuint(after.waits, ==, before.waits);
+    g_assert_cmpuint(after.polls_hit, ==, before.polls_hit + 100);
+    g_assert_cmpuint(after.polling_ns - before.polling_ns, <, 100 * (10000 + 40 * SIM_TICK_NS));
+    source_event(&source, 10 * MAX_NS);
+    aio_context_get_stats(loop->ctx, &after);
+    g_assert_cmpuint(after.poll_ns, ==, 0);
+    source_cleanup(&source);
+    source_cleanup(&idle);
+    sim_end();
+}
+
 static void test_notifier_makes_no_system_call(Loop *loop)
 {
     int runs = 0;
@@ -419,6 +454,7 @@ int main(int argc, char **argv)
     loop_test_add_aio_poll("no-polling-when-there-is-work-already", test_work_is_there_already);
     loop_test_add_aio_poll("a-handler-without-io-poll-needs-a-monitor-that-peeks",
                            test_handler_without_io_poll);
+    loop_test_add_aio_poll("a-monitor-that-peeks-needs-no-io-poll", test_peeking);
     loop_test_add_aio_poll("a-notifier-makes-no-system-call-while-the-loop-polls",
                            test_notifier_makes_no_system_call);
     return g_test_run();
