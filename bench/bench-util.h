@@ -6,6 +6,7 @@
 #ifndef BENCH_UTIL_H
 #define BENCH_UTIL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,15 +32,49 @@ void samples_add(Samples *samples, int64_t value);
  */
 int64_t samples_percentile(Samples *samples, unsigned int percent);
 
+/* Print the median and the 99th percentile of @samples, which are ns, as one line of JSON with the
+ * fields median_us and p99_us. */
+void samples_print_us(Samples *samples);
+
+/* An option of a measuring program: -@letter NUMBER, or a -@letter alone when @flag is set. */
+typedef struct BenchOption {
+    char letter;
+    unsigned int *number;
+    unsigned int min;
+    unsigned int max;
+    bool *flag;
+} BenchOption;
+
 /*
- * @text, the value of option @option, as a whole number from @min to @max; ends the program when it
- * is none.
+ * Read the command line's options, of which @options, ended by an element of zeroes, are known.
+ * Returns where the other arguments begin; ends the program when an option is wrong. Also does what
+ * bench_end_with_parent() does, so it is to be called first in main().
  */
-unsigned int bench_number(char option, const char *text, unsigned int min, unsigned int max);
+int bench_options(int argc, char **argv, const BenchOption *options);
+
+/* The exit status that stands for "n/a": this can't be measured here, or there is no such thing. */
+#define BENCH_NOT_AVAILABLE 77
+
+/* See that the process may have @count descriptors; ends it as not available when it may not. */
+void bench_need_descriptors(unsigned int count);
+
+/* Keep the calling thread on the @index-th of the processors that this process may use; does
+ * nothing when there are not that many. */
+void bench_pin(unsigned int index);
+
+/* The next of a series of random numbers, the same in each run; @state is any number but 0 at
+ * first. */
+static inline uint64_t bench_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
 
 /*
  * Have the kernel end this process when its parent ends, however that happens: nothing that a
- * measurement started outlives it. To be called first in main() and in a child after fork().
+ * measurement started outlives it. To be called first in a child after fork().
  */
 void bench_end_with_parent(void);
 

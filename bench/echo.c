@@ -14,32 +14,12 @@
 #include "bench/bench-util.h"
 
 #include <err.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* Stay on the @index-th of the processors that this process may use, if there are that many. */
-static void pin(int index)
-{
-    cpu_set_t allowed;
-    cpu_set_t one;
-
-    if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0) {
-        return;
-    }
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (CPU_ISSET(cpu, &allowed) && index-- == 0) {
-            CPU_ZERO(&one);
-            CPU_SET(cpu, &one);
-            sched_setaffinity(0, sizeof(one), &one);
-            return;
-        }
-    }
-}
 
 /* Write back what comes in on @fd. Never sleeps when @polling. Ends the process at its end. */
 _Noreturn static void echo_loop(int fd, bool polling)
@@ -69,26 +49,18 @@ int main(int argc, char **argv)
     static QmpClient client;
     static const char text[] = "{\"execute\": \"query-version\"}\r\n";
     unsigned int count = 20000;
-    unsigned int warm_up;
     bool polling = false;
+    const BenchOption options[] = {
+        { 'p', .flag = &polling },
+        { 'n', &count, 1, 10000000 },
+        { 0 },
+    };
+    unsigned int warm_up;
     Samples samples;
     int sockets[2];
-    int option;
     pid_t child;
 
-    bench_end_with_parent();
-    while ((option = getopt(argc, argv, "+pn:")) != -1) {
-        switch (option) {
-        case 'p':
-            polling = true;
-            break;
-        case 'n':
-            count = bench_number('n', optarg, 1, 10000000);
-            break;
-        default:
-            return 2;
-        }
-    }
+    bench_options(argc, argv, options);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0) {
         err(1, "socketpair");
     }
@@ -99,11 +71,11 @@ int main(int argc, char **argv)
     if (child == 0) {
         bench_end_with_parent();
         close(sockets[0]);
-        pin(1);
+        bench_pin(1);
         echo_loop(sockets[1], polling);
     }
     close(sockets[1]);
-    pin(0);
+    bench_pin(0);
     qmp_client_init(&client, sockets[0]);
     samples_init(&samples, count);
     warm_up = count / 10 + 1;
@@ -116,9 +88,7 @@ int main(int argc, char **argv)
             samples_add(&samples, bench_now_ns() - start);
         }
     }
-    printf("{\"median_us\": %.2f, \"p99_us\": %.2f}\n",
-           (double)samples_percentile(&samples, 50) / 1e3,
-           (double)samples_percentile(&samples, 99) / 1e3);
+    samples_print_us(&samples);
     samples_free(&samples);
     close(sockets[0]);
     waitpid(child, NULL, 0);

@@ -117,24 +117,15 @@ int main(int argc, char **argv)
     static Activity after;
     unsigned int iothreads = 0;
     unsigned int seconds = 5;
+    const BenchOption options[] = {
+        { 't', &iothreads, 0, 1000 },
+        { 's', &seconds, 1, 3600 },
+        { 0 },
+    };
     Server server;
-    int option;
     int calls;
 
-    bench_end_with_parent();
-    while ((option = getopt(argc, argv, "+t:s:")) != -1) {
-        switch (option) {
-        case 't':
-            iothreads = bench_number('t', optarg, 0, 1000);
-            break;
-        case 's':
-            seconds = bench_number('s', optarg, 1, 3600);
-            break;
-        default:
-            return 2;
-        }
-    }
-    server_start(&server, argv + optind, "qmp-idle");
+    server_start(&server, argv + bench_options(argc, argv, options), "qmp-idle");
     qmp_client_open(&client, server_connect(&server), false);
     qmp_add_iothreads(&client, "idle", iothreads);
     proc_settle(server.pid);

@@ -70,24 +70,15 @@ int main(int argc, char **argv)
     static QmpClient client;
     unsigned int depth = 64;
     unsigned int count = 20000;
+    const BenchOption options[] = {
+        { 'd', &depth, 1, MAX_DEPTH },
+        { 'n', &count, 1, 10000000 },
+        { 0 },
+    };
     Server server;
     int64_t start;
-    int option;
 
-    bench_end_with_parent();
-    while ((option = getopt(argc, argv, "+d:n:")) != -1) {
-        switch (option) {
-        case 'd':
-            depth = bench_number('d', optarg, 1, MAX_DEPTH);
-            break;
-        case 'n':
-            count = bench_number('n', optarg, 1, 10000000);
-            break;
-        default:
-            return 2;
-        }
-    }
-    server_start(&server, argv + optind, "qmp-inflight");
+    server_start(&server, argv + bench_options(argc, argv, options), "qmp-inflight");
     qmp_client_open(&client, server_connect(&server), false);
     run(&client, depth, count / 10 + 1);
     start = bench_now_ns();

@@ -35,20 +35,16 @@ int main(int argc, char **argv)
 {
     static QmpClient client;
     unsigned int count = 100;
+    const BenchOption options[] = {
+        { 't', &count, 1, 1000 },
+        { 0 },
+    };
     Memory idle;
     Memory one;
     Memory many;
     Server server;
-    int option;
 
-    bench_end_with_parent();
-    while ((option = getopt(argc, argv, "+t:")) != -1) {
-        if (option != 't') {
-            return 2;
-        }
-        count = bench_number('t', optarg, 1, 1000);
-    }
-    server_start(&server, argv + optind, "qmp-memory");
+    server_start(&server, argv + bench_options(argc, argv, options), "qmp-memory");
     qmp_client_open(&client, server_connect(&server), false);
     qmp_command(&client, "{\"execute\": \"query-version\"}");
     idle = read_memory(server.pid);

@@ -18,21 +18,17 @@ int main(int argc, char **argv)
 {
     static QmpClient client;
     unsigned int count = 1000;
+    const BenchOption options[] = {
+        { 'n', &count, 1, 10000000 },
+        { 0 },
+    };
     unsigned int warm_up;
     Samples add;
     Samples del;
     Server server;
     int64_t begin = 0;
-    int option;
 
-    bench_end_with_parent();
-    while ((option = getopt(argc, argv, "+n:")) != -1) {
-        if (option != 'n') {
-            return 2;
-        }
-        count = bench_number('n', optarg, 1, 10000000);
-    }
-    server_start(&server, argv + optind, "qmp-objects");
+    server_start(&server, argv + bench_options(argc, argv, options), "qmp-objects");
     qmp_client_open(&client, server_connect(&server), false);
     warm_up = count / 10 + 1;
     samples_init(&add, warm_up + count);

@@ -39,34 +39,23 @@ static bool measure(QmpClient *client, const char *command, unsigned int count, 
 int main(int argc, char **argv)
 {
     static QmpClient client;
-    const char *command = "{\"execute\": \"query-version\"}";
+    const char *command;
     unsigned int count = 5000;
     bool oob = false;
+    const BenchOption options[] = {
+        { 'o', .flag = &oob },
+        { 'n', &count, 1, 10000000 },
+        { 0 },
+    };
     Samples samples;
     Server server;
-    int option;
 
-    bench_end_with_parent();
-    while ((option = getopt(argc, argv, "+on:")) != -1) {
-        switch (option) {
-        case 'o':
-            oob = true;
-            command = "{\"exec-oob\": \"query-version\"}";
-            break;
-        case 'n':
-            count = bench_number('n', optarg, 1, 10000000);
-            break;
-        default:
-            return 2;
-        }
-    }
-    server_start(&server, argv + optind, "qmp-roundtrip");
+    server_start(&server, argv + bench_options(argc, argv, options), "qmp-roundtrip");
     qmp_client_open(&client, server_connect(&server), oob);
+    command = oob ? "{\"exec-oob\": \"query-version\"}" : "{\"execute\": \"query-version\"}";
     samples_init(&samples, count);
     if (measure(&client, command, count, &samples)) {
-        printf("{\"median_us\": %.2f, \"p99_us\": %.2f}\n",
-               (double)samples_percentile(&samples, 50) / 1e3,
-               (double)samples_percentile(&samples, 99) / 1e3);
+        samples_print_us(&samples);
     } else {
         puts("{\"median_us\": null, \"p99_us\": null}");
     }

@@ -22,12 +22,9 @@ int main(int argc, char **argv)
     int64_t greeted_ns;
     char byte;
     int fd;
+    const BenchOption options[] = { { 0 } };
 
-    bench_end_with_parent();
-    if (getopt(argc, argv, "+") != -1) {
-        return 2;
-    }
-    server_start(&server, argv + optind, "qmp-start");
+    server_start(&server, argv + bench_options(argc, argv, options), "qmp-start");
     fd = server_connect(&server);
     if (read(fd, &byte, 1) != 1) {
         errx(1, "no greeting");
