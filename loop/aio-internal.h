@@ -182,6 +182,7 @@ typedef struct AioPolling {
     int64_t wait_from_ns; /* when the present wait began; -1 when nothing is learnt from it */
     int64_t waited_ns;    /* how long the last one took; -1 when there is nothing to learn */
     bool in_phase;
+    bool begun;          /* an io_poll_begin was called in this phase */
     bool phase_to_count; /* the last phase is not taken into account yet */
 } AioPolling;
 

@@ -206,6 +206,7 @@ static void begin(AioContext *ctx, AioPolled *polled)
     polled->notifier_end = polled->notifier_poll_end;
     pthread_mutex_unlock(&ctx->lock);
     polled->begun = true;
+    ctx->polling.begun = true;
     call_begin_or_end(handler, io_poll_begin, notifier_poll_begin);
 }
 
@@ -271,35 +272,40 @@ static void phase_begins(AioContext *ctx, int64_t now_ns)
 /* Returns whether there is something to do after all. */
 static bool phase_ends(AioContext *ctx)
 {
-    bool found;
+    bool found = false;
 
-    foreach_polled(ctx, end);
-    found = look(ctx);
+    if (ctx->polling.begun) {
+        ctx->polling.begun = false;
+        foreach_polled(ctx, end);
+        found = look(ctx);
+    }
     ctx->polling.in_phase = false;
     ctx->depth--;
     return found;
 }
 
-/* Poll @contexts, which share their thread, for *@time_ns, which becomes the time it took. Returns
- * whether there is something to do. */
+/* Poll @contexts, which share their thread, for *@time_ns, which becomes the time it took when
+ * there is nothing to do. Returns whether there is. */
 static bool poll_for_work(AioContext *const *contexts, size_t n, int64_t *time_ns)
 {
     LoopActivity *activity = contexts[0]->activity;
     bool found = false;
     int64_t begin_ns;
-    int64_t elapsed_ns;
+    int64_t elapsed_ns = 0;
 
     activity_enter(activity, AIO_STATE_POLLING);
     begin_ns = activity->now_ns;
     for (size_t i = 0; i < n; i++) {
         phase_begins(contexts[i], begin_ns);
     }
-    do {
+    while (!found && elapsed_ns < *time_ns) {
         for (size_t i = 0; i < n; i++) {
             found |= look(contexts[i]) || aio_timers_timeout_ns(contexts[i]) == 0;
         }
-        elapsed_ns = qemu_clock_get_ns(QEMU_CLOCK_REALTIME) - begin_ns;
-    } while (!found && elapsed_ns < *time_ns);
+        if (!found) {
+            elapsed_ns = qemu_clock_get_ns(QEMU_CLOCK_REALTIME) - begin_ns;
+        }
+    }
     *time_ns = elapsed_ns;
     for (size_t i = 0; i < n; i++) {
         found |= phase_ends(contexts[i]);
