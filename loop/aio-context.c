@@ -266,7 +266,7 @@ bool aio_poll(AioContext *ctx, bool blocking)
     }
     activity_enter(ctx->activity, AIO_STATE_LOOP);
     aio_polling_wait_over(ctx);
-    aio_polling_learn(ctx, aio_notified(ctx));
+    aio_polling_learn(ctx, aio_handed_over(ctx));
     aio_notify_accept(ctx);
     progress = aio_run_pass(ctx);
     if (outer.state == AIO_STATE_CALLBACK) {
@@ -310,7 +310,7 @@ void aio_dispatch_collected(AioContext *ctx, bool collect)
     activity_save(ctx->activity, &outer);
     activity_enter(ctx->activity, AIO_STATE_LOOP);
     aio_notify_disarm(ctx, NOTIFY_ME_GSOURCE);
-    notified = aio_notified(ctx);
+    notified = aio_handed_over(ctx);
     aio_notify_accept(ctx);
     if (collect) {
         atomic_load(&ctx->fdmon)->wait(ctx, 0);

@@ -408,6 +408,12 @@ static inline bool aio_notified(AioContext *ctx)
     return atomic_load_explicit(&ctx->notified, memory_order_relaxed);
 }
 
+/* Whether there is a notification, or a bottom half to run. Home thread. */
+static inline bool aio_handed_over(AioContext *ctx)
+{
+    return aio_notified(ctx) || aio_bh_timeout_ns(ctx) == 0;
+}
+
 /* Take note of all notifications so far; work that was queued before them is visible after. */
 void aio_notify_accept(AioContext *ctx);
 

@@ -5,7 +5,7 @@
  * at what can be seen without a system call, again and again, until there is something, a timer is
  * due or the time is over:
  *
- * - ctx->notified, which stands for bottom halves too, for each that is scheduled sets it;
+ * - ctx->notified and the bottom halves, whose scheduling need not set it while the loop is awake;
  * - the monitor, when it can be peeked at (FDMonOps.peeks);
  * - io_poll of the handlers that had an event not long ago.
  *
@@ -239,7 +239,7 @@ static bool look(AioContext *ctx)
     const FDMonOps *fdmon = atomic_load_explicit(&ctx->fdmon, memory_order_relaxed);
 
     foreach_polled(ctx, look_at);
-    return ctx->ready_head || aio_notified(ctx) || (fdmon->peeks && fdmon->ready_now(ctx));
+    return ctx->ready_head || aio_handed_over(ctx) || (fdmon->peeks && fdmon->ready_now(ctx));
 }
 
 static void publish_time(AioContext *ctx)

@@ -306,7 +306,7 @@ inline arm_and_look()
 }
 
 /* H0 */
-#define polling_finds (notified || deadline)
+#define polling_finds (notified || work[0] || deadline)
 
 /* Poll, or not, and get ready to block: as aio_polling_run(). */
 inline poll_and_arm()
