@@ -69,6 +69,9 @@ typedef struct LoopInfo {
     int64_t busy_ns;
     int64_t polling_ns;
     int64_t blocked_ns;
+    int64_t poll_ns;
+    int64_t polls_hit;
+    int64_t polls_missed;
 } LoopInfo;
 
 static const QmpMember loop_info_members[] = {
@@ -129,6 +132,18 @@ static const QmpMember loop_info_members[] = {
       .type = &qmp_type_int,
       .offset = offsetof(LoopInfo, blocked_ns),
       .help = "time asleep, likewise" },
+    { .name = "poll-ns",
+      .type = &qmp_type_int,
+      .offset = offsetof(LoopInfo, poll_ns),
+      .help = "how long it polls at present before it goes to sleep, in ns" },
+    { .name = "polls-hit",
+      .type = &qmp_type_int,
+      .offset = offsetof(LoopInfo, polls_hit),
+      .help = "times that polling found something to do" },
+    { .name = "polls-missed",
+      .type = &qmp_type_int,
+      .offset = offsetof(LoopInfo, polls_missed),
+      .help = "times that it found nothing, and the loop went to sleep" },
     { 0 },
 };
 static const QmpType loop_info_type = {
@@ -157,6 +172,10 @@ static void add_stats(LoopInfo *info, AioContext *ctx)
     info->busy_ns = (int64_t)stats.busy_ns;
     info->polling_ns = (int64_t)stats.polling_ns;
     info->blocked_ns = (int64_t)stats.blocked_ns;
+    /* They poll together, for as long as the longer of the two. */
+    info->poll_ns = MAX(info->poll_ns, (int64_t)stats.poll_ns);
+    info->polls_hit += (int64_t)stats.polls_hit;
+    info->polls_missed += (int64_t)stats.polls_missed;
 }
 
 static void add_loop(const char *id, pid_t thread_id, AioContext *ctx, AioContext *second,

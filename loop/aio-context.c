@@ -51,6 +51,8 @@ AioContext *aio_context_new_with_fdmon(AioFdMon fdmon, GError **errp)
         .thread_pool_min = AIO_THREAD_POOL_MIN_DEFAULT,
         .thread_pool_max = AIO_THREAD_POOL_MAX_DEFAULT,
     };
+    ctx->polling.wait_from_ns = ctx->polling.waited_ns = -1;
+    aio_polling_set_params(ctx, &ctx->params);
     if (!fdmon_setup(ctx, fdmon, errp)) {
         free(ctx);
         return NULL;
@@ -218,7 +220,7 @@ void aio_notify_accept(AioContext *ctx)
 {
     /* An exchange, not a store: it reads from the last notifier's exchange, and so sees the work
      * of all those whose notification it takes. */
-    if (atomic_load_explicit(&ctx->notified, memory_order_relaxed)) {
+    if (aio_notified(ctx)) {
         atomic_exchange(&ctx->notified, false);
     }
 }
@@ -257,7 +259,7 @@ bool aio_run_pass(AioContext *ctx)
     return progress;
 }
 
-static void prepare_fdmon(AioContext *ctx, bool submit)
+void aio_prepare_fdmon(AioContext *ctx, bool submit)
 {
     const FDMonOps *fdmon = atomic_load(&ctx->fdmon);
 
@@ -266,23 +268,20 @@ static void prepare_fdmon(AioContext *ctx, bool submit)
     }
 }
 
-/* Collect ready descriptors, asleep for as long as there is nothing else to do. */
-static void wait_for_work(AioContext *ctx, bool blocking)
+/* Sleep for as long as there is nothing to do, and collect ready descriptors. */
+static void block_for_work(AioContext *ctx)
 {
-    const FDMonOps *fdmon = atomic_load(&ctx->fdmon);
     int64_t timeout_ns;
 
-    if (!blocking) {
-        fdmon->wait(ctx, 0);
-        return;
-    }
-    prepare_fdmon(ctx, false);
+    /* First, for it may take over what became of a notification, which is then seen below. */
+    aio_prepare_fdmon(ctx, false);
     timeout_ns = aio_notify_arm(ctx, NOTIFY_ME_POLL) ? aio_compute_timeout(ctx) : 0;
     if (timeout_ns != 0) {
         counter_add(&ctx->waits, 1);
         activity_enter(ctx->activity, AIO_STATE_IDLE);
+        aio_polling_blocks(&ctx, 1);
     }
-    fdmon->wait(ctx, timeout_ns);
+    atomic_load(&ctx->fdmon)->wait(ctx, timeout_ns);
     aio_notify_disarm(ctx, NOTIFY_ME_POLL);
 }
 
@@ -293,8 +292,14 @@ bool aio_poll(AioContext *ctx, bool blocking)
 
     aio_context_take_home(ctx);
     activity_save(ctx->activity, &outer);
-    wait_for_work(ctx, blocking);
+    if (blocking && !aio_polling_run(ctx)) {
+        block_for_work(ctx);
+    } else {
+        atomic_load(&ctx->fdmon)->wait(ctx, 0);
+    }
     activity_enter(ctx->activity, AIO_STATE_LOOP);
+    aio_polling_wait_over(ctx);
+    aio_polling_learn(ctx, aio_handed_over(ctx));
     aio_notify_accept(ctx);
     progress = aio_run_pass(ctx);
     if (outer.state == AIO_STATE_CALLBACK) {
@@ -311,8 +316,9 @@ int64_t aio_prepare_timeout(AioContext *ctx)
     may_wait = aio_notify_arm(ctx, NOTIFY_ME_GSOURCE);
     /* After that, for what other threads leave to it from now on comes with a notification. Also
      * when the loop must not wait, or endless work would starve the descriptors. */
-    prepare_fdmon(ctx, true);
-    return may_wait ? aio_compute_timeout(ctx) : 0;
+    aio_prepare_fdmon(ctx, true);
+    /* It may have taken over what became of a notification, which then wakes nobody any more. */
+    return may_wait && !aio_notified(ctx) ? aio_compute_timeout(ctx) : 0;
 }
 
 bool aio_prepare(AioContext *ctx)
@@ -323,9 +329,9 @@ bool aio_prepare(AioContext *ctx)
 bool aio_has_work(AioContext *ctx)
 {
     /* A bare notification is dispatched too: it would keep aio_prepare() from waiting for ever. */
-    return atomic_load_explicit(&ctx->notified, memory_order_relaxed) || ctx->ready_head ||
-           aio_requests_completed(ctx) || atomic_load(&ctx->fdmon)->ready_now(ctx) ||
-           aio_bh_queued(ctx) || aio_timers_timeout_ns(ctx) == 0;
+    return aio_notified(ctx) || ctx->ready_head || aio_requests_completed(ctx) ||
+           atomic_load(&ctx->fdmon)->ready_now(ctx) || aio_bh_queued(ctx) ||
+           aio_timers_timeout_ns(ctx) == 0;
 }
 
 bool aio_pending(AioContext *ctx)
@@ -339,15 +345,18 @@ bool aio_pending(AioContext *ctx)
 void aio_dispatch_collected(AioContext *ctx, bool collect)
 {
     ActivityScope outer;
+    bool notified;
 
     aio_context_take_home(ctx);
     activity_save(ctx->activity, &outer);
     activity_enter(ctx->activity, AIO_STATE_LOOP);
     aio_notify_disarm(ctx, NOTIFY_ME_GSOURCE);
+    notified = aio_handed_over(ctx);
     aio_notify_accept(ctx);
     if (collect) {
         atomic_load(&ctx->fdmon)->wait(ctx, 0);
     }
+    aio_polling_learn(ctx, notified);
     aio_run_pass(ctx);
     if (outer.state == AIO_STATE_CALLBACK) {
         activity_restore(ctx->activity, &outer);
@@ -383,6 +392,7 @@ bool aio_context_set_poll_params(AioContext *ctx, int64_t max_ns, int64_t grow, 
     ctx->params.poll_max_ns = max_ns;
     ctx->params.poll_grow = grow;
     ctx->params.poll_shrink = shrink;
+    aio_polling_set_params(ctx, &ctx->params);
     pthread_mutex_unlock(&ctx->lock);
     return true;
 }

@@ -251,14 +251,19 @@ static gint poll_for_thread(GPollFD *fds, guint n_fds, gint timeout_ms)
     gint n;
 
     if (timeout_ns != 0) {
+        timeout_ns = aio_polling_run_prepared(&ctx, 1, timeout_ns);
+    }
+    if (timeout_ns != 0) {
         timeout_ns = soonest_timeout(timeout_ns, aio_compute_timeout(ctx));
     }
     if (timeout_ns != 0) {
         counter_add(&ctx->waits, 1);
         activity_enter(ctx->activity, AIO_STATE_IDLE);
+        aio_polling_blocks(&ctx, 1);
     }
     n = qemu_poll_ns(fds, n_fds, timeout_ns);
     activity_enter(ctx->activity, AIO_STATE_LOOP);
+    aio_polling_wait_over(ctx);
     return n;
 }
 

@@ -46,15 +46,12 @@ static void set_handler_locked(AioContext *ctx, int fd, AioHandler *handler)
             handler->counters.calls = counter_get(&old->counters.calls);
             handler->counters.total_ns = counter_get(&old->counters.total_ns);
             handler->counters.max_ns = counter_get(&old->counters.max_ns);
-            handler->io_poll_begin = old->io_poll_begin;
-            handler->io_poll_end = old->io_poll_end;
-            handler->notifier_poll_begin = old->notifier_poll_begin;
-            handler->notifier_poll_end = old->notifier_poll_end;
         }
         g_hash_table_insert(ctx->handlers, GINT_TO_POINTER(fd), handler);
     } else {
         g_hash_table_remove(ctx->handlers, GINT_TO_POINTER(fd));
     }
+    aio_polling_replace(ctx, old, handler);
     atomic_fetch_add_explicit(&ctx->generation, 1, memory_order_release);
     if (old) {
         old->successor = handler;
@@ -96,19 +93,6 @@ void aio_set_fd_handler_full(AioContext *ctx, int fd, IOHandler *io_read, IOHand
     set_handler(ctx, fd, handler);
 }
 
-void aio_set_fd_poll(AioContext *ctx, int fd, IOHandler *io_poll_begin, IOHandler *io_poll_end)
-{
-    AioHandler *handler;
-
-    pthread_mutex_lock(&ctx->lock);
-    handler = g_hash_table_lookup(ctx->handlers, GINT_TO_POINTER(fd));
-    if (handler) {
-        handler->io_poll_begin = io_poll_begin;
-        handler->io_poll_end = io_poll_end;
-    }
-    pthread_mutex_unlock(&ctx->lock);
-}
-
 void aio_set_event_notifier_full(AioContext *ctx, EventNotifier *notifier,
                                  EventNotifierHandler *io_read, AioPollFn *io_poll,
                                  EventNotifierHandler *io_poll_ready, const char *name)
@@ -124,21 +108,6 @@ void aio_set_event_notifier_full(AioContext *ctx, EventNotifier *notifier,
         handler->opaque = notifier;
     }
     set_handler(ctx, event_notifier_get_fd(notifier), handler);
-}
-
-void aio_set_event_notifier_poll(AioContext *ctx, EventNotifier *notifier,
-                                 EventNotifierHandler *io_poll_begin,
-                                 EventNotifierHandler *io_poll_end)
-{
-    AioHandler *handler;
-
-    pthread_mutex_lock(&ctx->lock);
-    handler = g_hash_table_lookup(ctx->handlers, GINT_TO_POINTER(event_notifier_get_fd(notifier)));
-    if (handler) {
-        handler->notifier_poll_begin = io_poll_begin;
-        handler->notifier_poll_end = io_poll_end;
-    }
-    pthread_mutex_unlock(&ctx->lock);
 }
 
 static bool is_removed(AioHandler *handler)
@@ -191,9 +160,27 @@ static AioHandler *take_ready(AioContext *ctx)
     return handler;
 }
 
+/* What io_poll has found. Returns false when there is no callback for just that. */
+static bool call_poll_ready(AioHandler *handler)
+{
+    if (handler->notifier_poll_ready) {
+        handler->notifier_poll_ready(handler->notifier);
+        return true;
+    }
+    if (handler->io_poll_ready) {
+        handler->io_poll_ready(handler->opaque);
+        return true;
+    }
+    return false;
+}
+
 /* Hang-ups and errors reach both callbacks: each finds out by itself what happened. */
 static void call_handler(AioHandler *handler, uint32_t revents)
 {
+    if (revents & AIO_HANDLER_POLLED) {
+        /* What made the descriptor readable is the same work, or is reported again. */
+        revents = call_poll_ready(handler) ? revents & ~(uint32_t)POLLIN : revents | POLLIN;
+    }
     if ((revents & (POLLIN | POLLHUP | POLLERR)) && !is_removed(handler)) {
         if (handler->notifier_read) {
             handler->notifier_read(handler->notifier);
@@ -248,11 +235,12 @@ bool aio_dispatch_handlers(AioContext *ctx)
     return progress;
 }
 
-static void free_list(AioHandler *handler)
+static void free_list(AioContext *ctx, AioHandler *handler)
 {
     while (handler) {
         AioHandler *next = handler->next_retired;
 
+        aio_polling_handler_freed(ctx, handler);
         g_free(handler);
         handler = next;
     }
@@ -293,7 +281,7 @@ void aio_free_retired(AioContext *ctx)
     pthread_mutex_lock(&ctx->lock);
     list = take_retired_locked(ctx);
     pthread_mutex_unlock(&ctx->lock);
-    free_list(list);
+    free_list(ctx, list);
 }
 
 void aio_free_stale_locked(AioContext *ctx)
@@ -302,7 +290,7 @@ void aio_free_stale_locked(AioContext *ctx)
     for (AioHandler *handler = ctx->retired; handler; handler = handler->next_retired) {
         atomic_store_explicit(&handler->stale, false, memory_order_relaxed);
     }
-    free_list(g_steal_pointer(&ctx->stale));
+    free_list(ctx, g_steal_pointer(&ctx->stale));
 }
 
 void aio_set_internal_handler(AioContext *ctx, int fd, IOHandler *io_read, void *opaque,
@@ -333,10 +321,11 @@ void aio_handlers_cleanup(AioContext *ctx)
     GHashTableIter iter;
     gpointer value;
 
-    free_list(g_steal_pointer(&ctx->retired));
-    free_list(g_steal_pointer(&ctx->stale));
+    free_list(ctx, g_steal_pointer(&ctx->retired));
+    free_list(ctx, g_steal_pointer(&ctx->stale));
     g_hash_table_iter_init(&iter, ctx->handlers);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        aio_polling_handler_freed(ctx, value);
         g_free(value);
     }
     g_hash_table_unref(ctx->handlers);

@@ -6,6 +6,8 @@
  *   aio-bh.c        bottom halves; bh-pool.c the memory of oneshots
  *   aio-request.c   users' requests on the context's io_uring
  *   aio-gsource.c   the context as a GSource
+ *   aio-polling.c   looking for work in user space before blocking
+ *   poll-time.c     how long that pays, learnt for each source
  *   aio-activity.c  what the loop does now, published to other threads
  *   aio-stats.c     reading counters and sources from other threads
  *   aio-wait.c      waiting in one thread for a callback in another
@@ -21,7 +23,9 @@
  * ctx->notified. All four are sequentially consistent, so at least one of the two sees the
  * other's store: either the home thread does not block, or the notifier writes the eventfd. A
  * notifier that finds ctx->notified set already leaves the rest to whoever set it, so a burst
- * costs one system call, and none when the loop is awake.
+ * costs one system call, and none when the loop is awake. While the home thread polls in user space
+ * it is awake in this sense: it looks at ctx->notified without having stored ctx->notify_me, and
+ * does all of the above when it has found nothing and goes on to block.
  *
  * What aio_compute_timeout() takes into account (a bottom half that is scheduled, a timer) needs no
  * mark for a loop that is awake: aio_notify_waiting() looks at ctx->notify_me after the change, and
@@ -44,6 +48,7 @@
 #include "loop/aio-stats.h"
 #include "loop/aio.h"
 #include "loop/fdmon.h"
+#include "loop/poll-time.h"
 #include "loop/timer-heap.h"
 
 /* ---- counters: written by the home thread only, read by any ---- */
@@ -113,6 +118,8 @@ void counters_record(AioCounters *counters, int64_t elapsed_ns);
 
 /* ---- handlers (aio-handler.c) ---- */
 
+typedef struct AioPolled AioPolled;
+
 struct AioHandler {
     int fd;
     IOHandler *io_read;
@@ -126,17 +133,14 @@ struct AioHandler {
     const char *name;
     bool internal; /* the loop's own: no progress, no source */
 
-    IOHandler *io_poll_begin; /* guarded by ctx->lock, like the next two */
-    IOHandler *io_poll_end;
-    EventNotifierHandler *notifier_poll_begin;
-    EventNotifierHandler *notifier_poll_end;
+    AioPolled *polled; /* shared with those before and after it; NULL when internal */
 
     atomic_bool removed;
     atomic_bool
         stale; /* removed, but the monitor may go on reporting it; written under ctx->lock */
     AioCounters counters;
 
-    uint32_t revents; /* home thread: what the monitor reported, POLLIN etc. */
+    uint32_t revents; /* home thread: what was reported, POLLIN etc. or AIO_HANDLER_POLLED */
     bool in_ready;    /* home thread: linked by next_ready */
     bool closed;      /* home thread: the descriptor was found to be closed */
     AioHandler *next_ready;
@@ -161,7 +165,11 @@ static inline bool aio_handler_in_use(const AioHandler *handler)
     return handler->in_changes || handler->in_todo || handler->armed;
 }
 
-/* A monitor reports that @handler is ready for @revents (POLLIN etc.). Home thread. */
+/* No event of poll(2): io_poll has found work. */
+#define AIO_HANDLER_POLLED (UINT32_C(1) << 31)
+
+/* A monitor reports that @handler is ready for @revents (POLLIN etc.), or polling that it is for
+ * AIO_HANDLER_POLLED. Home thread. */
 void aio_handler_ready(AioContext *ctx, AioHandler *handler, uint32_t revents);
 
 /* The monitor found the descriptor of @handler closed: say so, and leave it out from now on, until
@@ -187,6 +195,64 @@ void aio_set_internal_handler(AioContext *ctx, int fd, IOHandler *io_read, void 
 /* Set the handler of the context's own notifier; drop all handlers. */
 void aio_handlers_init(AioContext *ctx);
 void aio_handlers_cleanup(AioContext *ctx);
+
+/* ---- adaptive polling (aio-polling.c) ---- */
+
+typedef struct AioPolling {
+    _Atomic int64_t
+        max_ns; /* as in ctx->params; written with ctx->lock held, like the next three */
+    _Atomic int64_t grow;
+    _Atomic int64_t shrink;
+    _Atomic unsigned n_blind;  /* handlers without io_poll, the loop's own aside */
+    _Atomic int64_t learnt_ns; /* the loop's time; written by the home thread */
+    _Atomic uint64_t hits;
+    _Atomic uint64_t misses;
+
+    PollTimes times;      /* home thread, as all below */
+    PollTime notifier;    /* of wake-ups by aio_notify() */
+    PollTime requests;    /* of completions of aio_add_sqe() */
+    int64_t wait_from_ns; /* when the present wait began; -1 when nothing is learnt from it */
+    int64_t waited_ns;    /* how long the last one took; -1 when there is nothing to learn */
+    bool in_phase;
+    bool begun;          /* an io_poll_begin was called in this phase */
+    bool phase_to_count; /* the last phase is not taken into account yet */
+} AioPolling;
+
+/* What polling knows of a descriptor goes from @old to @handler; either may be NULL. With ctx->lock
+ * held, any thread. */
+void aio_polling_replace(AioContext *ctx, AioHandler *old, AioHandler *handler);
+
+/* @handler is about to be freed. Home thread. */
+void aio_polling_handler_freed(AioContext *ctx, AioHandler *handler);
+
+/* The parameters from the next wait on. With ctx->lock held, any thread. */
+void aio_polling_set_params(AioContext *ctx, const AioContextParams *params);
+
+/* How long the loop polls before it blocks; 0 when it does not. Any thread. */
+int64_t aio_polling_time_ns(AioContext *ctx);
+
+/* Poll before a wait. Returns true when there is something to do, so that the caller must not
+ * block; false when there was not, or no polling. ctx->notify_me is not set meanwhile. Home thread.
+ */
+bool aio_polling_run(AioContext *ctx);
+
+/*
+ * The same for @n contexts, 64 at most, that a GMainContext drives: aio_prepare() found that they
+ * may sleep, and for @timeout_ns as far as other sources are concerned. Returns the timeout that is
+ * left, 0 when there is something to do. aio_prepare() has set ctx->notify_me; it is taken back for
+ * the time of polling and set again. Home thread of all, which share one activity.
+ */
+int64_t aio_polling_run_prepared(AioContext *const *contexts, size_t n, int64_t timeout_ns);
+
+/* Around blocking, after activity_enter(). The wait of @n contexts begins here, unless it began
+ * with polling; nothing is learnt from it when one of them can't be polled. The wait of @ctx is
+ * over. Home thread. */
+void aio_polling_blocks(AioContext *const *contexts, size_t n);
+void aio_polling_wait_over(AioContext *ctx);
+
+/* Learn from the wait that is over, whose events are the ready handlers, completions and, with
+ * @notified, a notification. Home thread. */
+void aio_polling_learn(AioContext *ctx, bool notified);
 
 /* ---- bottom halves (aio-bh.c) ---- */
 
@@ -337,6 +403,7 @@ struct AioContext {
     AioRing *ring;                 /* NULL but with the monitor "io_uring" */
     _Atomic int64_t aio_max_batch; /* of params */
     AioCounters request_counters;
+    AioPolling polling;
 
     QEMUTimerList timers[QEMU_CLOCK_MAX];
     atomic_bool watches_clock_jumps; /* the next is open, or about to be */
@@ -386,6 +453,9 @@ int64_t aio_compute_timeout(AioContext *ctx);
 bool aio_notify_arm(AioContext *ctx, unsigned who);
 void aio_notify_disarm(AioContext *ctx, unsigned who);
 
+/* Let the monitor prepare for a wait: FDMonOps.prepare. Home thread. */
+void aio_prepare_fdmon(AioContext *ctx, bool submit);
+
 /* aio_prepare(), which returns how long the loop may sleep: ns, 0 when it must not, -1 for ever.
  * One look decides, so that work that comes in meanwhile is no deadline to set a timer for. Home
  * thread. */
@@ -395,6 +465,19 @@ int64_t aio_prepare_timeout(AioContext *ctx);
  * into account is stored before, and loaded by aio_compute_timeout(), with sequential consistency.
  * Any thread. */
 void aio_notify_waiting(AioContext *ctx);
+
+/* Whether there is a notification that was not accepted yet. Relaxed: a hint, or put in order by
+ * aio_notify_accept(). */
+static inline bool aio_notified(AioContext *ctx)
+{
+    return atomic_load_explicit(&ctx->notified, memory_order_relaxed);
+}
+
+/* Whether there is a notification, or a bottom half to run. Home thread. */
+static inline bool aio_handed_over(AioContext *ctx)
+{
+    return aio_notified(ctx) || aio_bh_timeout_ns(ctx) == 0;
+}
 
 /* Take note of all notifications so far; work that was queued before them is visible after. */
 void aio_notify_accept(AioContext *ctx);

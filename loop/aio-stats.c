@@ -31,6 +31,9 @@ void aio_context_get_stats(AioContext *ctx, AioContextStats *stats)
         .busy_ns = counter_get(&ctx->activity->busy_ns),
         .polling_ns = counter_get(&ctx->activity->polling_ns),
         .blocked_ns = counter_get(&ctx->activity->blocked_ns),
+        .poll_ns = (uint64_t)aio_polling_time_ns(ctx),
+        .polls_hit = counter_get(&ctx->polling.hits),
+        .polls_missed = counter_get(&ctx->polling.misses),
     };
 }
 

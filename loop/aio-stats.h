@@ -39,6 +39,9 @@ typedef struct AioContextStats {
     uint64_t busy_ns;           /* awake, not polling */
     uint64_t polling_ns;        /* polling in user space */
     uint64_t blocked_ns;        /* asleep */
+    uint64_t poll_ns;           /* how long it polls at present before it sleeps */
+    uint64_t polls_hit;         /* phases of polling that found something to do */
+    uint64_t polls_missed;      /* those that did not, so that it went to sleep */
 } AioContextStats;
 
 typedef enum {

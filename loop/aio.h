@@ -138,8 +138,13 @@ void aio_dispatch(AioContext *ctx);
  * the loop blocks again; one that the home thread makes, at once: a removed handler is not called
  * after that. Remove @fd before it is closed. Any thread.
  *
- * @io_poll and @io_poll_ready are for adaptive polling: what looks for work without a system call,
- * and what runs when it has found some. @fd must announce that work too.
+ * @io_poll and @io_poll_ready are for adaptive polling, which precedes a wait (see the parameters
+ * below). @io_poll looks for work without a system call and returns whether there is some; it is
+ * called while @fd is one of those that had an event not long ago, often, and does nothing else.
+ * When it has found some, @io_poll_ready, or @io_read when that is NULL, is called in the pass that
+ * follows, and @io_read not for the same work unless it is left. @fd must announce that work too.
+ * With a monitor that can't be peeked at ("epoll", "poll") a loop polls only while all its handlers
+ * have an @io_poll.
  */
 #define aio_set_fd_handler(ctx, fd, io_read, io_write, io_poll, io_poll_ready, opaque)            \
     aio_set_fd_handler_full(ctx, fd, io_read, io_write, io_poll, io_poll_ready, opaque, #io_read, \
@@ -151,8 +156,12 @@ void aio_set_fd_handler_full(AioContext *ctx, int fd, IOHandler *io_read, IOHand
                              AioPollFn *io_poll, IOHandler *io_poll_ready, void *opaque,
                              const char *read_name, const char *write_name);
 
-/* Callbacks around a phase of polling in which @fd takes part, for instance to ask the other side
- * for silence; @fd must have a handler. Any thread. */
+/*
+ * Callbacks around each phase of polling in which @fd takes part, for instance to ask the other
+ * side for silence. @fd must have a handler, and this stays when that is replaced; it takes part
+ * only with an io_poll. Work that comes before @io_poll_end need not be announced: io_poll is
+ * called once more after it. A handler that is removed in a phase gets no @io_poll_end. Any thread.
+ */
 void aio_set_fd_poll(AioContext *ctx, int fd, IOHandler *io_poll_begin, IOHandler *io_poll_end);
 
 /* As aio_set_fd_handler(), for the descriptor of @notifier; the callbacks get @notifier, and
@@ -164,6 +173,7 @@ void aio_set_event_notifier_full(AioContext *ctx, EventNotifier *notifier,
                                  EventNotifierHandler *io_read, AioPollFn *io_poll,
                                  EventNotifierHandler *io_poll_ready, const char *name);
 
+/* As aio_set_fd_poll(), for the handler of @notifier. Any thread. */
 void aio_set_event_notifier_poll(AioContext *ctx, EventNotifier *notifier,
                                  EventNotifierHandler *io_poll_begin,
                                  EventNotifierHandler *io_poll_end);
@@ -282,8 +292,13 @@ typedef struct AioContextParams {
 #define AIO_THREAD_POOL_MIN_DEFAULT 0
 #define AIO_THREAD_POOL_MAX_DEFAULT 64
 
-/* Set how the loop polls in user space before it blocks. False and @errp, and nothing changed,
- * when a value is negative. Any thread. */
+/*
+ * Set how the loop polls in user space before it blocks: for at most @max_ns, for as long as the
+ * sources that had events not long ago made it wait for them. A source's time grows by @grow with
+ * an event that came later than it covers but within @max_ns, and shrinks by @shrink with one that
+ * came later. It takes effect at the next wait. False and @errp, and nothing changed, when a value
+ * is negative. Any thread.
+ */
 bool aio_context_set_poll_params(AioContext *ctx, int64_t max_ns, int64_t grow, int64_t shrink,
                                  GError **errp);
 

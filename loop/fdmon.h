@@ -14,7 +14,9 @@ typedef struct AioHandler AioHandler;
 typedef struct FDMonOps {
     const char *name;
     AioFdMon kind;
-    bool peeks; /* ready_now() sees all that is ready */
+
+    /* ready_now() sees every kind of readiness, so the loop can poll with it in user space. */
+    bool peeks;
 
     /* Acquire what the monitor needs; false and @errp when it can't be had. On failure nothing is
      * left to tear down. */

@@ -116,9 +116,12 @@ static int64_t query(GMainContext *context, gint max_priority)
 
 static void wait_for_events(int64_t timeout_ns)
 {
+    AioContext *const contexts[] = { qemu_aio_context, iohandler_ctx };
+
     if (timeout_ns != 0) {
         counter_add(&qemu_aio_context->waits, 1);
         activity_enter(qemu_aio_context->activity, AIO_STATE_IDLE);
+        aio_polling_blocks(contexts, G_N_ELEMENTS(contexts));
     }
     /* An error is EINTR; the descriptors say nothing then. */
     if (qemu_poll_ns((GPollFD *)poll_fds->data, poll_fds->len, timeout_ns) < 0) {
@@ -127,10 +130,13 @@ static void wait_for_events(int64_t timeout_ns)
         }
     }
     activity_enter(qemu_aio_context->activity, AIO_STATE_LOOP);
+    aio_polling_wait_over(qemu_aio_context);
+    aio_polling_wait_over(iohandler_ctx);
 }
 
 static void os_host_main_loop_wait(bool nonblocking)
 {
+    AioContext *const contexts[] = { qemu_aio_context, iohandler_ctx };
     GMainContext *context = g_main_context_default();
     int64_t timeout_ns;
     gint max_priority;
@@ -143,6 +149,7 @@ static void os_host_main_loop_wait(bool nonblocking)
     if (nonblocking) {
         timeout_ns = 0;
     } else if (timeout_ns != 0) {
+        timeout_ns = aio_polling_run_prepared(contexts, G_N_ELEMENTS(contexts), timeout_ns);
         timeout_ns = soonest_timeout(timeout_ns, aio_compute_timeout(qemu_aio_context));
         timeout_ns = soonest_timeout(timeout_ns, aio_compute_timeout(iohandler_ctx));
     }

@@ -8,7 +8,7 @@ import pytest
 from qmp_client import DEADLINE, QmpError
 
 COUNTERS = ["passes", "waits", "fd-callbacks", "bh-callbacks", "timer-callbacks", "busy-ns",
-            "polling-ns", "blocked-ns"]
+            "polling-ns", "blocked-ns", "polls-hit", "polls-missed"]
 
 
 def loops_by_id(session, oob=False):
@@ -97,6 +97,26 @@ def test_counters_never_go_down_and_count_what_happens(qmp):
     assert main["bh-callbacks"] > before["main-loop"]["bh-callbacks"]
     assert monitor["fd-callbacks"] >= before["mon_iothread"]["fd-callbacks"] + 40
     assert main["waits"] > 0 and main["blocked-ns"] > 0
+
+
+def test_an_iothread_without_work_does_not_poll(qmp):
+    qmp.command("object-add", qom_type="iothread", id="io0")
+    loop = wait_for_state(qmp, "io0", "idle")
+    for _ in range(40):
+        qmp.command("query-version")
+    later = wait_for_state(qmp, "io0", "idle")
+    for name in ["passes", "polls-hit", "polls-missed", "polling-ns"]:
+        assert later[name] == loop[name]
+
+
+def test_no_loop_polls_for_longer_than_it_may(qmp):
+    qmp.command("object-add", qom_type="iothread", id="io0", poll_max_ns=0)
+    for _ in range(40):
+        qmp.command("query-version")
+    loops = loops_by_id(qmp)
+    assert loops["io0"]["poll-ns"] == 0
+    for name in ["main-loop", "mon_iothread"]:
+        assert 0 <= loops[name]["poll-ns"] <= 32768
 
 
 def test_the_fd_monitor_is_the_one_asked_for(qmp):

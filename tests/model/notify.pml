@@ -33,11 +33,12 @@
  *   push() of a deleted one, and other work that is followed by aio_notify()     Q1
  *   publish_deadline()       atomic_store(&list->next_deadline, deadline)        T1
  *   aio_notify_waiting()     atomic_load(&ctx->notify_me)                        W
+ *   poll_for_work()          aio_notified(), aio_timers_timeout_ns()             H0
  *   aio_notify_arm()         atomic_fetch_add(&ctx->notify_me, ...)              H1
  *                            atomic_load(&ctx->notified)                         H2
  *   aio_compute_timeout()    aio_bh_timeout_ns()                                 H3
  *                            aio_timers_timeout_ns()                             H4
- *   wait_for_work()          fdmon->wait()                                       H5
+ *   block_for_work()         fdmon->wait()                                       H5
  *   aio_notify_disarm()      atomic_fetch_sub_explicit(&ctx->notify_me, ...)     H6
  *   aio_notify_accept()      atomic_exchange(&ctx->notified, false)              H7
  *   aio_run_pass()           aio_bh_poll()                                       H8
@@ -48,7 +49,12 @@
  * is less than push() does: work that is followed by aio_notify() needs no order but that of its
  * exchange. H6 is relaxed, and so buffered too.
  *
+ * Before it announces that it will block, the home thread may poll in user space, and goes on to its
+ * pass without blocking when it has found something. What polling has not found may have come in
+ * after the last look of it.
+ *
  * With GSOURCE the home thread is driven by GLib: gsource_prepare() is H1 to H4, then GLib waits,
+ * where we poll for it perhaps after polling in user space, with notify_me taken back for that time;
  * gsource_check() disarms and looks what there is, and aio_dispatch_collected() disarms, accepts,
  * collects and runs. While another source is ready GLib may leave check and dispatch out.
  *
@@ -83,6 +89,8 @@
  *   ACCEPT_LATE        it is taken back after the work has been run
  *   LOOK_FIRST         the timeout is computed before notify_me is set
  *   NO_READ            with LEVEL: the eventfd is never read
+ *   POLLED_ONLY        after polling, notify_me is set and nothing is looked at again
+ *   NO_REARM           with GSOURCE: notify_me is not set again after polling
  *
  * LOST_ONLY and BURST_ONLY leave one of the first two properties unchecked, for variants that break
  * both.
@@ -333,6 +341,40 @@ inline arm_and_look()
 #endif
 }
 
+/* H0 */
+#define polling_finds (notified || work[0] || deadline)
+
+/* Poll, or not, and get ready to block: as aio_polling_run(). */
+inline poll_and_arm()
+{
+    if
+    :: polling_finds -> timeout_ns = NO_TIME
+#ifdef POLLED_ONLY
+    :: !polling_finds -> arm(); timeout_ns = FOR_EVER
+#else
+    :: arm_and_look()
+#endif
+    fi
+}
+
+/* The same in between aio_prepare() and a wait of GLib's: as aio_polling_run_prepared(). */
+inline poll_prepared()
+{
+    if
+    :: timeout_ns != NO_TIME ->
+        disarm();
+        if
+        :: polling_finds -> timeout_ns = NO_TIME
+#ifndef NO_REARM
+        :: arm_and_look()
+#else
+        :: !polling_finds -> compute_timeout()
+#endif
+        fi
+    :: true
+    fi
+}
+
 /* Until the eventfd is reported, or the time is up, or another descriptor becomes ready. That may
  * happen at any time, but not be relied upon: none does when the notifiers have stopped. */
 inline block()
@@ -416,7 +458,12 @@ active proctype home()
 
     do
     ::
+#ifdef GSOURCE
         arm_and_look();
+        poll_prepared();
+#else
+        poll_and_arm();
+#endif
         block(); /* H5 */
 #ifdef GSOURCE
         if
