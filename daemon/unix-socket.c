@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -19,6 +20,9 @@
 #include <unistd.h>
 
 #include "loop/aio.h"
+
+/* How long a socket that answers may be one whose process has ended, in ms. */
+#define GONE_WITHIN_MS 1000
 
 /* Altogether so long is waited for the lock: 2 s. */
 static const int lock_tries = 200;
@@ -94,6 +98,20 @@ static int lock_directory(const char *path, GError **errp)
     return fd;
 }
 
+/*
+ * Whether nobody will ever accept the connection @fd. The socket of a process that was killed goes
+ * on listening until the kernel has taken its io_uring apart, which it does some time after the
+ * process has ended; then connections that nobody has accepted are reset. A server that lives
+ * says something, or, when it is no evloopd, keeps silent.
+ */
+static bool listener_is_gone(int fd)
+{
+    struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+    char byte;
+
+    return poll(&pollfd, 1, GONE_WITHIN_MS) == 1 && recv(fd, &byte, 1, MSG_DONTWAIT) < 1;
+}
+
 /* Make way at @path: remove a socket that nobody listens on. */
 static bool remove_stale(const char *path, const struct sockaddr_un *address, GError **errp)
 {
@@ -112,6 +130,9 @@ static bool remove_stale(const char *path, const struct sockaddr_un *address, GE
         return fail_errno(errp, path, "socket");
     }
     error = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ? 0 : errno;
+    if (error == 0 && listener_is_gone(fd)) {
+        error = ECONNREFUSED;
+    }
     close(fd);
     /* EAGAIN: its backlog is full, so somebody listens. */
     if (error == 0 || error == EAGAIN) {

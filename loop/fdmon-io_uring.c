@@ -176,11 +176,17 @@ static void io_uring_wait(AioContext *ctx, int64_t timeout_ns)
 
 static void io_uring_prepare(AioContext *ctx, bool submit)
 {
-    if (submit) {
-        queue_submissions(ctx);
-        ring_enter(ctx->ring, 0);
-    }
     ring_reap(ctx);
+    if (!submit) {
+        return;
+    }
+    queue_submissions(ctx);
+    ring_enter(ctx->ring, 0);
+    ring_reap(ctx);
+    if (ctx->ring->todo_head && !ctx->ready_head) {
+        /* A poll that was cancelled has to be made again: take one more turn. */
+        aio_notify(ctx);
+    }
 }
 
 /* What a thread has submitted would outlive it, to fail when its event comes. */

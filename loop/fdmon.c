@@ -77,6 +77,11 @@ static bool setup_best(AioContext *ctx, GError **errp)
             }
             return true;
         }
+        if (!g_error_matches(error, AIO_ERROR, AIO_ERROR_FDMON)) {
+            /* The next one would fail too. */
+            g_propagate_error(errp, g_steal_pointer(&error));
+            return false;
+        }
         if (!first_error) {
             first_error = g_steal_pointer(&error);
         }

@@ -50,7 +50,9 @@ bool ring_open(AioContext *ctx, GError **errp)
     }
     if (ret != 0) {
         g_free(ring);
-        g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "io_uring_setup: %s", g_strerror(-ret));
+        g_set_error(errp, AIO_ERROR,
+                    ret == -EMFILE || ret == -ENFILE ? AIO_ERROR_SYSTEM : AIO_ERROR_FDMON,
+                    "io_uring_setup: %s", g_strerror(-ret));
         return false;
     }
     atomic_store_explicit(&first_flags, i, memory_order_relaxed);

@@ -44,7 +44,8 @@ struct AioRing {
     size_t first_completion, n_completions, max_completions;
 };
 
-/* Make the ring; false and @errp when it can't be had. */
+/* Make the ring; false and @errp when it can't be had: AIO_ERROR_FDMON when that is the system's
+ * way, AIO_ERROR_SYSTEM when it is out of descriptors. */
 bool ring_open(AioContext *ctx, GError **errp);
 
 /* Close it. Polls that are left are cancelled, requests must have ended. */

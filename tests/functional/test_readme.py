@@ -30,7 +30,7 @@ def console_blocks(text):
 def masked(text):
     """@text without what differs from one version or one run to the next."""
     text = re.sub(r'"(major|minor|micro)": \d+', r'"\1": N', text)
-    text = re.sub(r"(?m)^(io0 .* epoll) +\d+$", r"\1 THREAD-ID", text)
+    text = re.sub(r"(?m)^(io0 .*) (io_uring|epoll) +\d+$", r"\1 FDMON THREAD-ID", text)
     return re.sub(r"evloopd \d+\.\d+\.\d+", "evloopd VERSION", text)
 
 
