@@ -36,6 +36,8 @@
  *   poll_for_work()          aio_notified(), aio_timers_timeout_ns()             H0
  *   aio_notify_arm()         atomic_fetch_add(&ctx->notify_me, ...)              H1
  *                            atomic_load(&ctx->notified)                         H2
+ *   aio_prepare_fdmon()      fdmon->prepare()                                    H2a
+ *   aio_prepare_timeout()    aio_notified()                                      H2b
  *   aio_compute_timeout()    aio_bh_timeout_ns()                                 H3
  *                            aio_timers_timeout_ns()                             H4
  *   block_for_work()         fdmon->wait()                                       H5
@@ -60,7 +62,10 @@
  *
  * The eventfd. The epoll monitor watches it edge-triggered and never reads it: a write is reported
  * by one wait. The poll monitor watches it level-triggered (LEVEL): every wait reports it until its
- * handler has read it.
+ * handler has read it. The io_uring monitor (RING) watches it edge-triggered too, but its prepare()
+ * takes over what has completed, so that a write may be spent before the wait. aio_poll() has it do
+ * that before H1, and before it polls. A GSource has it submit as well, which must come after H1;
+ * so notified is looked at once more after that (H2b).
  *
  * Properties:
  *
@@ -91,6 +96,8 @@
  *   NO_READ            with LEVEL: the eventfd is never read
  *   POLLED_ONLY        after polling, notify_me is set and nothing is looked at again
  *   NO_REARM           with GSOURCE: notify_me is not set again after polling
+ *   NO_SECOND_LOOK     with GSOURCE and RING: notified is not looked at after prepare()
+ *   PREPARE_LATE       with RING: aio_poll() has the monitor prepare after H4
  *
  * LOST_ONLY and BURST_ONLY leave one of the first two properties unchecked, for variants that break
  * both.
@@ -341,16 +348,50 @@ inline arm_and_look()
 #endif
 }
 
+/* Take over what has completed, as wait() would. */
+inline prepare_fdmon()
+{
+    eventfd = false /* H2a */
+}
+
+/* As aio_prepare_timeout(). Only with the ring is there anything between the two looks. */
+inline prepare()
+{
+#ifndef RING
+    arm_and_look()
+#else
+    arm();
+    if
+    :: notified -> prepare_fdmon(); timeout_ns = NO_TIME /* H2 */
+    :: else ->
+        prepare_fdmon();
+        if
+#ifndef NO_SECOND_LOOK
+        :: notified -> timeout_ns = NO_TIME /* H2b */
+#endif
+        :: else -> compute_timeout()
+        fi
+    fi
+#endif
+}
+
 /* H0 */
 #define polling_finds (notified || work[0] || deadline)
 
 /* Poll, or not, and get ready to block: as aio_polling_run(). */
 inline poll_and_arm()
 {
+#ifdef RING
+    prepare_fdmon();
+#endif
     if
     :: polling_finds -> timeout_ns = NO_TIME
 #ifdef POLLED_ONLY
     :: !polling_finds -> arm(); timeout_ns = FOR_EVER
+#elif defined PREPARE_LATE
+    :: arm_and_look(); prepare_fdmon()
+#elif defined RING
+    :: prepare_fdmon(); arm_and_look()
 #else
     :: arm_and_look()
 #endif
@@ -459,7 +500,7 @@ active proctype home()
     do
     ::
 #ifdef GSOURCE
-        arm_and_look();
+        prepare();
         poll_prepared();
 #else
         poll_and_arm();
