@@ -268,6 +268,15 @@ void aio_prepare_fdmon(AioContext *ctx, bool submit)
     }
 }
 
+void aio_prepare_again(AioContext *ctx)
+{
+    if (ctx->polling.in_phase) {
+        aio_notify(ctx);
+    } else {
+        aio_notify_waiting(ctx);
+    }
+}
+
 /* Sleep for as long as there is nothing to do, and collect ready descriptors. */
 static void block_for_work(AioContext *ctx)
 {

@@ -456,6 +456,10 @@ void aio_notify_disarm(AioContext *ctx, unsigned who);
 /* Let the monitor prepare for a wait: FDMonOps.prepare. Home thread. */
 void aio_prepare_fdmon(AioContext *ctx, bool submit);
 
+/* The home thread has left something to be submitted. When it comes between preparing and a wait
+ * that is not the monitor's (a GSource that prepares later, an io_poll), take one more turn. */
+void aio_prepare_again(AioContext *ctx);
+
 /* aio_prepare(), which returns how long the loop may sleep: ns, 0 when it must not, -1 for ever.
  * One look decides, so that work that comes in meanwhile is no deadline to set a timer for. Home
  * thread. */

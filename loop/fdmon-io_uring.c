@@ -126,6 +126,7 @@ static void io_uring_update(AioContext *ctx, AioHandler *old_handler, AioHandler
     }
     if (new_handler) {
         todo_append(ring, new_handler);
+        aio_prepare_again(ctx);
     }
     if (old_handler && old_handler->armed) {
         todo_append(ring, old_handler);

@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include <liburing.h>
 #include <unistd.h>
 
 #include "tests/unit/loop-fixture.h"
@@ -199,6 +200,83 @@ static void test_last_reference_dropped_in_a_callback(Loop *loop)
 
 /* ---- driven by hand ---- */
 
+/* A source of GLib's that calls @func once when it is asked to prepare. */
+typedef struct PreparingSource {
+    GSource source;
+    void (*func)(struct PreparingSource *self);
+    AioContext *ctx;
+    int fd;
+    int calls;
+    CqeHandler request;
+} PreparingSource;
+
+static gboolean prepare_func(GSource *source, gint *timeout_ms)
+{
+    PreparingSource *self = (PreparingSource *)source;
+
+    *timeout_ms = -1;
+    if (self->func) {
+        g_steal_pointer (&self->func)(self);
+    }
+    return FALSE;
+}
+
+static void set_handler(PreparingSource *self)
+{
+    aio_set_fd_handler(self->ctx, self->fd, test_count, NULL, NULL, NULL, &self->calls);
+}
+
+static void prep_nop(struct io_uring_sqe *sqe, void *opaque)
+{
+    io_uring_prep_nop(sqe);
+}
+
+static void count_request(CqeHandler *handler)
+{
+    ((PreparingSource *)((char *)handler - offsetof(PreparingSource, request)))->calls++;
+}
+
+static void add_request(PreparingSource *self)
+{
+    self->request.cb = count_request;
+    aio_add_sqe(self->ctx, prep_nop, NULL, &self->request);
+}
+
+/* Have @func called when the context has prepared for its wait already, and wait for a callback. */
+static void call_after_prepare(Loop *loop, void (*func)(PreparingSource *self))
+{
+    GSourceFuncs funcs = { .prepare = prepare_func };
+    GSource *source = g_source_new(&funcs, sizeof(PreparingSource));
+    PreparingSource *self = (PreparingSource *)source;
+    int fds[2];
+
+    test_pipe(fds);
+    test_write_byte(fds[1]);
+    loop_passes(loop, 3);
+    self->func = func;
+    self->ctx = loop->ctx;
+    self->fd = fds[0];
+    g_source_set_priority(source, G_PRIORITY_LOW);
+    g_source_attach(source, loop->main_context);
+    while (self->calls == 0) {
+        loop_pass(loop, true);
+    }
+    aio_set_fd_handler(loop->ctx, fds[0], NULL, NULL, NULL, NULL, NULL);
+    g_source_destroy(source);
+    g_source_unref(source);
+    test_close(fds);
+}
+
+static void test_handler_set_while_another_source_prepares(Loop *loop)
+{
+    call_after_prepare(loop, set_handler);
+}
+
+static void test_request_made_while_another_source_prepares(Loop *loop)
+{
+    call_after_prepare(loop, add_request);
+}
+
 static void test_prepare_pending_dispatch(Loop *loop)
 {
     int runs = 0, reads = 0, fires = 0;
@@ -247,6 +325,10 @@ int main(int argc, char **argv)
     loop_test_add_gsource("glib-sources-run-too", test_glib_sources_run_too);
     loop_test_add_gsource("g-main-loop-run", test_g_main_loop_run);
     loop_test_add_gsource("driven-in-both-ways-in-turn", test_driven_in_both_ways_in_turn);
+    loop_test_add_gsource("handler-set-while-another-source-prepares",
+                          test_handler_set_while_another_source_prepares);
+    loop_test_add_gsource("request-made-while-another-source-prepares",
+                          test_request_made_while_another_source_prepares);
     loop_test_add_gsource("last-reference-dropped-in-a-callback",
                           test_last_reference_dropped_in_a_callback);
     loop_test_add_aio_poll("prepare-pending-dispatch", test_prepare_pending_dispatch);
