@@ -170,8 +170,11 @@ static void queue_submissions(AioContext *ctx)
 
 static void io_uring_wait(AioContext *ctx, int64_t timeout_ns)
 {
+    AioRing *ring = ctx->ring;
+
     queue_submissions(ctx);
-    ring_enter(ctx->ring, ctx->ring->n_completions > 0 ? 0 : timeout_ns);
+    /* Polls are left when the kernel took nothing: it would not wake us for them. */
+    ring_enter(ring, ring->n_completions > 0 || ring->todo_head ? 0 : timeout_ns);
     ring_reap(ctx);
 }
 
