@@ -10,10 +10,9 @@
  * longer time is too short again. So when a time has grown and shrunk without one event that it
  * covered, it stays as it is for some events before it may grow again, each time for twice as many.
  *
- * The loop's time is the longest of those of
- * the active sources. A source becomes active by an event, and inactive, with a time of 0, by a
- * number of polling phases that brought none: so a loop does not go on to poll for one that has
- * fallen silent.
+ * The loop's time is the longest of those of the active sources. A source becomes active by an
+ * event, and inactive, with a time of 0, by a number of polling phases that brought none: so a loop
+ * does not go on to poll for one that has fallen silent.
  *
  * All of this costs O(1) an event and nothing for a source that is silent. It knows neither clocks
  * nor contexts: loop/aio-polling.c feeds it. Everything here belongs to one thread.
