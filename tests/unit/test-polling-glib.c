@@ -172,6 +172,45 @@ static void test_events_of_glib(void)
     test_close(fds);
 }
 
+static void read_byte(void *opaque)
+{
+    const int *fds = opaque;
+
+    runs++;
+    test_read_byte(fds[0]);
+}
+
+static void set_handler(void *opaque)
+{
+    int *fds = opaque;
+
+    aio_set_fd_handler(qemu_get_aio_context(), fds[0], read_byte, NULL, NULL, NULL, fds);
+}
+
+/* As an io_poll may do, between the context's prepare and the wait. */
+static void test_handler_set_while_polling(void)
+{
+    AioContextStats before, after;
+    int fds[2];
+
+    test_pipe(fds);
+    test_write_byte(fds[1]);
+    for (int i = 0; i < 5; i++) {
+        event(qemu_get_aio_context(), 30000);
+    }
+    aio_context_get_stats(qemu_get_aio_context(), &before);
+    int seen = runs;
+    sim_event_in(1000, set_handler, fds);
+    while (runs == seen) {
+        main_loop_wait(0);
+    }
+    aio_context_get_stats(qemu_get_aio_context(), &after);
+    g_assert_cmpuint(after.polls_hit + after.polls_missed, >,
+                     before.polls_hit + before.polls_missed);
+    aio_set_fd_handler(qemu_get_aio_context(), fds[0], NULL, NULL, NULL, NULL, NULL);
+    test_close(fds);
+}
+
 static void test_not_blocking(void)
 {
     AioContextStats before, after;
@@ -261,6 +300,7 @@ int main(int argc, char **argv)
     main_loop_test_add("rare-events-are-not-polled-for", test_rare_events);
     main_loop_test_add("events-of-glib-are-seen-after-polling", test_events_of_glib);
     main_loop_test_add("a-pass-that-does-not-block-does-not-poll", test_not_blocking);
+    main_loop_test_add("handlers-set-while-polling", test_handler_set_while_polling);
     loop_test_add_gsource("aio-run-g-main-loop-polls", test_run_g_main_loop);
     loop_test_add_gsource("another-g-main-context-does-not", test_other_main_context);
     return g_test_run();
