@@ -107,6 +107,12 @@ struct io_uring_sqe *ring_get_sqe(AioRing *ring)
     return sqe;
 }
 
+/* Relaxed: a flag that is seen late is seen at the next look. */
+static bool has_sq_flags(AioRing *ring, unsigned flags)
+{
+    return __atomic_load_n(ring->uring.sq.kflags, __ATOMIC_RELAXED) & flags;
+}
+
 void ring_enter(AioRing *ring, int64_t timeout_ns)
 {
     struct __kernel_timespec ts = {
@@ -123,18 +129,16 @@ void ring_enter(AioRing *ring, int64_t timeout_ns)
     } else {
         io_uring_submit_and_wait_timeout(&ring->uring, &cqe, 1, timeout_ns < 0 ? NULL : &ts, NULL);
     }
-}
-
-/* Relaxed: a flag that is seen late is seen at the next look. */
-static bool has_sq_flags(AioRing *ring, unsigned flags)
-{
-    return __atomic_load_n(ring->uring.sq.kflags, __ATOMIC_RELAXED) & flags;
+    /* Entering the kernel does what this flag asks for, for this thread. What has outlived that is
+     * about a former home thread, and stays for good when that has ended: to mind it would keep the
+     * loop awake. New work of this thread, which it could hide, is done when it goes to sleep. */
+    ring->taskrun_is_stale = has_sq_flags(ring, IORING_SQ_TASKRUN);
 }
 
 bool ring_has_completions(AioRing *ring)
 {
-    return io_uring_cq_ready(&ring->uring) > 0 ||
-           has_sq_flags(ring, IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN);
+    return io_uring_cq_ready(&ring->uring) > 0 || has_sq_flags(ring, IORING_SQ_CQ_OVERFLOW) ||
+           (!ring->taskrun_is_stale && has_sq_flags(ring, IORING_SQ_TASKRUN));
 }
 
 static void complete(AioContext *ctx, const struct io_uring_cqe *cqe)

@@ -30,6 +30,7 @@ typedef struct Completion {
 
 struct AioRing {
     struct io_uring uring; /* home thread */
+    bool taskrun_is_stale; /* home thread: see ring_enter() */
 
     /* Polls: handlers to be armed or, when they were taken out, disarmed. */
     AioHandler *changes; /* by any thread, last first; guarded by ctx->lock */
