@@ -141,8 +141,11 @@ void aio_add_sqe_full(AioContext *ctx, AioPrepSqeFunc *prep_sqe, void *opaque, C
     } else if (!in_aio_context_home_thread(ctx)) {
         push_incoming(ctx->ring, handler);
         aio_notify(ctx);
-    } else if (!queue(ctx, handler)) {
-        add_completion(ctx->ring, handler, -EAGAIN, 0);
+    } else {
+        if (!queue(ctx, handler)) {
+            add_completion(ctx->ring, handler, -EAGAIN, 0);
+        }
+        ring_left_work(ctx);
     }
 }
 

@@ -126,6 +126,7 @@ static void io_uring_update(AioContext *ctx, AioHandler *old_handler, AioHandler
     }
     if (new_handler) {
         todo_append(ring, new_handler);
+        ring_left_work(ctx);
     }
     if (old_handler && old_handler->armed) {
         todo_append(ring, old_handler);
@@ -183,8 +184,9 @@ static void io_uring_prepare(AioContext *ctx, bool submit)
     queue_submissions(ctx);
     ring_enter(ctx->ring, 0);
     ring_reap(ctx);
-    if (ctx->ring->todo_head && !ctx->ready_head) {
-        /* A poll that was cancelled has to be made again: take one more turn. */
+    if ((ctx->ring->todo_head && !ctx->ready_head) || io_uring_sq_ready(&ctx->ring->uring) > 0) {
+        /* A poll that was cancelled has to be made again, or the kernel has not taken everything:
+         * take one more turn. */
         aio_notify(ctx);
     }
 }

@@ -135,6 +135,15 @@ void ring_enter(AioRing *ring, int64_t timeout_ns)
     ring->taskrun_is_stale = has_sq_flags(ring, IORING_SQ_TASKRUN);
 }
 
+void ring_left_work(AioContext *ctx)
+{
+    /* Relaxed: it is this thread that has set it. */
+    if (ctx->polling.in_phase ||
+        atomic_load_explicit(&ctx->notify_me, memory_order_relaxed) & NOTIFY_ME_GSOURCE) {
+        aio_notify(ctx);
+    }
+}
+
 bool ring_has_completions(AioRing *ring)
 {
     return io_uring_cq_ready(&ring->uring) > 0 || has_sq_flags(ring, IORING_SQ_CQ_OVERFLOW) ||

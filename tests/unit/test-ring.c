@@ -5,6 +5,7 @@
 #include "config.h"
 #include "tests/unit/loop-fixture.h"
 
+#include <liburing.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@ typedef struct Reader {
     Loop *loop;
     int fds[2];
     _Atomic int calls;
+    CqeHandler request;
 } Reader;
 
 static void read_byte(void *opaque)
@@ -63,10 +65,93 @@ static void test_successor_sleeps(Loop *loop)
     reader_cleanup(&reader);
 }
 
+typedef struct LateSource {
+    GSource source;
+    void (*func)(Reader *reader);
+    Reader *reader;
+    bool done;
+} LateSource;
+
+static gboolean late_prepare(GSource *source, gint *timeout_ms)
+{
+    LateSource *self = (LateSource *)source;
+
+    if (!self->done) {
+        self->done = true;
+        self->func(self->reader);
+    }
+    *timeout_ms = -1;
+    return FALSE;
+}
+
+static gboolean late_check(GSource *source)
+{
+    (void)source;
+    return FALSE;
+}
+
+/* Call @func after the context has announced that it may sleep, as GLib calls a later source's
+ * prepare, and wait for what it asks for. */
+static void run_after_prepare(Reader *reader, void (*func)(Reader *reader))
+{
+    static GSourceFuncs funcs = { .prepare = late_prepare, .check = late_check };
+    GSource *source = g_source_new(&funcs, sizeof(LateSource));
+
+    ((LateSource *)source)->func = func;
+    ((LateSource *)source)->reader = reader;
+    loop_passes(reader->loop, 2);
+    g_source_attach(source, reader->loop->main_context);
+    while (atomic_load(&reader->calls) == 0) {
+        loop_pass(reader->loop, true);
+    }
+    g_source_destroy(source);
+    g_source_unref(source);
+}
+
+static void test_watch_after_prepare(Loop *loop)
+{
+    Reader reader;
+
+    reader_init(&reader, loop);
+    test_write_byte(reader.fds[1]);
+    run_after_prepare(&reader, reader_watch);
+    reader_cleanup(&reader);
+}
+
+static void prep_nop(struct io_uring_sqe *sqe, void *opaque)
+{
+    (void)opaque;
+    io_uring_prep_nop(sqe);
+}
+
+static void completed(CqeHandler *handler)
+{
+    Reader *reader = (Reader *)((char *)handler - offsetof(Reader, request));
+
+    atomic_fetch_add(&reader->calls, 1);
+}
+
+static void reader_request(Reader *reader)
+{
+    reader->request.cb = completed;
+    aio_add_sqe(reader->loop->ctx, prep_nop, NULL, &reader->request);
+}
+
+static void test_request_after_prepare(Loop *loop)
+{
+    Reader reader = { .loop = loop };
+
+    run_after_prepare(&reader, reader_request);
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
     loop_test_add("a loop sleeps when the thread that drove it before has ended",
                   test_successor_sleeps);
+    loop_test_add_gsource("a handler that is added after the context's prepare is waited for",
+                          test_watch_after_prepare);
+    loop_test_add_gsource("a request that is made after the context's prepare is submitted",
+                          test_request_after_prepare);
     return g_test_run();
 }
