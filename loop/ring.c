@@ -126,8 +126,11 @@ void ring_enter(AioRing *ring, int64_t timeout_ns)
      * what was not submitted stays in the queue, and the loop takes one more turn. */
     if (timeout_ns == 0) {
         io_uring_submit(&ring->uring);
+    } else if (timeout_ns < 0) {
+        /* Unlike the one below without a time, it does not wait again after a signal. */
+        io_uring_submit_and_wait(&ring->uring, 1);
     } else {
-        io_uring_submit_and_wait_timeout(&ring->uring, &cqe, 1, timeout_ns < 0 ? NULL : &ts, NULL);
+        io_uring_submit_and_wait_timeout(&ring->uring, &cqe, 1, &ts, NULL);
     }
     /* Entering the kernel does what this flag asks for, for this thread. What has outlived that is
      * about a former home thread, and stays for good when that has ended: to mind it would keep the
