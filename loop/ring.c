@@ -141,8 +141,7 @@ void ring_enter(AioRing *ring, int64_t timeout_ns)
 void ring_left_work(AioContext *ctx)
 {
     /* Relaxed: it is this thread that has set it. */
-    if (ctx->polling.in_phase ||
-        atomic_load_explicit(&ctx->notify_me, memory_order_relaxed) & NOTIFY_ME_GSOURCE) {
+    if (atomic_load_explicit(&ctx->notify_me, memory_order_relaxed) & NOTIFY_ME_GSOURCE) {
         aio_notify(ctx);
     }
 }

@@ -61,8 +61,7 @@ struct io_uring_sqe *ring_get_sqe(AioRing *ring);
 void ring_enter(AioRing *ring, int64_t timeout_ns);
 
 /* The home thread has left work in its queues, which it submits before it waits. When it has
- * prepared for a wait already, in a phase of polling or because GLib waits, see that it does not.
- */
+ * prepared for a wait by GLib already, see that it does not wait. */
 void ring_left_work(AioContext *ctx);
 
 /* Hand out the completions that are there. Home thread. */
