@@ -58,13 +58,17 @@ static void add_completion(AioRing *ring, CqeHandler *handler, int res, unsigned
 static bool queue(AioContext *ctx, CqeHandler *handler)
 {
     AioRing *ring = ctx->ring;
-    struct io_uring_sqe *sqe = ring_get_sqe(ring);
+    struct io_uring_sqe request = { 0 };
+    struct io_uring_sqe *sqe;
     int64_t max_batch;
 
+    /* Not in the queue: what it calls may submit that. */
+    handler->prep_sqe(&request, handler->opaque);
+    sqe = ring_get_sqe(ring);
     if (!sqe) {
         return false;
     }
-    handler->prep_sqe(sqe, handler->opaque);
+    *sqe = request;
     sqe->user_data = (uintptr_t)handler | RING_TAG_REQUEST;
     link_in_flight(ring, handler);
     ring->n_queued++;

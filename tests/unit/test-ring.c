@@ -144,6 +144,99 @@ static void test_request_after_prepare(Loop *loop)
     run_after_prepare(&reader, reader_request);
 }
 
+static void prep_making_another(struct io_uring_sqe *sqe, void *opaque)
+{
+    reader_request(opaque);
+    io_uring_prep_nop(sqe);
+}
+
+/* The one that is made is submitted at once, and must not take the unfinished one along. */
+static void test_request_made_while_one_is_filled(Loop *loop)
+{
+    Reader reader = { .loop = loop };
+    Reader outer_reader = { .loop = loop, .request = { .cb = completed } };
+
+    if (!aio_has_io_uring(loop->ctx)) {
+        return;
+    }
+    g_assert_true(aio_context_set_aio_params(loop->ctx, 1, NULL));
+    loop_pass(loop, false);
+    aio_add_sqe(loop->ctx, prep_making_another, &reader, &outer_reader.request);
+    while (atomic_load(&reader.calls) + atomic_load(&outer_reader.calls) < 2) {
+        loop_pass(loop, true);
+    }
+    g_assert_cmpint(atomic_load(&reader.calls), ==, 1);
+    g_assert_cmpint(reader.request.res, ==, 0);
+    g_assert_cmpint(outer_reader.request.res, ==, 0);
+}
+
+/* More than its queues hold: polls are handed over in parts, completions overflow. */
+static void test_many_ready_at_once(Loop *loop)
+{
+    enum {
+        N = 1000
+    };
+    g_autofree Reader *readers = g_new0(Reader, N);
+    int calls;
+
+    for (int i = 0; i < N; i++) {
+        reader_init(&readers[i], loop);
+        reader_watch(&readers[i]);
+    }
+    loop_passes(loop, 2);
+    for (int round = 1; round <= 3; round++) {
+        for (int i = 0; i < N; i++) {
+            test_write_byte(readers[i].fds[1]);
+        }
+        do {
+            loop_pass(loop, true);
+            calls = 0;
+            for (int i = 0; i < N; i++) {
+                calls += atomic_load(&readers[i].calls);
+            }
+        } while (calls < round * N);
+        loop_passes(loop, 2);
+        for (int i = 0; i < N; i++) {
+            g_assert_cmpint(atomic_load(&readers[i].calls), ==, round);
+        }
+    }
+    for (int i = 0; i < N; i++) {
+        reader_cleanup(&readers[i]);
+    }
+}
+
+static void *drive_for_a_byte(void *opaque)
+{
+    Reader *reader = opaque;
+    int calls = atomic_load(&reader->calls);
+
+    test_write_byte(reader->fds[1]);
+    while (atomic_load(&reader->calls) == calls) {
+        loop_pass(reader->loop, true);
+    }
+    return NULL;
+}
+
+/* One thread after another, none of which says that it gives the context up. */
+static void test_home_moves(Loop *loop)
+{
+    Reader idle, reader;
+
+    reader_init(&idle, loop);
+    reader_init(&reader, loop);
+    reader_watch(&idle);
+    reader_watch(&reader);
+    for (int i = 0; i < 20; i++) {
+        test_thread_join(test_thread_start(drive_for_a_byte, &reader));
+        /* This thread is one of them. */
+        drive_for_a_byte(&idle);
+    }
+    g_assert_cmpint(atomic_load(&reader.calls), ==, 20);
+    g_assert_cmpint(atomic_load(&idle.calls), ==, 20);
+    reader_cleanup(&idle);
+    reader_cleanup(&reader);
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -153,5 +246,9 @@ int main(int argc, char **argv)
                           test_watch_after_prepare);
     loop_test_add_gsource("a request that is made after the context's prepare is submitted",
                           test_request_after_prepare);
+    loop_test_add("a request that is made while another is being filled",
+                  test_request_made_while_one_is_filled);
+    loop_test_add("more handlers are ready at once than the queues hold", test_many_ready_at_once);
+    loop_test_add("handlers follow the context from thread to thread", test_home_moves);
     return g_test_run();
 }
