@@ -5,6 +5,7 @@
 #include "config.h"
 #include "tests/unit/loop-fixture.h"
 
+#include <errno.h>
 #include <liburing.h>
 #include <sched.h>
 #include <unistd.h>
@@ -170,6 +171,29 @@ static void test_request_made_while_one_is_filled(Loop *loop)
     g_assert_cmpint(outer_reader.request.res, ==, 0);
 }
 
+static void prep_with_flags(struct io_uring_sqe *sqe, void *opaque)
+{
+    io_uring_prep_nop(sqe);
+    sqe->flags |= *(const unsigned char *)opaque;
+}
+
+/* They would hold up handlers, or the end of the context. */
+static void test_flags_refused(Loop *loop)
+{
+    static const unsigned char flags[] = { IOSQE_IO_DRAIN, IOSQE_IO_LINK, IOSQE_IO_HARDLINK,
+                                           IOSQE_CQE_SKIP_SUCCESS };
+
+    for (size_t i = 0; aio_has_io_uring(loop->ctx) && i < G_N_ELEMENTS(flags); i++) {
+        Reader reader = { .loop = loop, .request.cb = completed };
+
+        aio_add_sqe(loop->ctx, prep_with_flags, (void *)&flags[i], &reader.request);
+        while (atomic_load(&reader.calls) == 0) {
+            loop_pass(loop, true);
+        }
+        g_assert_cmpint(reader.request.res, ==, -EINVAL);
+    }
+}
+
 /* More than its queues hold: polls are handed over in parts, completions overflow. */
 static void test_many_ready_at_once(Loop *loop)
 {
@@ -248,6 +272,7 @@ int main(int argc, char **argv)
                           test_request_after_prepare);
     loop_test_add("a request that is made while another is being filled",
                   test_request_made_while_one_is_filled);
+    loop_test_add("a request can't tie others to it, or end unseen", test_flags_refused);
     loop_test_add("more handlers are ready at once than the queues hold", test_many_ready_at_once);
     loop_test_add("handlers follow the context from thread to thread", test_home_moves);
     return g_test_run();
