@@ -19,6 +19,9 @@
 
 #include <errno.h>
 
+/* As large as pays: the kernel has 256 lists of polls then, and does not make more. */
+#define MAX_CQ_ENTRIES 8192
+
 static void todo_append(AioRing *ring, AioHandler *handler)
 {
     if (handler->in_todo) {
@@ -72,6 +75,7 @@ static bool sync_handler(AioRing *ring, AioHandler *handler)
     }
     sqe->user_data = (uintptr_t)handler | RING_TAG_POLL;
     handler->armed = true;
+    ring->n_armed++;
     return true;
 }
 
@@ -139,6 +143,7 @@ void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned
 {
     if (!(flags & IORING_CQE_F_MORE)) {
         handler->armed = false;
+        ctx->ring->n_armed--;
     }
     if (atomic_load_explicit(&handler->removed, memory_order_relaxed)) {
         return;
@@ -161,6 +166,41 @@ void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned
     }
 }
 
+static void forget_poll(AioRing *ring, AioHandler *handler)
+{
+    handler->armed = false;
+    if (!atomic_load_explicit(&handler->removed, memory_order_relaxed)) {
+        todo_append(ring, handler);
+    }
+}
+
+/*
+ * Let the ring grow with the number of polls. Its completion queue then has room for all of them;
+ * and the kernel, which looks a poll up in lists whose number depends on the size of that queue,
+ * takes no longer to cancel one among many. Their number has its maximum with MAX_CQ_ENTRIES.
+ */
+static void grow_when_crowded(AioContext *ctx)
+{
+    AioRing *ring = ctx->ring;
+    GHashTableIter iter;
+    gpointer value;
+
+    if (ring->n_armed <= ring->cq_entries || ring->cq_entries >= MAX_CQ_ENTRIES ||
+        ring->in_flight || !ring_grow(ring)) {
+        return;
+    }
+    ring->n_armed = 0;
+    pthread_mutex_lock(&ctx->lock);
+    g_hash_table_iter_init(&iter, ctx->handlers);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        forget_poll(ring, value);
+    }
+    for (AioHandler *handler = ctx->retired; handler; handler = handler->next_retired) {
+        forget_poll(ring, handler);
+    }
+    pthread_mutex_unlock(&ctx->lock);
+}
+
 static void queue_submissions(AioContext *ctx)
 {
     take_changes(ctx);
@@ -170,6 +210,8 @@ static void queue_submissions(AioContext *ctx)
 
 static void io_uring_wait(AioContext *ctx, int64_t timeout_ns)
 {
+    /* Here, for GLib may wait for the ring's descriptor as from prepare on. */
+    grow_when_crowded(ctx);
     queue_submissions(ctx);
     ring_enter(ctx->ring, ctx->ring->n_completions > 0 ? 0 : timeout_ns);
     ring_reap(ctx);

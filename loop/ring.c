@@ -6,9 +6,9 @@
 
 #include <errno.h>
 
-/* What the queues of a ring hold. One page for each of its two mappings: an idle loop is to cost
- * little. A full submission queue is submitted, a full completion queue overflows into the kernel's
- * memory (IORING_FEAT_NODROP), so neither is a limit. */
+/* What the queues of a ring hold at first. One page for each of its two mappings: an idle loop is
+ * to cost little. A full submission queue is submitted, a full completion queue overflows into the
+ * kernel's memory (IORING_FEAT_NODROP), so neither is a limit. */
 #define SQ_ENTRIES 64
 #define CQ_ENTRIES 128
 
@@ -21,17 +21,21 @@
  * IORING_SETUP_COOP_TASKRUN: no interrupt for the home thread when something completes, which waits
  * until it enters the kernel for any reason; IORING_SETUP_TASKRUN_FLAG shows it that it should.
  * IORING_SETUP_SUBMIT_ALL: a request that fails does not hold up those behind it.
+ *
+ * Not IORING_SETUP_DEFER_TASKRUN with IORING_SETUP_SINGLE_ISSUER, nor a registered ring: measured
+ * with poll requests they gain nothing that shows, and they tie a ring to the thread that first
+ * used it, while a context may be driven, and is freed, by another; and poll(2) on such a ring's
+ * descriptor, which is how GLib waits for it, was seen to sleep through completions (Linux 6.18).
  */
 static const unsigned setup_flags[] = {
     IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL,
     0,
 };
 
-bool ring_open(AioContext *ctx, GError **errp)
+static int setup(struct io_uring *uring, unsigned cq_entries)
 {
     /* Which of setup_flags this kernel takes, as far as is known. Relaxed: only a hint. */
     static _Atomic size_t first_flags;
-    AioRing *ring = g_new0(AioRing, 1);
     struct io_uring_params params;
     size_t i = atomic_load_explicit(&first_flags, memory_order_relaxed);
     int ret;
@@ -39,15 +43,26 @@ bool ring_open(AioContext *ctx, GError **errp)
     do {
         params = (struct io_uring_params){
             .flags = setup_flags[i] | IORING_SETUP_CQSIZE,
-            .cq_entries = CQ_ENTRIES,
+            .cq_entries = cq_entries,
         };
-        ret = io_uring_queue_init_params(SQ_ENTRIES, &ring->uring, &params);
+        ret = io_uring_queue_init_params(SQ_ENTRIES, uring, &params);
     } while (ret == -EINVAL && ++i < G_N_ELEMENTS(setup_flags));
 
     if (ret == 0 && (params.features & NEEDED_FEATURES) != NEEDED_FEATURES) {
-        io_uring_queue_exit(&ring->uring);
+        io_uring_queue_exit(uring);
         ret = -ENOSYS;
     }
+    if (ret == 0) {
+        atomic_store_explicit(&first_flags, i, memory_order_relaxed);
+    }
+    return ret;
+}
+
+bool ring_open(AioContext *ctx, GError **errp)
+{
+    AioRing *ring = g_new0(AioRing, 1);
+    int ret = setup(&ring->uring, CQ_ENTRIES);
+
     if (ret != 0) {
         g_free(ring);
         g_set_error(errp, AIO_ERROR,
@@ -55,8 +70,23 @@ bool ring_open(AioContext *ctx, GError **errp)
                     "io_uring_setup: %s", g_strerror(-ret));
         return false;
     }
-    atomic_store_explicit(&first_flags, i, memory_order_relaxed);
+    ring->cq_entries = CQ_ENTRIES;
     ctx->ring = ring;
+    return true;
+}
+
+bool ring_grow(AioRing *ring)
+{
+    struct io_uring uring;
+
+    if (setup(&uring, 4 * ring->cq_entries) != 0) {
+        return false;
+    }
+    ring_cancel_all(ring);
+    ring_enter(ring, 0);
+    io_uring_queue_exit(&ring->uring);
+    ring->uring = uring;
+    ring->cq_entries *= 4;
     return true;
 }
 

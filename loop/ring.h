@@ -31,11 +31,13 @@ typedef struct Completion {
 struct AioRing {
     struct io_uring uring; /* home thread */
     bool taskrun_is_stale; /* home thread: see ring_enter() */
+    unsigned cq_entries;   /* home thread: that were asked for */
 
     /* Polls: handlers to be armed or, when they were taken out, disarmed. */
     AioHandler *changes; /* by any thread, last first; guarded by ctx->lock */
     atomic_bool has_changes;
-    AioHandler *todo_head, *todo_tail; /* home thread */
+    AioHandler *todo_head, *todo_tail; /* home thread, as the next */
+    unsigned n_armed;
 
     /* Requests. */
     _Atomic(CqeHandler *) incoming; /* made by other threads, last first */
@@ -48,6 +50,10 @@ struct AioRing {
 /* Make the ring; false and @errp when it can't be had: AIO_ERROR_FDMON when that is the system's
  * way, AIO_ERROR_SYSTEM when it is out of descriptors. */
 bool ring_open(AioContext *ctx, GError **errp);
+
+/* Put a ring with a larger completion queue in its place, when that can be had. Polls and
+ * completions of the old one are gone, requests may not be in flight. Home thread. */
+bool ring_grow(AioRing *ring);
 
 /* Close it. Polls that are left are cancelled, requests must have ended. */
 void ring_close(AioContext *ctx);

@@ -54,6 +54,7 @@ struct QEMUTimer {
     int scale;                 /* for good */
     int32_t where;             /* a heap index, or TIMER_IDLE or TIMER_FIRING */
     int64_t expire_time;       /* ns on the list's clock; -1 when not pending */
+    int64_t key;               /* what the heap has placed it by; at most expire_time */
     QEMUTimer *prev, *next;    /* links among the timers about to fire in this pass */
     uint64_t calls;
     uint64_t total_ns;
