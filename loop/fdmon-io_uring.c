@@ -169,7 +169,8 @@ void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned
 static void forget_poll(AioRing *ring, AioHandler *handler)
 {
     handler->armed = false;
-    if (!atomic_load_explicit(&handler->removed, memory_order_relaxed)) {
+    /* One that was found closed is not to meet the file that has its number now. */
+    if (!atomic_load_explicit(&handler->removed, memory_order_relaxed) && !handler->closed) {
         todo_append(ring, handler);
     }
 }
