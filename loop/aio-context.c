@@ -175,7 +175,11 @@ void aio_context_take_home(AioContext *ctx)
         thread_number = atomic_fetch_add_explicit(&last_number, 1, memory_order_relaxed) + 1;
     }
     if (!in_aio_context_home_thread(ctx)) {
+        /* The former home, which does not drive it any more, may be changing a handler just now, in
+         * the way of a home thread. It holds the lock. */
+        pthread_mutex_lock(&ctx->lock);
         atomic_store_explicit(&ctx->home, thread_number, memory_order_relaxed);
+        pthread_mutex_unlock(&ctx->lock);
     }
 }
 

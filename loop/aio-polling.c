@@ -359,7 +359,8 @@ int64_t aio_polling_run_prepared(AioContext *const *contexts, size_t n, int64_t 
     }
     found = poll_for_work(contexts, n, &time_ns);
     for (size_t i = 0; i < n && !found; i++) {
-        found = (armed >> i & 1) && !aio_notify_arm(contexts[i], NOTIFY_ME_GSOURCE);
+        /* Again as a whole: a callback of the phase may have left work to the monitor. */
+        found = (armed >> i & 1) && aio_prepare_timeout(contexts[i]) == 0;
     }
     if (found) {
         return 0;

@@ -54,17 +54,28 @@ static void add_completion(AioRing *ring, CqeHandler *handler, int res, unsigned
         (Completion){ .handler = handler, .res = res, .flags = flags };
 }
 
-/* Fill a submission. False when the kernel takes none at present. */
-static bool queue(AioContext *ctx, CqeHandler *handler)
+/* Flags by which a request would have an effect on others, which may be the monitor's polls, or
+ * would end unseen. */
+#define REFUSED_FLAGS (IOSQE_IO_DRAIN | IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_CQE_SKIP_SUCCESS)
+
+/* Fill a submission. Returns 0, -EINVAL, or -EAGAIN when the kernel takes none at present. */
+static int queue(AioContext *ctx, CqeHandler *handler)
 {
     AioRing *ring = ctx->ring;
-    struct io_uring_sqe *sqe = ring_get_sqe(ring);
+    struct io_uring_sqe request = { 0 };
+    struct io_uring_sqe *sqe;
     int64_t max_batch;
 
-    if (!sqe) {
-        return false;
+    /* Not in the queue: what it calls may submit that. */
+    handler->prep_sqe(&request, handler->opaque);
+    if (request.flags & REFUSED_FLAGS) {
+        return -EINVAL;
     }
-    handler->prep_sqe(sqe, handler->opaque);
+    sqe = ring_get_sqe(ring);
+    if (!sqe) {
+        return -EAGAIN;
+    }
+    *sqe = request;
     sqe->user_data = (uintptr_t)handler | RING_TAG_REQUEST;
     link_in_flight(ring, handler);
     ring->n_queued++;
@@ -73,7 +84,16 @@ static bool queue(AioContext *ctx, CqeHandler *handler)
     if (max_batch > 0 && ring->n_queued >= max_batch) {
         ring_enter(ring, 0);
     }
-    return true;
+    return 0;
+}
+
+static void queue_or_fail(AioContext *ctx, CqeHandler *handler)
+{
+    int ret = queue(ctx, handler);
+
+    if (ret != 0) {
+        add_completion(ctx->ring, handler, ret, 0);
+    }
 }
 
 static CqeHandler *take_incoming(AioRing *ring)
@@ -114,9 +134,7 @@ void ring_take_requests(AioContext *ctx)
     while (handler) {
         CqeHandler *next = handler->next;
 
-        if (!queue(ctx, handler)) {
-            add_completion(ctx->ring, handler, -EAGAIN, 0);
-        }
+        queue_or_fail(ctx, handler);
         handler = next;
     }
 }
@@ -142,9 +160,7 @@ void aio_add_sqe_full(AioContext *ctx, AioPrepSqeFunc *prep_sqe, void *opaque, C
         push_incoming(ctx->ring, handler);
         aio_notify(ctx);
     } else {
-        if (!queue(ctx, handler)) {
-            add_completion(ctx->ring, handler, -EAGAIN, 0);
-        }
+        queue_or_fail(ctx, handler);
         aio_prepare_again(ctx);
     }
 }

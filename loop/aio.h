@@ -263,7 +263,11 @@ struct CqeHandler {
  * The request's user_data is the address of @handler, so that another one can cancel it
  * (io_uring_prep_cancel(sqe, handler, 0)). Requests are cancelled too when their home thread gives
  * the context up (qemu_set_current_aio_context()); when it ends without that, they are when their
- * event comes (-ECANCELED). On a context that has no ring @cb gets -ENOSYS, by way of the loop. Any
+ * event comes (-ECANCELED).
+ *
+ * By way of the loop, @cb gets -ENOSYS on a context that has no ring, -EAGAIN when the system is
+ * out of memory for requests, and -EINVAL for flags that tie requests together or leave out the
+ * completion: IOSQE_IO_LINK, IOSQE_IO_HARDLINK, IOSQE_IO_DRAIN and IOSQE_CQE_SKIP_SUCCESS. Any
  * thread.
  */
 #define aio_add_sqe(ctx, prep_sqe, opaque, handler) \

@@ -169,6 +169,7 @@ void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned
 static void forget_poll(AioRing *ring, AioHandler *handler)
 {
     handler->armed = false;
+    /* One that was found closed is not to meet the file that has its number now. */
     if (!atomic_load_explicit(&handler->removed, memory_order_relaxed) && !handler->closed) {
         todo_append(ring, handler);
     }
@@ -229,8 +230,9 @@ static void io_uring_prepare(AioContext *ctx, bool submit)
     queue_submissions(ctx);
     ring_enter(ctx->ring, 0);
     ring_reap(ctx);
-    if (ctx->ring->todo_head && !ctx->ready_head) {
-        /* A poll that was cancelled has to be made again: take one more turn. */
+    if ((ctx->ring->todo_head && !ctx->ready_head) || io_uring_sq_ready(&ctx->ring->uring) > 0) {
+        /* A poll that was cancelled has to be made again, or the kernel has not taken everything:
+         * take one more turn. */
         aio_notify(ctx);
     }
 }

@@ -137,6 +137,22 @@ struct io_uring_sqe *ring_get_sqe(AioRing *ring)
     return sqe;
 }
 
+/* Relaxed: a flag that is seen late is seen at the next look. */
+static bool has_sq_flags(AioRing *ring, unsigned flags)
+{
+    return __atomic_load_n(ring->uring.sq.kflags, __ATOMIC_RELAXED) & flags;
+}
+
+/* The loop can't do without, and a second time would tell nothing more. */
+static void warn_once(int error)
+{
+    static atomic_bool warned;
+
+    if (!atomic_exchange(&warned, true)) {
+        g_warning("io_uring_enter: %s", g_strerror(-error));
+    }
+}
+
 void ring_enter(AioRing *ring, int64_t timeout_ns)
 {
     struct __kernel_timespec ts = {
@@ -144,27 +160,32 @@ void ring_enter(AioRing *ring, int64_t timeout_ns)
         .tv_nsec = timeout_ns % 1000000000,
     };
     struct io_uring_cqe *cqe;
+    int ret;
 
     ring->n_queued = 0;
     /* Whatever the error (EINTR, ETIME; EAGAIN, EBUSY: out of memory for requests or completions),
      * what was not submitted stays in the queue, and the loop takes one more turn. */
     if (timeout_ns == 0) {
-        io_uring_submit(&ring->uring);
+        ret = io_uring_submit(&ring->uring);
+    } else if (timeout_ns < 0) {
+        /* Unlike the one below without a time, it does not wait again after a signal. */
+        ret = io_uring_submit_and_wait(&ring->uring, 1);
     } else {
-        io_uring_submit_and_wait_timeout(&ring->uring, &cqe, 1, timeout_ns < 0 ? NULL : &ts, NULL);
+        ret = io_uring_submit_and_wait_timeout(&ring->uring, &cqe, 1, &ts, NULL);
     }
-}
-
-/* Relaxed: a flag that is seen late is seen at the next look. */
-static bool has_sq_flags(AioRing *ring, unsigned flags)
-{
-    return __atomic_load_n(ring->uring.sq.kflags, __ATOMIC_RELAXED) & flags;
+    if (ret < 0 && ret != -EINTR && ret != -ETIME && ret != -EAGAIN && ret != -EBUSY) {
+        warn_once(ret);
+    }
+    /* Entering the kernel does what this flag asks for, for this thread. What has outlived that is
+     * about a former home thread, and stays for good when that has ended: to mind it would keep the
+     * loop awake. New work of this thread, which it could hide, is done when it goes to sleep. */
+    ring->taskrun_is_stale = has_sq_flags(ring, IORING_SQ_TASKRUN);
 }
 
 bool ring_has_completions(AioRing *ring)
 {
-    return io_uring_cq_ready(&ring->uring) > 0 ||
-           has_sq_flags(ring, IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN);
+    return io_uring_cq_ready(&ring->uring) > 0 || has_sq_flags(ring, IORING_SQ_CQ_OVERFLOW) ||
+           (!ring->taskrun_is_stale && has_sq_flags(ring, IORING_SQ_TASKRUN));
 }
 
 static void complete(AioContext *ctx, const struct io_uring_cqe *cqe)

@@ -30,6 +30,7 @@ typedef struct Completion {
 
 struct AioRing {
     struct io_uring uring; /* home thread */
+    bool taskrun_is_stale; /* home thread: see ring_enter() */
     unsigned cq_entries;   /* home thread: that were asked for */
 
     /* Polls: handlers to be armed or, when they were taken out, disarmed. */
