@@ -136,7 +136,8 @@ void aio_dispatch(AioContext *ctx);
  * failed. All callbacks NULL removes it; otherwise they replace those that @fd had. Readiness is
  * level-triggered: a handler that leaves data unread is called again. A change takes effect before
  * the loop blocks again; one that the home thread makes, at once: a removed handler is not called
- * after that. Remove @fd before it is closed. Any thread.
+ * after that. Remove @fd before it is closed; what another thread removes, the fd monitor
+ * "io_uring" keeps open until the home thread has woken up for that. Any thread.
  *
  * @io_poll and @io_poll_ready are for adaptive polling, which precedes a wait (see the parameters
  * below). @io_poll looks for work without a system call and returns whether there is some; it is
