@@ -157,6 +157,11 @@ void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned
                   g_strerror(-res));
         return;
     }
+    if (!handler->armed && handler->internal) {
+        /* A poll for many events that ended all the same. Nobody reads such a descriptor, so the
+         * next one would complete at once, and so on. */
+        handler->io_read(handler->opaque);
+    }
     if (!handler->armed) {
         /* -ECANCELED: the thread that made the poll has ended. */
         todo_append(ctx->ring, handler);

@@ -15,6 +15,7 @@ struct Stage {
     Loop *lasting[N_LASTING];
     pthread_mutex_t lock; /* guards the next */
     AioContext *passing;  /* the context that comes and goes; NULL when there is none just now */
+    atomic_int borrowed;  /* references that others have to such contexts */
     sem_t used;           /* posted for each session on it, and when a worker ends */
     atomic_int workers;
     atomic_int left;
@@ -83,9 +84,16 @@ static AioContext *borrow(Stage *stage, int number)
     ctx = number < N_LASTING ? stage->lasting[number]->ctx : stage->passing;
     if (ctx) {
         aio_context_ref(ctx);
+        atomic_fetch_add(&stage->borrowed, number == N_LASTING);
     }
     pthread_mutex_unlock(&stage->lock);
     return ctx;
+}
+
+static void give_back(Stage *stage, AioContext *ctx, int number)
+{
+    aio_context_unref(ctx);
+    atomic_fetch_sub(&stage->borrowed, number == N_LASTING);
 }
 
 static void *worker_thread(void *opaque)
@@ -95,13 +103,14 @@ static void *worker_thread(void *opaque)
 
     while (worker->operations > 0) {
         int number = (int)(test_random(&worker->seed) % N_CONTEXTS);
-        g_autoptr(AioContext) ctx = borrow(stage, number);
+        AioContext *ctx = borrow(stage, number);
 
         if (ctx) {
             stage->session(worker, ctx, number);
             if (number == N_LASTING) {
                 sem_post(&stage->used);
             }
+            give_back(stage, ctx, number);
         }
     }
     atomic_fetch_sub(&stage->workers, 1);
@@ -141,6 +150,12 @@ static void one_comes_and_goes(Stage *stage)
     pthread_mutex_unlock(&stage->lock);
     loop_stop(loop);
     aio_set_fd_handler(loop->ctx, fds[0], NULL, NULL, NULL, NULL, NULL);
+    g_clear_pointer(&loop->ctx, aio_context_unref);
+    /* A GMainContext can't be freed while its source is destroyed in another thread: GLib 2.74 may
+     * then lock a mutex that is gone. */
+    while (atomic_load(&stage->borrowed) > 0) {
+        sched_yield();
+    }
     loop_free(loop);
     g_assert_cmpint(atomic_load(&runs), ==, 1);
     g_assert_cmpint(fires, ==, 0);
@@ -167,7 +182,8 @@ static void look(const AioSourceInfo *info, void *opaque)
 static void watch(Stage *stage)
 {
     for (unsigned i = 0; atomic_load(&stage->workers) > 0; i++) {
-        g_autoptr(AioContext) ctx = borrow(stage, (int)(i % N_CONTEXTS));
+        int number = (int)(i % N_CONTEXTS);
+        AioContext *ctx = borrow(stage, number);
         AioContextStats stats;
         AioActivity activity;
 
@@ -176,6 +192,7 @@ static void watch(Stage *stage)
             g_assert_true((activity.source != NULL) == (activity.state == AIO_STATE_CALLBACK));
             aio_context_get_stats(ctx, &stats);
             aio_context_foreach_source(ctx, look, NULL);
+            give_back(stage, ctx, number);
         }
         if (i % 16 == 0) {
             qemu_clock_advance_virtual_time(qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + 1000);
