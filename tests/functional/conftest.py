@@ -54,7 +54,10 @@ class Daemon:
             if self.proc.poll() is not None:
                 raise AssertionError(f"evloopd ended with {self.proc.returncode}: {self.stderr()}")
             try:
-                Qmp(self.socket).close()
+                session = Qmp(self.socket)
+                count = self.count_fds()
+                session.close()
+                self.wait_for_fds(count - 1)  # so that tests count none of this session's
                 return
             except (FileNotFoundError, ConnectionRefusedError):
                 time.sleep(0.002)  # the condition is tried again
