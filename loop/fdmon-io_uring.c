@@ -166,7 +166,13 @@ void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned
         /* -ECANCELED: the thread that made the poll has ended. */
         todo_append(ctx->ring, handler);
     }
-    if (res > 0 && !handler->internal) {
+    if (res > 0 && handler->internal) {
+        /* It is to end the wait, also one that begins only after this. The context's own notifier
+         * has its mark already, or it was accepted. */
+        if (handler->opaque != &ctx->notifier) {
+            atomic_store(&ctx->notified, true);
+        }
+    } else if (res > 0) {
         aio_handler_ready(ctx, handler, (uint32_t)res);
     }
 }
