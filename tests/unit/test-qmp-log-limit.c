@@ -8,7 +8,7 @@
 #include "loop/aio-internal.h"
 #include "qmp/qmp-log-limit.h"
 
-#define LONG_NS (3600 * INT64_C(1000000000))
+#define LONG_NS  (3600 * INT64_C(1000000000))
 #define SHORT_NS (1 * SCALE_MS)
 
 /* What is logged and not expected here ends the test: warnings are fatal in it. */
