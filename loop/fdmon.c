@@ -111,8 +111,10 @@ bool fdmon_setup(AioContext *ctx, AioFdMon fdmon, GError **errp)
     return setup_best(ctx, errp);
 }
 
-void fdmon_downgrade(AioContext *ctx)
+void fdmon_downgrade(AioContext *ctx, int error)
 {
+    g_warning("a context goes on with the slower fd monitor poll, for epoll can't: %s",
+              g_strerror(error));
     /* The poll monitor's setup can't fail, and it finds the handlers in the context's table. */
     fdmon_poll_ops.setup(ctx, NULL);
     atomic_store(&ctx->fdmon, &fdmon_poll_ops);

@@ -63,8 +63,8 @@ extern const FDMonOps fdmon_poll_ops;
 bool fdmon_setup(AioContext *ctx, AioFdMon fdmon, GError **errp);
 
 /* Go over to the "poll" monitor, which nothing limits, because the present one can't take a
- * descriptor. With ctx->lock held, in any thread. */
-void fdmon_downgrade(AioContext *ctx);
+ * descriptor, with the errno @error, and say so in the log. With ctx->lock held, in any thread. */
+void fdmon_downgrade(AioContext *ctx, int error);
 
 /* The name of @fdmon as users write it. */
 const char *fdmon_name(AioFdMon fdmon);
