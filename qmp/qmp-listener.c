@@ -9,6 +9,7 @@
 #include "qmp/qmp-session-internal.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -89,6 +90,15 @@ void qmp_listener_take_client(QmpListener *listener, int fd)
     close(fd);
 }
 
+/* Whether somebody who shares the socket has shut it down: then it is readable for good, with
+ * nobody to accept. */
+static bool is_shut_down(const QmpListener *listener)
+{
+    struct pollfd pollfd = { .fd = listener->fd };
+
+    return poll(&pollfd, 1, 0) == 1 && (pollfd.revents & POLLHUP);
+}
+
 static void listener_readable(void *opaque)
 {
     QmpListener *listener = opaque;
@@ -99,6 +109,10 @@ static void listener_readable(void *opaque)
         qmp_listener_take_client(listener, fd);
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         rest(listener, errno);
+    } else if (is_shut_down(listener)) {
+        g_warning("%s: no client can connect any more, for it has been shut down",
+                  listener->access->name);
+        qmp_listener_close(listener);
     }
     /* Else the client has gone again, or was not there: EAGAIN, ECONNABORTED, EINTR. */
 }

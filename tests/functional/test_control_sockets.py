@@ -73,6 +73,20 @@ def test_a_listening_socket_is_made_non_blocking(start_daemon, sockets, keep):
     assert not os.get_blocking(listener.fileno())
 
 
+def test_a_listening_socket_that_is_shut_down_by_another_process_is_given_up(
+        start_daemon, sockets, keep):
+    listener = keep(socket.socket(socket.AF_UNIX))
+    listener.bind(f"{sockets}/passed")
+    listener.listen()
+    daemon = pass_socket(start_daemon, listener)
+    with Qmp(f"{sockets}/passed") as session:
+        count = daemon.count_fds()
+        listener.shutdown(socket.SHUT_RDWR)
+        daemon.wait_for_fds(count - 1)
+        session.sync()
+    assert daemon.stderr().count("no client can connect any more") == 1
+
+
 def test_a_connected_socket_is_one_session(start_daemon):
     ours, theirs = socket.socketpair()
     with theirs:
