@@ -157,44 +157,49 @@ def send_mutated(daemon, clients, count):
             delete_objects(daemon)
 
 
-def assert_all_commands_work(daemon):
-    """Every command answers as it should, with the arguments that it needs."""
-    arguments = {
-        "object-add": {"qom-type": "iothread", "id": "last"},
-        "object-del": {"id": "last"},
-        "qom-list": {"path": "/objects"},
-        "qom-get": {"path": "/objects/last", "property": "poll-max-ns"},
-        "qom-set": {"path": "/objects/last", "property": "poll-max-ns", "value": 1},
-        "qom-list-properties": {"typename": "iothread"},
-        "query-sources": {"loop": "main-loop"},
-        "getfd": {"fdname": "last"},
-        "closefd": {"fdname": "last"},
-        "x-debug-block": {"duration-ms": 0},
-        "x-debug-echo": {"value": 1},
-        "remove-fd": {"fdset-id": 0},
-    }
-    order = ["object-add", "getfd", "add-fd"]  # what others are about comes first
+# What commands are about comes first, and goes last.
+FIRST = ["object-add", "getfd", "add-fd"]
+LAST = ["object-del", "closefd", "remove-fd"]
+ARGUMENTS = {
+    "object-add": {"qom-type": "iothread", "id": "last"},
+    "object-del": {"id": "last"},
+    "qom-list": {"path": "/objects"},
+    "qom-get": {"path": "/objects/last", "property": "poll-max-ns"},
+    "qom-set": {"path": "/objects/last", "property": "poll-max-ns", "value": 1},
+    "qom-list-properties": {"typename": "iothread"},
+    "query-sources": {"loop": "main-loop"},
+    "getfd": {"fdname": "last"},
+    "closefd": {"fdname": "last"},
+    "add-fd": {"fdset-id": 1},
+    "remove-fd": {"fdset-id": 1},
+    "x-debug-block": {"duration-ms": 0},
+    "x-debug-echo": {"value": 1},
+}
+
+
+def run_all_commands(daemon):
+    """Run every command; what each has answered: True, or an error."""
+    answers = {}
     with daemon.connect() as session, socket.socket() as sent:
-        names = [item["name"] for item in session.command("query-commands")]
-        names = order + [name for name in names
-                         if name not in (*order, "quit", "qmp_capabilities", "object-del")]
-        for name in [name for name in names if name != "add-fd" or "remove-fd" in names]:
-            message = {"execute": name, "arguments": arguments.get(name, {})}
+        names = {item["name"] for item in session.command("query-commands")}
+        middle = names.difference(FIRST, LAST, ["quit", "qmp_capabilities"])
+        for name in [*FIRST, *sorted(middle), *LAST]:
+            message = {"execute": name, "arguments": ARGUMENTS.get(name, {})}
             if name in ("getfd", "add-fd"):
                 session.send_with_fds(message, [sent.fileno()])
             else:
                 session.send(message)
             reply = session.receive_reply()
-            assert "return" in reply, f"{name}: {reply}"
-            if name == "add-fd":
-                arguments["remove-fd"] = {"fdset-id": reply["return"]["fdset-id"]}
-        session.command("object-del", id="last")
+            answers[name] = reply.get("error", True)
+    assert answers["object-add"] is answers["qom-set"] is answers["object-del"] is True
+    return answers
 
 
 def test_mutated_requests_leave_the_daemon_healthy(daemon):
     count = COUNT if not daemon.is_sanitized() else COUNT // 10
     fds = daemon.count_fds()
     threads = len(daemon.tasks())
+    answers = run_all_commands(daemon)
     clients = [Client(daemon, seed, **options) for seed, options in enumerate(
         [{"oob": True}, {"oob": True}, {}, {"negotiate": False}])]
     resident = []
@@ -205,7 +210,7 @@ def test_mutated_requests_leave_the_daemon_healthy(daemon):
     for client in clients:
         assert client.answers > count / len(clients) / 2
         client.session.close()
-    assert_all_commands_work(daemon)
+    assert run_all_commands(daemon) == answers
     daemon.wait_for_fds(fds)
     assert len(daemon.tasks()) == threads
     if not daemon.is_sanitized():
