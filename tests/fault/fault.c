@@ -24,6 +24,9 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+/* Allocations of less bytes don't fail: where memory is that short, programs end. */
+#define LARGE 65536
+
 struct io_uring;
 struct io_uring_params;
 
@@ -48,12 +51,9 @@ typedef enum {
     FAULT_TIMERFD_CREATE,
     FAULT_IO_URING_QUEUE_INIT_PARAMS,
     FAULT_PTHREAD_CREATE,
-    FAULT_G_TRY_MALLOC,
-    FAULT_G_TRY_MALLOC0,
-    FAULT_G_TRY_MALLOC_N,
-    FAULT_G_TRY_MALLOC0_N,
-    FAULT_G_TRY_REALLOC,
-    FAULT_G_TRY_REALLOC_N,
+    FAULT_MALLOC,
+    FAULT_CALLOC,
+    FAULT_REALLOC,
     FAULT_COUNT,
 } Fault;
 
@@ -69,12 +69,9 @@ static const char *const names[FAULT_COUNT] = {
     [FAULT_TIMERFD_CREATE] = "timerfd_create",
     [FAULT_IO_URING_QUEUE_INIT_PARAMS] = "io_uring_queue_init_params",
     [FAULT_PTHREAD_CREATE] = "pthread_create",
-    [FAULT_G_TRY_MALLOC] = "g_try_malloc",
-    [FAULT_G_TRY_MALLOC0] = "g_try_malloc0",
-    [FAULT_G_TRY_MALLOC_N] = "g_try_malloc_n",
-    [FAULT_G_TRY_MALLOC0_N] = "g_try_malloc0_n",
-    [FAULT_G_TRY_REALLOC] = "g_try_realloc",
-    [FAULT_G_TRY_REALLOC_N] = "g_try_realloc_n",
+    [FAULT_MALLOC] = "malloc",
+    [FAULT_CALLOC] = "calloc",
+    [FAULT_REALLOC] = "realloc",
 };
 
 static FaultSlot *slots; /* NULL: no test */
@@ -253,53 +250,31 @@ int pthread_create(pthread_t *restrict thread, const pthread_attr_t *restrict at
     return fails(FAULT_PTHREAD_CREATE, &error) ? error : next(thread, attr, func, arg);
 }
 
-/* ---- buffers: of GLib's, so without its headers ---- */
+/* ---- memory ---- */
 
-void *g_try_malloc(size_t size);
-void *g_try_malloc0(size_t size);
-void *g_try_malloc_n(size_t count, size_t size);
-void *g_try_malloc0_n(size_t count, size_t size);
-void *g_try_realloc(void *memory, size_t size);
-void *g_try_realloc_n(void *memory, size_t count, size_t size);
-
-void *g_try_malloc(size_t size)
+/* As fails_with_errno(), for @size bytes: small ones don't count. */
+static bool fails_with_size(Fault fault, size_t size)
 {
-    void *(*next)(size_t) = real(FAULT_G_TRY_MALLOC);
-
-    return fails_with_errno(FAULT_G_TRY_MALLOC) ? NULL : next(size);
+    return size >= LARGE && fails_with_errno(fault);
 }
 
-void *g_try_malloc0(size_t size)
+void *malloc(size_t size)
 {
-    void *(*next)(size_t) = real(FAULT_G_TRY_MALLOC0);
+    void *(*next)(size_t) = real(FAULT_MALLOC);
 
-    return fails_with_errno(FAULT_G_TRY_MALLOC0) ? NULL : next(size);
+    return fails_with_size(FAULT_MALLOC, size) ? NULL : next(size);
 }
 
-void *g_try_malloc_n(size_t count, size_t size)
+void *calloc(size_t count, size_t size)
 {
-    void *(*next)(size_t, size_t) = real(FAULT_G_TRY_MALLOC_N);
+    void *(*next)(size_t, size_t) = real(FAULT_CALLOC);
 
-    return fails_with_errno(FAULT_G_TRY_MALLOC_N) ? NULL : next(count, size);
+    return fails_with_size(FAULT_CALLOC, count * size) ? NULL : next(count, size);
 }
 
-void *g_try_malloc0_n(size_t count, size_t size)
+void *realloc(void *memory, size_t size)
 {
-    void *(*next)(size_t, size_t) = real(FAULT_G_TRY_MALLOC0_N);
+    void *(*next)(void *, size_t) = real(FAULT_REALLOC);
 
-    return fails_with_errno(FAULT_G_TRY_MALLOC0_N) ? NULL : next(count, size);
-}
-
-void *g_try_realloc(void *memory, size_t size)
-{
-    void *(*next)(void *, size_t) = real(FAULT_G_TRY_REALLOC);
-
-    return fails_with_errno(FAULT_G_TRY_REALLOC) ? NULL : next(memory, size);
-}
-
-void *g_try_realloc_n(void *memory, size_t count, size_t size)
-{
-    void *(*next)(void *, size_t, size_t) = real(FAULT_G_TRY_REALLOC_N);
-
-    return fails_with_errno(FAULT_G_TRY_REALLOC_N) ? NULL : next(memory, count, size);
+    return fails_with_size(FAULT_REALLOC, size) ? NULL : next(memory, size);
 }

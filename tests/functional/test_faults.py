@@ -13,8 +13,17 @@ from faults import Faults
 from qmp_client import Qmp
 
 LIBRARY = BUILD / "tests/fault/.libs/libfault.so"
-# More output than a socket takes.
+# More output than a socket takes, and a buffer of its own.
 LARGE = "x" * 400_000
+# Requests that make other things large, and answers that don't: each is in error.
+LARGE_REQUESTS = [
+    b'{"execute": "query-version", "arguments": {"a": "%s"}}' % (b"x" * 200_000),
+    b'{"execute": "query-version", "arguments": {"a": {"%s": 1}}}' % (b"x" * 200_000),
+    b'{"execute": "query-version", "arguments": {"a": 0.%s}}' % (b"1" * 200_000),
+    b'{"execute": "query-version", "arguments": {"a": [%s 0]}}' % (b"0, " * 20_000),
+    b'{"execute": "query-version", "arguments": {"a": {%s}}}' % b", ".join(
+        b'"%d": 0' % i for i in range(10_000)),
+]
 
 
 class Gone(Exception):
@@ -67,6 +76,18 @@ def run_scenario(path):
         return False
     finally:
         session.close()
+
+
+def run_large_requests(path):
+    """Requests for which the server needs much memory; whether it had all of it."""
+    complete = True
+    with Qmp(path) as session:
+        for request in LARGE_REQUESTS:
+            session.send_raw(request)
+            desc = session.receive_reply()["error"]["desc"]
+            complete = complete and desc == "Parameter 'a' is unexpected"
+            session.sync()
+    return complete
 
 
 @pytest.fixture
@@ -133,13 +154,12 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("function, error, fdmon", FAULTS)
-def test_any_call_of_a_session_may_fail(start_faulty, function, error, fdmon):
-    daemon, faults = start_faulty(fdmon)
+def walk(daemon, faults, function, error, scenario):
+    """Run @scenario with the first call of @function failing, then with the second..."""
     fds = daemon.count_fds() + 1
     threads = len(daemon.tasks())
     witness = Witness(daemon)
-    assert run_scenario(daemon.socket)
+    assert scenario(daemon.socket)
     assert_healthy(daemon)
     daemon.wait_for_fds(fds)
     nth = 0
@@ -147,7 +167,7 @@ def test_any_call_of_a_session_may_fail(start_faulty, function, error, fdmon):
     while fired:
         nth += 1
         faults.arm(function, nth, error)
-        complete = run_scenario(daemon.socket)
+        complete = scenario(daemon.socket)
         fired = faults.disarm(function) > 0
         witness_is_well = witness.is_well()
         # One fault ends one session at the most.
@@ -158,6 +178,18 @@ def test_any_call_of_a_session_may_fail(start_faulty, function, error, fdmon):
         assert len(daemon.tasks()) == threads
     assert nth > 1, f"the scenario does not call {function}"
     witness.session.close()
+
+
+@pytest.mark.parametrize("function, error, fdmon", FAULTS)
+def test_any_call_of_a_session_may_fail(start_faulty, function, error, fdmon):
+    daemon, faults = start_faulty(fdmon)
+    walk(daemon, faults, function, error, run_scenario)
+
+
+@pytest.mark.parametrize("function", ["malloc", "calloc", "realloc"])
+def test_memory_may_be_out_for_a_large_request(start_faulty, function):
+    daemon, faults = start_faulty()
+    walk(daemon, faults, function, "ENOMEM", run_large_requests)
 
 
 def test_a_listener_without_descriptors_rests_and_recovers(start_faulty):
