@@ -25,7 +25,7 @@ typedef struct TimerHeapEntry {
 } TimerHeapEntry;
 
 typedef struct TimerHeap {
-    TimerHeapEntry *entries;
+    TimerHeapEntry *entries; /* NULL while none are allocated */
     size_t len;
     size_t allocated;
 } TimerHeap;
