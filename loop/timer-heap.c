@@ -62,10 +62,16 @@ static void place(TimerHeap *heap, size_t i, TimerHeapEntry entry)
     entry.timer->where = (int32_t)i;
 }
 
+/* Relaxed: whoever takes the timer out of the heap sees to the order. */
+static int64_t expire_of(QEMUTimer *timer)
+{
+    return atomic_load_explicit(timer_expire(timer), memory_order_relaxed);
+}
+
 /* A new entry of @timer, by its deadline. */
 static TimerHeapEntry entry_of(QEMUTimer *timer)
 {
-    timer->key = timer->expire_time;
+    timer->key = expire_of(timer);
     return (TimerHeapEntry){ .key = timer->key, .timer = timer };
 }
 
@@ -172,7 +178,7 @@ void timer_heap_remove(TimerHeap *heap, QEMUTimer *timer)
 
 void timer_heap_update(TimerHeap *heap, QEMUTimer *timer)
 {
-    if (timer->expire_time < timer->key) {
+    if (expire_of(timer) < timer->key) {
         sift_up(heap, (size_t)timer->where, entry_of(timer));
     }
 }
@@ -182,7 +188,7 @@ QEMUTimer *timer_heap_settle(TimerHeap *heap)
     while (heap->len > 0) {
         QEMUTimer *timer = heap->entries[0].timer;
 
-        if (heap->entries[0].key == timer->expire_time) {
+        if (heap->entries[0].key == expire_of(timer)) {
             return timer;
         }
         sift_down(heap, 0, entry_of(timer));
