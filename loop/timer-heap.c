@@ -2,9 +2,8 @@
  * A 4-ary min-heap of timers, with the deadlines beside the pointers.
  *
  * In a large heap nearly all of the cost is cache misses. So the children of an entry fill exactly
- * one cache line; on the way down, the lines of the next level are asked for before it is known
- * which of them it will be; and a timer has a copy of its entry's key, so that to push it back
- * touches no entry.
+ * one cache line, and a timer has a copy of its entry's key, so that to push it back touches no
+ * entry.
  */
 #include "config.h"
 #include "loop/timer-heap.h"
@@ -16,10 +15,9 @@
 
 #define CACHE_LINE 64
 
-/* Entries left out at the front, so that each first child, 4 * i + 1, begins a cache line. */
+/* Entries left out at the front, so that each first child, 4 * i + 1, begins a cache line;
+ * with pointers of 64 bits the four fill it. */
 #define OFFSET (ARITY - 1)
-
-_Static_assert(ARITY * sizeof(TimerHeapEntry) == CACHE_LINE, "siblings fill a cache line");
 
 void timer_heap_init(TimerHeap *heap)
 {
@@ -89,18 +87,6 @@ static void sift_up(TimerHeap *heap, size_t i, TimerHeapEntry entry)
     place(heap, i, entry);
 }
 
-/* Ask for the lines of the grandchildren of @i, one of which is looked at next but one. */
-static void prefetch_below(const TimerHeap *heap, size_t i)
-{
-    size_t first = (i * ARITY + 1) * ARITY + 1;
-
-    if (first + ARITY * ARITY <= heap->len) {
-        for (size_t child = 0; child < ARITY; child++) {
-            __builtin_prefetch(&heap->entries[first + child * ARITY]);
-        }
-    }
-}
-
 /* The earliest of four siblings, without a branch: which one it is can't be predicted. */
 static size_t least_of_four(const TimerHeapEntry *entries, size_t first)
 {
@@ -129,10 +115,8 @@ static size_t least_sibling(const TimerHeap *heap, size_t first)
 static void sift_down(TimerHeap *heap, size_t i, TimerHeapEntry entry)
 {
     for (size_t first; (first = i * ARITY + 1) < heap->len;) {
-        size_t least;
+        size_t least = least_sibling(heap, first);
 
-        prefetch_below(heap, i);
-        least = least_sibling(heap, first);
         if (entry.key <= heap->entries[least].key) {
             break;
         }
