@@ -7,6 +7,7 @@
 void daemon_register(QmpRegistry *registry, const DaemonOffer *offer)
 {
     qmp_registry_add_commands(registry, qmp_protocol_commands, offer->server);
+    qmp_registry_add_commands(registry, qmp_fd_commands, offer->server);
     qmp_registry_add_commands(registry, object_commands, offer->objects);
     qmp_registry_add_commands(registry, qom_commands, offer->objects);
     qmp_registry_add_commands(registry, iothread_commands, offer->objects);

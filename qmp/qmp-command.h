@@ -63,7 +63,9 @@ const QmpCommand *qmp_registry_find_command(const QmpRegistry *registry, const c
 void qmp_registry_foreach_command(const QmpRegistry *registry,
                                   void (*func)(const QmpCommand *command, void *data), void *data);
 
-/* The commands of the protocol itself; they need the QmpServer as their opaque. */
+/* The commands of the protocol itself, and those for descriptors; they need the QmpServer as their
+ * opaque. */
 extern const QmpCommand qmp_protocol_commands[];
+extern const QmpCommand qmp_fd_commands[];
 
 #endif

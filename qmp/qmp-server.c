@@ -193,6 +193,7 @@ QmpServer *qmp_server_new(const QmpServerConfig *config)
     server->greeting = make_greeting(server);
     server->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)qmp_listener_free);
     server->read_buffer = g_malloc(QMP_READ_SIZE);
+    server->fdsets = qmp_fdsets_new();
     pthread_mutex_init(&server->lock, NULL);
     server->sessions = g_hash_table_new(NULL, NULL);
     g_queue_init(&server->ready);
@@ -267,6 +268,7 @@ void qmp_server_free(QmpServer *server)
     g_hash_table_unref(server->sessions);
     g_ptr_array_unref(server->listeners);
     pthread_mutex_destroy(&server->lock);
+    qmp_fdsets_free(server->fdsets);
     g_free(server->read_buffer);
     g_free(server->greeting);
     g_free(server);

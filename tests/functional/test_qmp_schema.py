@@ -93,8 +93,10 @@ def test_commands_that_clients_know_have_their_arguments(schema):
     assert arguments("qom-list-types") == {"implements?", "abstract?"}
     assert arguments("qom-list-properties") == {"typename"}
     assert arguments("getfd") == arguments("closefd") == {"fdname"}
+    assert arguments("add-fd") == {"fdset-id?", "opaque?"}
+    assert arguments("remove-fd") == {"fdset-id", "fd?"}
     for command in ["query-version", "query-commands", "query-qmp-schema", "query-iothreads",
-                    "quit"]:
+                    "query-fdsets", "quit"]:
         assert arguments(command) == set()
 
 
@@ -156,15 +158,17 @@ CALLS = [
     ("x-debug-echo", {"value": {"any": ["thing"]}}),
     ("x-debug-block", {"duration-ms": 0}),
     ("closefd", {"fdname": "sent"}),
+    ("query-fdsets", {}),
+    ("remove-fd", {"fdset-id": 5}),
     ("object-del", {"id": "io0"}),
     ("object-del", {"id": "io1"}),
     ("quit", {}),
 ]
 
 
-def send_fd(session):
+def send_fd(session, command, **arguments):
     reader, writer = os.pipe()
-    session.send_with_fds({"execute": "getfd", "arguments": {"fdname": "sent"}}, [reader])
+    session.send_with_fds({"execute": command, "arguments": arguments}, [reader])
     os.close(reader)
     os.close(writer)
     return session.receive_reply()["return"]
@@ -174,7 +178,9 @@ def test_every_answer_and_event_is_as_declared(daemon, schema):
     with daemon.connect(negotiate=False) as session:
         session.receive()
         schema.check_return("qmp_capabilities", session.command("qmp_capabilities"))
-        schema.check_return("getfd", send_fd(session))
+        schema.check_return("getfd", send_fd(session, "getfd", fdname="sent"))
+        added = send_fd(session, "add-fd", **{"fdset-id": 5, "opaque": "sent"})
+        schema.check_return("add-fd", added)
         for name, arguments in CALLS:
             schema.check_arguments(name, arguments)
             reply = session.execute(name, arguments)
@@ -183,7 +189,7 @@ def test_every_answer_and_event_is_as_declared(daemon, schema):
         session.events.append(session.wait_event("SHUTDOWN"))
         events = session.events
     # Nothing was left untried.
-    tried = {name for name, _ in CALLS} | {"qmp_capabilities", "getfd"}
+    tried = {name for name, _ in CALLS} | {"qmp_capabilities", "getfd", "add-fd"}
     assert tried == schema.names("command")
     for event in events:
         schema.check_event(event)
