@@ -38,10 +38,17 @@ typedef struct QmpCommand {
     const char *help; /* one line */
 } QmpCommand;
 
+/* The limit_ms of events that can flood. */
+#define QMP_EVENT_LIMIT_MS 1000
+
 typedef struct QmpEvent {
     const char *name;
     const QmpType *data; /* an object type */
     const char *help;    /* one line */
+
+    /* Of similar ones at most one is sent in so many ms: the last, late. 0: all are sent. */
+    unsigned limit_ms;
+    const char *limit_by; /* similar are those with the same value of this member; NULL: all are */
 } QmpEvent;
 
 QmpRegistry *qmp_registry_new(void);

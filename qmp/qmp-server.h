@@ -41,11 +41,11 @@ QmpServer *qmp_server_new(const QmpServerConfig *config);
 /* Accept sessions on @fd, a listening stream socket, which the server takes over. Main thread. */
 void qmp_server_listen(QmpServer *server, int fd);
 
-/* Send an event to every session in command mode: @data is the bound struct of its data. Any
- * thread. */
+/* Send an event to every session in command mode, at once or as its limit says: @data is the bound
+ * struct of its data. Any thread. */
 void qmp_server_emit(QmpServer *server, const QmpEvent *event, const void *data);
 
-/* Stop listening, and stop starting in-band commands. Main thread. */
+/* Stop listening and starting in-band commands, and send events that wait. Main thread. */
 void qmp_server_stop(QmpServer *server);
 
 /* Whether in-band commands are still running. Main thread. */

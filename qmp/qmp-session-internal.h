@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <glib.h>
 
+#include "qmp/qmp-event-limit.h"
 #include "qmp/qmp-fds.h"
 #include "qmp/qmp-fdset.h"
 #include "qmp/qmp-json.h"
@@ -75,6 +76,7 @@ struct QmpServer {
     unsigned next_number;       /* monitor thread */
     unsigned char *read_buffer; /* monitor thread: for every session's reading */
     QmpFdsets *fdsets;          /* main thread */
+    QmpEventLimit *event_limit;
 
     pthread_mutex_t lock; /* guards all below */
     GHashTable *sessions; /* a set, each with a reference */
