@@ -32,6 +32,7 @@ typedef enum {
 typedef struct QmpCommand {
     const char *name;
     unsigned flags;
+    unsigned features;   /* QmpFeatures */
     const QmpType *args; /* an object type */
     const QmpType *ret;  /* any type */
     void (*run)(QmpRequest *request, void *args);
@@ -43,6 +44,7 @@ typedef struct QmpCommand {
 
 typedef struct QmpEvent {
     const char *name;
+    unsigned features;   /* QmpFeatures */
     const QmpType *data; /* an object type */
     const char *help;    /* one line */
 
@@ -59,7 +61,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(QmpRegistry, qmp_registry_free)
  * qmp_request_get_opaque() gives back. Names must be new. */
 void qmp_registry_add_commands(QmpRegistry *registry, const QmpCommand *commands, void *opaque);
 
-/* Add @events, a table ended by one without a name. */
+/* Add @events, a table ended by one without a name. Names must be new. */
 void qmp_registry_add_events(QmpRegistry *registry, const QmpEvent *events);
 
 /* The command called @name, and where it was added with which opaque; NULL when there is none. */
@@ -69,6 +71,10 @@ const QmpCommand *qmp_registry_find_command(const QmpRegistry *registry, const c
 /* Call @func for every command, sorted by name. */
 void qmp_registry_foreach_command(const QmpRegistry *registry,
                                   void (*func)(const QmpCommand *command, void *data), void *data);
+
+/* Call @func for every event, sorted by name. */
+void qmp_registry_foreach_event(const QmpRegistry *registry,
+                                void (*func)(const QmpEvent *event, void *data), void *data);
 
 /* The commands of the protocol itself, and those for descriptors; they need the QmpServer as their
  * opaque. */
