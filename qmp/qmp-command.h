@@ -36,7 +36,9 @@ typedef struct QmpCommand {
     const QmpType *args; /* an object type */
     const QmpType *ret;  /* any type */
     void (*run)(QmpRequest *request, void *args);
-    const char *help; /* one line */
+    const char *help;   /* one line */
+    const char *errors; /* one line: what it fails with when the arguments are of their types, as in
+                         * "GenericError when ..."; NULL: nothing */
 } QmpCommand;
 
 /* The limit_ms of events that can flood. */
