@@ -136,7 +136,7 @@ static int64_t take_int64(Recipe *recipe)
     return (int64_t)value;
 }
 
-/* Text of up to 15 bytes; the table's strings may hold any but NUL. */
+/* Text of up to 15 bytes. */
 static json_object *take_str(Recipe *recipe)
 {
     char text[16];
@@ -145,10 +145,17 @@ static json_object *take_str(Recipe *recipe)
     for (int i = 0; i < len; i++) {
         text[i] = (char)take(recipe);
     }
-    if (memchr(text, '\0', (size_t)len)) {
-        recipe->valid = false;
-    }
     return json_object_new_string_len(text, len);
+}
+
+/* The tables' strings may hold any byte but NUL. */
+static json_object *build_str(Recipe *recipe)
+{
+    json_object *value = take_str(recipe);
+
+    recipe->valid &=
+        strlen(json_object_get_string(value)) == (size_t)json_object_get_string_len(value);
+    return value;
 }
 
 static json_object *build_int(Recipe *recipe, const QmpMember *range)
@@ -214,7 +221,7 @@ static json_object *build_value(Recipe *recipe, const QmpType *type, const QmpMe
     case QMP_KIND_INT:
         return build_int(recipe, range);
     case QMP_KIND_STR:
-        return take_str(recipe);
+        return build_str(recipe);
     case QMP_KIND_ENUM:
         return build_enum(recipe, type);
     case QMP_KIND_OBJECT:
