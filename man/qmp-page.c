@@ -325,6 +325,9 @@ static void print_command(const QmpCommand *command, void *unused)
     if (command->flags & QMP_COMMAND_ALLOW_OOB) {
         printf("It may be run out-of-band.\n");
     }
+    if (command->flags & QMP_COMMAND_READ_ONLY) {
+        printf("Sessions that may only read may run it.\n");
+    }
     print_features(command->features);
     if (has_members(command->args)) {
         printf(".Pp\nArguments:\n");

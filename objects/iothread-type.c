@@ -279,6 +279,7 @@ static void run_query_iothreads(QmpRequest *request, void *args)
 
 const QmpCommand iothread_commands[] = {
     { .name = "query-iothreads",
+      .flags = QMP_COMMAND_READ_ONLY,
       .args = &qmp_type_empty,
       .ret = &iothread_info_list_type,
       .run = run_query_iothreads,

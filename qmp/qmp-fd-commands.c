@@ -300,6 +300,7 @@ const QmpCommand qmp_fd_commands[] = {
       .help = "close a descriptor of a set, or all of them",
       .errors = "GenericError when there is no such set, or no such descriptor in it" },
     { .name = "query-fdsets",
+      .flags = QMP_COMMAND_READ_ONLY,
       .args = &qmp_type_empty,
       .ret = &fdset_info_list_type,
       .run = run_query_fdsets,
