@@ -92,13 +92,14 @@ static void start(Session *self)
         .limits = limits,
         .max_output = 256 << 10,
     };
+    static const QmpAccess access = { .name = "fuzz" };
     DaemonOffer offer = { .control = &self->control, .debug_commands = true };
 
     offer.objects = self->objects = object_tree_new();
     offer.server = self->server = qmp_server_new(&config);
     object_tree_set_server(self->objects, self->server);
     daemon_register(self->registry, &offer);
-    qmp_server_listen(self->server, dup(listening_fd));
+    qmp_server_listen(self->server, dup(listening_fd), &access);
 }
 
 static void object_is_deleted(void *opaque)
