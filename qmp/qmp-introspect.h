@@ -42,6 +42,7 @@ typedef enum {
 typedef struct QmpSchemaInfo {
     char *name;
     int meta_type;
+    json_object *features;
 } QmpSchemaInfo;
 
 typedef struct QmpSchemaInfoBuiltin {
@@ -71,6 +72,7 @@ typedef struct QmpSchemaInfoObjectMember {
     char *name;
     char *type;
     json_object *default_value;
+    json_object *features;
 } QmpSchemaInfoObjectMember;
 
 typedef struct QmpSchemaInfoObjectVariant {

@@ -13,7 +13,7 @@ typedef struct QmpRegisteredCommand {
 
 struct QmpRegistry {
     GHashTable *commands; /* name -> QmpRegisteredCommand */
-    GPtrArray *events;    /* of const QmpEvent */
+    GHashTable *events;   /* name -> const QmpEvent */
 };
 
 #endif

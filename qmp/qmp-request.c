@@ -6,7 +6,6 @@
 #include "qmp/qmp-request.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "qmp/qmp-error.h"
 #include "qmp/qmp-session-internal.h"
@@ -20,7 +19,7 @@ struct QmpRequest {
     void *args;       /* bound; NULL: there is an error */
     GError *error;    /* what to answer instead of running it */
     bool oob;
-    int fd;
+    QmpFds *fds;         /* that came along and are not taken; or NULL */
     QmpSession *session; /* a reference, or NULL */
     QmpReplyFunc *reply;
     void *reply_opaque;
@@ -32,7 +31,6 @@ static QmpRequest *request_alloc(QmpReplyFunc *reply, void *opaque)
 {
     QmpRequest *request = g_new0(QmpRequest, 1);
 
-    request->fd = -1;
     request->reply = reply;
     request->reply_opaque = opaque;
     return request;
@@ -139,9 +137,7 @@ void qmp_request_free(QmpRequest *request)
     g_free(request->args);
     json_object_put(request->value);
     g_clear_error(&request->error);
-    if (request->fd >= 0) {
-        close(request->fd);
-    }
+    qmp_fds_free(request->fds);
     if (request->session) {
         qmp_session_unref(request->session);
     }
@@ -161,6 +157,7 @@ void qmp_request_run(QmpRequest *request)
 
 void qmp_return(QmpRequest *request, json_object *value)
 {
+    g_clear_pointer(&request->fds, qmp_fds_free);
     request->reply(request, value, NULL, request->reply_opaque);
     json_object_put(value);
     qmp_request_free(request);
@@ -173,6 +170,7 @@ void qmp_return_empty(QmpRequest *request)
 
 void qmp_fail(QmpRequest *request, GError *error)
 {
+    g_clear_pointer(&request->fds, qmp_fds_free);
     request->reply(request, NULL, error, request->reply_opaque);
     g_error_free(error);
     qmp_request_free(request);
@@ -204,12 +202,9 @@ QmpSession *qmp_request_get_session(QmpRequest *request)
     return request->session;
 }
 
-int qmp_request_take_fd(QmpRequest *request)
+int qmp_request_take_fd(QmpRequest *request, const char *what, GError **errp)
 {
-    int fd = request->fd;
-
-    request->fd = -1;
-    return fd;
+    return qmp_fds_take(request->fds, what, errp);
 }
 
 bool qmp_request_is_oob(const QmpRequest *request)
@@ -250,7 +245,7 @@ void qmp_request_set_session(QmpRequest *request, QmpSession *session)
     request->session = qmp_session_ref(session);
 }
 
-void qmp_request_set_fd(QmpRequest *request, int fd)
+void qmp_request_set_fds(QmpRequest *request, QmpFds *fds)
 {
-    request->fd = fd;
+    request->fds = fds;
 }

@@ -9,6 +9,7 @@
 #include <json-c/json.h>
 
 #include "qmp/qmp-command.h"
+#include "qmp/qmp-fds.h"
 
 /* ---- for those who implement commands ---- */
 
@@ -34,8 +35,10 @@ json_object *qmp_request_get_arguments(QmpRequest *request);
 /* The session that the request came in on, or NULL; alive as long as @request. */
 QmpSession *qmp_request_get_session(QmpRequest *request);
 
-/* Take the descriptor that was sent along, which the caller closes; -1 when there was none. */
-int qmp_request_take_fd(QmpRequest *request);
+/* Take the oldest descriptor that was sent along, for the one who @what names in an error ("for
+ * 'name'", or ""). The caller closes it. -1 and @errp when there is none, or there were too many.
+ */
+int qmp_request_take_fd(QmpRequest *request, const char *what, GError **errp);
 
 /* ---- for those who make requests ---- */
 
@@ -79,9 +82,11 @@ const char *qmp_request_get_command_name(const QmpRequest *request);
 /* The member "id", owned by @request. Returns whether there is one; *@id NULL is null. */
 bool qmp_request_get_id(const QmpRequest *request, json_object **id);
 
-/* Give it the session it came from, and the descriptor sent along with it (-1: none), which it
- * takes over. */
+/* Give it the session it came from. */
 void qmp_request_set_session(QmpRequest *request, QmpSession *session);
-void qmp_request_set_fd(QmpRequest *request, int fd);
+
+/* Give it the descriptors sent along with it (NULL: none), which it takes over. Those that its
+ * command does not take are closed before it is answered. */
+void qmp_request_set_fds(QmpRequest *request, QmpFds *fds);
 
 #endif

@@ -133,10 +133,9 @@ static GPtrArray *snapshot_sessions(QmpServer *server)
     return sessions;
 }
 
-void qmp_server_emit(QmpServer *server, const QmpEvent *event, const void *data)
+static void send_event(const GString *line, void *opaque)
 {
-    g_autoptr(GString) line = format_event(event, data);
-    g_autoptr(GPtrArray) sessions = snapshot_sessions(server);
+    g_autoptr(GPtrArray) sessions = snapshot_sessions(opaque);
 
     for (guint i = 0; i < sessions->len; i++) {
         QmpSession *session = g_ptr_array_index(sessions, i);
@@ -148,6 +147,18 @@ void qmp_server_emit(QmpServer *server, const QmpEvent *event, const void *data)
         if (wants_it) {
             qmp_session_send(session, line->str, line->len);
         }
+    }
+}
+
+void qmp_server_emit(QmpServer *server, const QmpEvent *event, const void *data)
+{
+    GString *line = format_event(event, data);
+
+    if (event->limit_ms > 0) {
+        qmp_event_limit_emit(server->event_limit, event, data, line);
+    } else {
+        send_event(line, server);
+        g_string_free(line, TRUE);
     }
 }
 
@@ -194,6 +205,9 @@ QmpServer *qmp_server_new(const QmpServerConfig *config)
     server->greeting_without_oob = make_greeting(server, "");
     server->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)qmp_listener_free);
     server->read_buffer = g_malloc(QMP_READ_SIZE);
+    server->fdsets = qmp_fdsets_new();
+    server->event_limit =
+        qmp_event_limit_new(server->monitor_context, QEMU_CLOCK_REALTIME, send_event, server);
     pthread_mutex_init(&server->lock, NULL);
     server->sessions = g_hash_table_new(NULL, NULL);
     g_queue_init(&server->ready);
@@ -253,12 +267,27 @@ static void close_listeners(void *opaque)
     }
 }
 
+static void end_event_limit(void *opaque)
+{
+    QmpServer *server = opaque;
+
+    qmp_event_limit_end(server->event_limit);
+}
+
+static void free_event_limit(void *opaque)
+{
+    QmpServer *server = opaque;
+
+    g_clear_pointer(&server->event_limit, qmp_event_limit_free);
+}
+
 void qmp_server_stop(QmpServer *server)
 {
     pthread_mutex_lock(&server->lock);
     server->stopped = true;
     pthread_mutex_unlock(&server->lock);
     aio_wait_bh_oneshot(server->monitor_context, close_listeners, server);
+    aio_wait_bh_oneshot(server->monitor_context, end_event_limit, server);
 }
 
 bool qmp_server_is_busy(QmpServer *server)
@@ -303,6 +332,7 @@ void qmp_server_free(QmpServer *server)
 
     qmp_server_stop(server);
     aio_wait_bh_oneshot(server->monitor_context, close_all, server);
+    aio_wait_bh_oneshot(server->monitor_context, free_event_limit, server);
     while ((session = g_queue_pop_head(&server->ready))) {
         qmp_session_unref(session);
     }
@@ -310,6 +340,7 @@ void qmp_server_free(QmpServer *server)
     g_hash_table_unref(server->sessions);
     g_ptr_array_unref(server->listeners);
     pthread_mutex_destroy(&server->lock);
+    qmp_fdsets_free(server->fdsets);
     g_free(server->read_buffer);
     g_free(server->greeting_without_oob);
     g_free(server->greeting);

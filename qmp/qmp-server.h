@@ -48,11 +48,11 @@ void qmp_server_listen(QmpServer *server, int fd, const QmpAccess *access);
  * the server, and is held against the peer as if it had connected. Main thread. */
 void qmp_server_connect(QmpServer *server, int fd, const QmpAccess *access);
 
-/* Send an event to every session in command mode: @data is the bound struct of its data. Any
- * thread. */
+/* Send an event to every session in command mode, at once or as its limit says: @data is the bound
+ * struct of its data. Any thread. */
 void qmp_server_emit(QmpServer *server, const QmpEvent *event, const void *data);
 
-/* Stop listening, and stop starting in-band commands. Main thread. */
+/* Stop listening and starting in-band commands, and send events that wait. Main thread. */
 void qmp_server_stop(QmpServer *server);
 
 /* Whether in-band commands are still running. Main thread. */

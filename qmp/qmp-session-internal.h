@@ -4,6 +4,7 @@
  *   qmp-server.c     life of the server, the list of sessions, the dispatcher, events
  *   qmp-listener.c   accepting, and who is accepted
  *   qmp-session.c    a session's life; requests in: reading, negotiating, queueing
+ *   qmp-session-fds.c  its descriptors
  *   qmp-output.c     answers and events out
  *   qmp-audit.c      who changed what, for the log
  *   qmp-protocol.c   the commands of the protocol itself
@@ -18,6 +19,9 @@
 #include <stdbool.h>
 #include <glib.h>
 
+#include "qmp/qmp-event-limit.h"
+#include "qmp/qmp-fds.h"
+#include "qmp/qmp-fdset.h"
 #include "qmp/qmp-json.h"
 #include "qmp/qmp-log-limit.h"
 #include "qmp/qmp-peer.h"
@@ -26,9 +30,6 @@
 
 /* What one system call reads of a session: the size of server->read_buffer. */
 #define QMP_READ_SIZE 16384
-
-/* What of a client's descriptors may wait for a command to take them. */
-#define QMP_MAX_RECEIVED_FDS 16
 
 typedef struct QmpListener QmpListener;
 
@@ -57,9 +58,9 @@ struct QmpSession {
     bool eof;     /* the client sends no more */
     bool reading; /* which handlers the descriptor has now */
     bool writing;
-    int received_fds[QMP_MAX_RECEIVED_FDS]; /* by SCM_RIGHTS, the oldest first */
-    unsigned n_received_fds;
-    bool lost_fds; /* more came than can be kept, which has been logged */
+    QmpFds *read_fds; /* that came with the bytes being parsed, not yet a request's; or NULL */
+    QmpFds *kept_fds; /* likewise with earlier ones, for the next request only; or NULL */
+    bool lost_fds;    /* some were dropped, which has been logged */
 
     pthread_mutex_t lock;  /* guards all below */
     int fd;                /* -1 once closed */
@@ -72,7 +73,7 @@ struct QmpSession {
     unsigned in_flight;    /* these and the one that runs */
     bool running;          /* one is being run */
     QmpOutput output;
-    GHashTable *fds; /* name -> descriptor + 1, by getfd; NULL when there are none */
+    GHashTable *named_fds; /* name -> descriptor + 1, by getfd; NULL when there are none */
 };
 
 struct QmpServer {
@@ -84,6 +85,8 @@ struct QmpServer {
     GPtrArray *listeners;       /* of QmpListener; monitor thread */
     unsigned next_number;       /* monitor thread */
     unsigned char *read_buffer; /* monitor thread: for every session's reading */
+    QmpFdsets *fdsets;          /* main thread */
+    QmpEventLimit *event_limit;
 
     pthread_mutex_t lock; /* guards all below */
     GHashTable *sessions; /* a set, each with a reference */
@@ -106,6 +109,22 @@ void qmp_session_close(QmpSession *session);
 
 /* Whether the client has closed its end altogether. With session->lock held. */
 bool qmp_session_peer_is_gone(QmpSession *session);
+
+/* ---- qmp-session-fds.c: monitor thread ---- */
+
+/* As recv() without waiting; what descriptors came along becomes the session's. */
+ssize_t qmp_session_receive(QmpSession *session, void *buffer, size_t size);
+
+/* Give @request, just parsed, the descriptors that came with it, or see to it that none of its own
+ * is left to the next. */
+void qmp_session_hand_over_fds(QmpSession *session, QmpRequest *request);
+
+/* All that one read gave has been parsed: close what nobody can claim any more. @bytes is what was
+ * read; NULL when a request was among it. */
+void qmp_session_settle_fds(QmpSession *session, const char *bytes, size_t len);
+
+/* Close all that no request has. */
+void qmp_session_close_fds(QmpSession *session);
 
 /* ---- qmp-server.c ---- */
 

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "qmp/qmp-error.h"
@@ -74,20 +73,6 @@ static void enqueue(QmpSession *session, QmpRequest *request)
     }
 }
 
-/* Give @request the descriptor that waits longest, when its command takes one: also when it fails,
- * for the descriptor came with it, and is not the next one's. */
-static void hand_over_fd(QmpSession *session, QmpRequest *request)
-{
-    const QmpCommand *command = qmp_request_get_command(request);
-
-    if (session->n_received_fds > 0 && command && (command->flags & QMP_COMMAND_TAKES_FD)) {
-        qmp_request_set_fd(request, session->received_fds[0]);
-        session->n_received_fds--;
-        memmove(session->received_fds, session->received_fds + 1,
-                session->n_received_fds * sizeof(int));
-    }
-}
-
 static GError *error_for_command_mode(QmpSession *session, QmpRequest *request)
 {
     const QmpCommand *command = qmp_request_get_command(request);
@@ -125,7 +110,7 @@ static void take_value(json_object *value, GError *error, void *opaque)
         request = qmp_request_new(registry, value, reply, session);
     }
     qmp_request_set_session(request, session);
-    hand_over_fd(session, request);
+    qmp_session_hand_over_fds(session, request);
     if (!session->negotiated) {
         run_negotiating(session, request);
         return;
@@ -153,70 +138,6 @@ bool qmp_session_peer_is_gone(QmpSession *session)
     return session->fd < 0 || (poll(&pollfd, 1, 0) == 1 && (pollfd.revents & (POLLHUP | POLLERR)));
 }
 
-/* Once a session, for its client decides how often it happens. */
-static void warn_of_lost_fds(QmpSession *session)
-{
-    if (!session->lost_fds) {
-        session->lost_fds = true;
-        g_warning("session %u: dropped descriptors that were sent: more than %d wait to be taken, "
-                  "or the daemon is out of them",
-                  session->number, QMP_MAX_RECEIVED_FDS);
-    }
-}
-
-/* Keep the descriptors that came with a message. */
-static void receive_fds(QmpSession *session, struct msghdr *message)
-{
-    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(message); cmsg; cmsg = CMSG_NXTHDR(message, cmsg)) {
-        size_t n;
-
-        if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS) {
-            continue;
-        }
-        n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < n; i++) {
-            int fd;
-
-            memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
-            if (session->n_received_fds < QMP_MAX_RECEIVED_FDS) {
-                session->received_fds[session->n_received_fds++] = fd;
-            } else {
-                warn_of_lost_fds(session);
-                close(fd);
-            }
-        }
-    }
-    /* The kernel has dropped those that do not fit, or that the daemon is out of descriptors for.
-     */
-    if (message->msg_flags & MSG_CTRUNC) {
-        warn_of_lost_fds(session);
-    }
-}
-
-static ssize_t receive(QmpSession *session, void *buffer, size_t size)
-{
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(QMP_MAX_RECEIVED_FDS * sizeof(int))];
-    } control;
-    struct iovec iov = { .iov_base = buffer, .iov_len = size };
-    struct msghdr message = {
-        .msg_iov = &iov,
-        .msg_iovlen = 1,
-        .msg_control = &control,
-        .msg_controllen = sizeof(control),
-    };
-    ssize_t n;
-
-    do {
-        n = recvmsg(session->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    } while (n < 0 && errno == EINTR);
-    if (n >= 0) {
-        receive_fds(session, &message);
-    }
-    return n;
-}
-
 /* Parse until reading has to pause, and keep the rest. */
 static void parse(QmpSession *session, const void *bytes, size_t len)
 {
@@ -226,6 +147,8 @@ static void parse(QmpSession *session, const void *bytes, size_t len)
         session->unparsed = g_byte_array_new();
         session->parsed = 0;
         g_byte_array_append(session->unparsed, (const guint8 *)bytes + used, (guint)(len - used));
+    } else {
+        qmp_session_settle_fds(session, bytes, len);
     }
 }
 
@@ -245,6 +168,8 @@ static void resume(QmpSession *session)
                                  bytes->len - session->parsed);
         if (session->parsed == bytes->len) {
             g_clear_pointer(&session->unparsed, g_byte_array_unref);
+            /* There was a request in it at least. */
+            qmp_session_settle_fds(session, NULL, 0);
         }
     }
 }
@@ -265,7 +190,7 @@ static void session_readable(void *opaque)
 {
     QmpSession *session = opaque;
     unsigned char *buffer = session->server->read_buffer;
-    ssize_t n = receive(session, buffer, QMP_READ_SIZE);
+    ssize_t n = qmp_session_receive(session, buffer, QMP_READ_SIZE);
 
     if (n > 0) {
         parse(session, buffer, (size_t)n);
@@ -388,10 +313,7 @@ void qmp_session_close(QmpSession *session)
     g_clear_pointer(&session->negotiation_timer, timer_free);
     g_clear_pointer(&session->parser, qmp_json_parser_free);
     g_clear_pointer(&session->unparsed, g_byte_array_unref);
-    for (unsigned i = 0; i < session->n_received_fds; i++) {
-        close(session->received_fds[i]);
-    }
-    session->n_received_fds = 0;
+    qmp_session_close_fds(session);
 
     pthread_mutex_lock(&session->lock);
     fd = session->fd;
@@ -431,38 +353,7 @@ void qmp_session_unref(QmpSession *session)
     if (atomic_fetch_sub_explicit(&session->refcount, 1, memory_order_acq_rel) != 1) {
         return;
     }
-    g_clear_pointer(&session->fds, g_hash_table_unref);
+    g_clear_pointer(&session->named_fds, g_hash_table_unref);
     pthread_mutex_destroy(&session->lock);
     g_free(session);
-}
-
-/* ---- named descriptors ---- */
-
-static void close_value(gpointer value)
-{
-    close(GPOINTER_TO_INT(value) - 1);
-}
-
-void qmp_session_add_fd(QmpSession *session, const char *name, int fd)
-{
-    pthread_mutex_lock(&session->lock);
-    if (!session->fds) {
-        session->fds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, close_value);
-    }
-    g_hash_table_replace(session->fds, g_strdup(name), GINT_TO_POINTER(fd + 1));
-    pthread_mutex_unlock(&session->lock);
-}
-
-int qmp_session_take_fd(QmpSession *session, const char *name)
-{
-    gpointer key = NULL;
-    gpointer value = NULL;
-
-    pthread_mutex_lock(&session->lock);
-    if (session->fds) {
-        g_hash_table_steal_extended(session->fds, name, &key, &value);
-        g_free(key);
-    }
-    pthread_mutex_unlock(&session->lock);
-    return GPOINTER_TO_INT(value) - 1;
 }
