@@ -79,6 +79,7 @@ static void start_server(Daemon *self)
         .package = PACKAGE_STRING,
         .limits = self->options.limits,
         .max_output = self->options.max_output,
+        .max_output_total = self->options.max_output_total,
     };
 
     self->server = qmp_server_new(&config);
@@ -92,6 +93,7 @@ static void start_server(Daemon *self)
     if (self->options.debug_commands) {
         qmp_registry_add_commands(self->registry, debug_commands, NULL);
     }
+    qmp_registry_add_events(self->registry, qmp_protocol_events);
     qmp_registry_add_events(self->registry, object_events);
     qmp_registry_add_events(self->registry, daemon_events);
 }

@@ -152,6 +152,7 @@ static gboolean parse_size(const char *name, const char *value, gpointer data, G
         { "--max-nesting", &options->limits.max_depth, QMP_JSON_HIGHEST_MAX_DEPTH },
         { "--max-tokens", &options->limits.max_tokens, INT_MAX },
         { "--max-output", &options->max_output, INT_MAX },
+        { "--max-output-total", &options->max_output_total, G_MAXINT64 },
     };
     size_t i = 0;
     guint64 number;
@@ -211,7 +212,10 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
         { "max-tokens", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_size,
           "Refuse requests of more JSON tokens than this (default 131072)", "TOKENS" },
         { "max-output", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_size,
-          "Disconnect sessions that leave more than this unread (default 4 MiB)", "BYTES" },
+          "Disconnect clients that leave more than this unread (default 4 MiB)", "BYTES" },
+        { "max-output-total", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
+          (gpointer)parse_size,
+          "Disconnect those who leave most unread, past this for all (default 64 MiB)", "BYTES" },
         { "debug-commands", 0, 0, G_OPTION_ARG_NONE, &debug_commands,
           "Offer the x-debug-* commands, for tests", NULL },
         { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version and exit", NULL },
@@ -220,7 +224,10 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
     GOptionGroup *group = g_option_group_new(NULL, NULL, NULL, options, NULL);
 
-    *options = (Options){ .max_output = QMP_MAX_OUTPUT_DEFAULT };
+    *options = (Options){
+        .max_output = QMP_MAX_OUTPUT_DEFAULT,
+        .max_output_total = QMP_MAX_OUTPUT_TOTAL_DEFAULT,
+    };
     options->monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_free);
     options->startup = g_ptr_array_new_with_free_func((GDestroyNotify)startup_free);
     g_option_group_add_entries(group, entries);

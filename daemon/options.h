@@ -32,6 +32,7 @@ typedef struct Options {
     bool version; /* print the version and be done */
     QmpJsonLimits limits;
     size_t max_output;
+    size_t max_output_total;
 } Options;
 
 /* Parse the command line. False and @errp, which names the option. --help prints and exits. */

@@ -66,4 +66,7 @@ void qmp_registry_foreach_command(const QmpRegistry *registry,
 /* The commands of the protocol itself; they need the QmpServer as their opaque. */
 extern const QmpCommand qmp_protocol_commands[];
 
+/* The events of the protocol itself. */
+extern const QmpEvent qmp_protocol_events[];
+
 #endif

@@ -22,6 +22,8 @@ struct QmpRequest {
     bool oob;
     int fd;
     QmpSession *session; /* a reference, or NULL */
+    const char *text;    /* the answer, as text; NULL: it is a value */
+    size_t text_len;
     QmpReplyFunc *reply;
     void *reply_opaque;
 };
@@ -166,6 +168,19 @@ void qmp_return(QmpRequest *request, json_object *value)
     qmp_request_free(request);
 }
 
+void qmp_return_text(QmpRequest *request, const char *text, size_t len)
+{
+    json_object *value = NULL;
+
+    if (request->session) {
+        request->text = text;
+        request->text_len = len;
+    } else {
+        value = json_tokener_parse(text);
+    }
+    qmp_return(request, value);
+}
+
 void qmp_return_empty(QmpRequest *request)
 {
     qmp_return(request, json_object_new_object());
@@ -231,6 +246,12 @@ bool qmp_request_get_id(const QmpRequest *request, json_object **id)
 {
     return json_object_is_type(request->value, json_type_object) &&
            json_object_object_get_ex(request->value, "id", id);
+}
+
+const char *qmp_request_get_text(const QmpRequest *request, size_t *len)
+{
+    *len = request->text_len;
+    return request->text;
 }
 
 void qmp_request_set_error(QmpRequest *request, GError *error)

@@ -1,105 +1,14 @@
 /*
- * The server: its sessions, the dispatcher of in-band requests, and events.
+ * The server: its sessions, and events to them.
  */
 #include "config.h"
 #include "qmp/qmp-session-internal.h"
 
 #include <string.h>
 
-/* So many requests are run in one pass of the main loop, before its other work has its turn. */
-#define DISPATCH_BATCH 16
-
-/* ---- the dispatcher ---- */
-
-void qmp_server_make_ready(QmpServer *server, QmpSession *session)
-{
-    pthread_mutex_lock(&server->lock);
-    g_queue_push_tail(&server->ready, qmp_session_ref(session));
-    pthread_mutex_unlock(&server->lock);
-    qemu_bh_schedule(server->dispatcher_bh);
-}
-
-static QmpSession *take_ready(QmpServer *server)
-{
-    QmpSession *session = NULL;
-
-    pthread_mutex_lock(&server->lock);
-    if (!server->stopped) {
-        session = g_queue_pop_head(&server->ready);
-        server->running += session != NULL;
-    }
-    pthread_mutex_unlock(&server->lock);
-    return session;
-}
-
-/* The next request of @session, which now runs; NULL when its client has gone meanwhile. */
-static QmpRequest *take_request(QmpSession *session)
-{
-    QmpRequest *request = NULL;
-
-    pthread_mutex_lock(&session->lock);
-    /* Where nothing is read from the socket, nobody else notices that. */
-    if (!((session->paused || session->half_closed) && qmp_session_peer_is_gone(session))) {
-        request = g_queue_pop_head(&session->queue);
-    } else if (session->fd >= 0) {
-        session->ended = true;
-        qemu_bh_schedule(session->update_bh);
-    }
-    session->running = request != NULL;
-    pthread_mutex_unlock(&session->lock);
-    return request;
-}
-
-static void count_finished(QmpServer *server)
-{
-    pthread_mutex_lock(&server->lock);
-    server->running--;
-    pthread_mutex_unlock(&server->lock);
-}
-
-/* Bottom half of the main context: one request of each session in turn. */
-static void dispatch(void *opaque)
-{
-    QmpServer *server = opaque;
-    QmpSession *session = NULL;
-
-    for (int i = 0; i < DISPATCH_BATCH && (session = take_ready(server)); i++) {
-        QmpRequest *request = take_request(session);
-
-        if (request) {
-            qmp_request_run(request);
-        } else {
-            count_finished(server);
-        }
-        qmp_session_unref(session);
-    }
-    if (session) {
-        qemu_bh_schedule(server->dispatcher_bh);
-    }
-}
-
-void qmp_server_request_done(QmpServer *server, QmpSession *session)
-{
-    bool more;
-
-    pthread_mutex_lock(&session->lock);
-    session->running = false;
-    session->in_flight--;
-    more = !g_queue_is_empty(&session->queue);
-    if (session->fd >= 0 &&
-        (session->half_closed || (session->paused && session->in_flight <= QMP_MAX_IN_FLIGHT))) {
-        qemu_bh_schedule(session->update_bh);
-    }
-    pthread_mutex_unlock(&session->lock);
-    count_finished(server);
-    if (more) {
-        qmp_server_make_ready(server, session);
-    }
-}
-
 /* ---- events ---- */
 
-static GString *format_event(const QmpEvent *event, const void *data)
+GString *qmp_event_format(const QmpEvent *event, const void *data)
 {
     GString *line = g_string_sized_new(256);
     json_object *value = qmp_marshal(event->data, data);
@@ -135,19 +44,11 @@ static GPtrArray *snapshot_sessions(QmpServer *server)
 
 void qmp_server_emit(QmpServer *server, const QmpEvent *event, const void *data)
 {
-    g_autoptr(GString) line = format_event(event, data);
+    g_autoptr(GString) line = qmp_event_format(event, data);
     g_autoptr(GPtrArray) sessions = snapshot_sessions(server);
 
     for (guint i = 0; i < sessions->len; i++) {
-        QmpSession *session = g_ptr_array_index(sessions, i);
-        bool wants_it;
-
-        pthread_mutex_lock(&session->lock);
-        wants_it = session->command_mode;
-        pthread_mutex_unlock(&session->lock);
-        if (wants_it) {
-            qmp_session_send(session, line->str, line->len);
-        }
+        qmp_session_send_event(g_ptr_array_index(sessions, i), line->str, line->len);
     }
 }
 
@@ -189,10 +90,13 @@ QmpServer *qmp_server_new(const QmpServerConfig *config)
 
     server->config = *config;
     server->monitor_context = iothread_get_aio_context(config->monitor);
-    server->dispatcher_bh = aio_bh_new_full(config->main_context, dispatch, server, "qmp_dispatch");
+    server->dispatcher_bh =
+        aio_bh_new_full(config->main_context, qmp_server_dispatch, server, "qmp_dispatch");
     server->greeting = make_greeting(server);
     server->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)qmp_listener_free);
     server->read_buffer = g_malloc(QMP_READ_SIZE);
+    server->held_back = g_ptr_array_new();
+    pthread_mutex_init(&server->shed_lock, NULL);
     pthread_mutex_init(&server->lock, NULL);
     server->sessions = g_hash_table_new(NULL, NULL);
     g_queue_init(&server->ready);
@@ -214,6 +118,8 @@ static void close_listeners(void *opaque)
 
 void qmp_server_stop(QmpServer *server)
 {
+    /* Relaxed: see qmp_session_flush_locked(). */
+    atomic_store_explicit(&server->ending, true, memory_order_relaxed);
     pthread_mutex_lock(&server->lock);
     server->stopped = true;
     pthread_mutex_unlock(&server->lock);
@@ -239,7 +145,7 @@ bool qmp_server_has_output(QmpServer *server)
         QmpSession *session = g_ptr_array_index(sessions, i);
 
         pthread_mutex_lock(&session->lock);
-        has_output |= session->fd >= 0 && session->output.bytes && !session->ended;
+        has_output |= session->fd >= 0 && session->output.first && !session->ended;
         pthread_mutex_unlock(&session->lock);
     }
     return has_output;
@@ -266,6 +172,8 @@ void qmp_server_free(QmpServer *server)
     qemu_bh_delete(server->dispatcher_bh);
     g_hash_table_unref(server->sessions);
     g_ptr_array_unref(server->listeners);
+    g_ptr_array_unref(server->held_back);
+    pthread_mutex_destroy(&server->shed_lock);
     pthread_mutex_destroy(&server->lock);
     g_free(server->read_buffer);
     g_free(server->greeting);

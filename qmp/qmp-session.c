@@ -16,16 +16,19 @@
 
 #include "qmp/qmp-error.h"
 
-static void session_readable(void *opaque);
-static void session_update(void *opaque);
+/* So many values are taken from a session in one turn, before others have theirs. */
+#define VALUES_A_TURN 32
+
+static void session_writable(void *opaque);
+static void session_finish_turn(QmpSession *session);
 
 /* ---- requests ---- */
 
-/* An answer that was made on the monitor thread. */
+/* An answer that was made on the monitor thread; it goes out at the end of the turn. */
 static void reply_at_once(QmpRequest *request, json_object *value, const GError *error,
                           void *opaque)
 {
-    qmp_session_reply(opaque, request, value, error);
+    qmp_session_reply(opaque, request, value, error, true);
 }
 
 /* The answer of an in-band request. */
@@ -34,7 +37,7 @@ static void reply_in_band(QmpRequest *request, json_object *value, const GError 
 {
     QmpSession *session = opaque;
 
-    qmp_session_reply(session, request, value, error);
+    qmp_session_reply(session, request, value, error, session->server->holding_back);
     qmp_server_request_done(session->server, session);
 }
 
@@ -53,23 +56,19 @@ static void run_negotiating(QmpSession *session, QmpRequest *request)
     qmp_request_run(request);
 }
 
-/* Queue @request for the main loop; reading pauses when there are too many. */
+/* Queue @request for the main loop, which gets to know at the end of the turn; reading pauses when
+ * there are too many. */
 static void enqueue(QmpSession *session, QmpRequest *request)
 {
-    bool make_ready;
-
     pthread_mutex_lock(&session->lock);
     g_queue_push_tail(&session->queue, request);
     session->in_flight++;
-    make_ready = !session->running && session->queue.length == 1;
+    session->newly_ready |= !session->running && session->queue.length == 1;
     if (session->in_flight > QMP_MAX_IN_FLIGHT) {
         session->paused = true;
         qmp_json_parser_stop(session->parser);
     }
     pthread_mutex_unlock(&session->lock);
-    if (make_ready) {
-        qmp_server_make_ready(session->server, session);
-    }
 }
 
 /* Give @request the descriptor that waits longest, when its command takes one: also when it fails,
@@ -111,6 +110,9 @@ static void take_value(json_object *value, GError *error, void *opaque)
     QmpReplyFunc *reply;
     bool at_once;
 
+    if (++session->taken == VALUES_A_TURN) {
+        qmp_json_parser_stop(session->parser);
+    }
     reply = session->negotiated ? reply_in_band : reply_at_once;
     if (error) {
         request = qmp_request_new_error(error, reply, session);
@@ -210,11 +212,13 @@ static ssize_t receive(QmpSession *session, void *buffer, size_t size)
     return n;
 }
 
-/* Parse until reading has to pause, and keep the rest. */
+/* Parse until the turn is over or reading has to pause, and keep the rest. */
 static void parse(QmpSession *session, const void *bytes, size_t len)
 {
-    size_t used = qmp_json_parser_feed(session->parser, bytes, len);
+    size_t used;
 
+    session->taken = 0;
+    used = qmp_json_parser_feed(session->parser, bytes, len);
     if (used < len) {
         session->unparsed = g_byte_array_new();
         session->parsed = 0;
@@ -222,8 +226,8 @@ static void parse(QmpSession *session, const void *bytes, size_t len)
     }
 }
 
-/* Reading may have paused, and may go on: parse what is left from before, where it is. */
-static void resume(QmpSession *session)
+/* Parse what is left from the turn before, where it is, unless reading is paused. */
+static void parse_rest(QmpSession *session)
 {
     GByteArray *bytes = session->unparsed;
     bool paused;
@@ -233,6 +237,7 @@ static void resume(QmpSession *session)
     session->paused = paused;
     pthread_mutex_unlock(&session->lock);
     if (!paused && bytes) {
+        session->taken = 0;
         session->parsed +=
             qmp_json_parser_feed(session->parser, (const char *)bytes->data + session->parsed,
                                  bytes->len - session->parsed);
@@ -258,8 +263,14 @@ static void session_readable(void *opaque)
 {
     QmpSession *session = opaque;
     unsigned char *buffer = session->server->read_buffer;
-    ssize_t n = receive(session, buffer, QMP_READ_SIZE);
+    ssize_t n;
 
+    if (session->unparsed) {
+        /* It has had its turn, or waits for the main loop. */
+        session_finish_turn(session);
+        return;
+    }
+    n = receive(session, buffer, QMP_READ_SIZE);
     if (n > 0) {
         parse(session, buffer, (size_t)n);
     } else if (n == 0) {
@@ -270,7 +281,7 @@ static void session_readable(void *opaque)
         qmp_session_close(session);
         return;
     }
-    session_update(session);
+    session_finish_turn(session);
 }
 
 /* ---- life ---- */
@@ -281,8 +292,42 @@ static void set_handlers(QmpSession *session, bool reading, bool writing)
         session->reading = reading;
         session->writing = writing;
         aio_set_fd_handler_full(session->server->monitor_context, session->fd,
-                                reading ? session_readable : NULL, writing ? session_update : NULL,
-                                NULL, NULL, session, "session_readable", "session_update");
+                                reading ? session_readable : NULL,
+                                writing ? session_writable : NULL, NULL, NULL, session,
+                                "session_readable", "session_writable");
+    }
+}
+
+/* A turn of the monitor's is over: hand over what it brought, and look how the session goes on. */
+static void session_finish_turn(QmpSession *session)
+{
+    bool make_ready;
+    bool paused;
+    bool blocked;
+    bool over;
+
+    /* All under one lock: the last answer may come in between, and be more than the socket takes.
+     */
+    pthread_mutex_lock(&session->lock);
+    qmp_session_flush_locked(session);
+    make_ready = session->newly_ready;
+    session->newly_ready = false;
+    paused = session->paused;
+    blocked = session->blocked;
+    over = session->ended || (session->eof && !session->unparsed && session->in_flight == 0 &&
+                              !session->output.first);
+    if (!over && !paused && session->unparsed) {
+        /* Others first. */
+        qemu_bh_schedule(session->update_bh);
+    }
+    pthread_mutex_unlock(&session->lock);
+    if (make_ready) {
+        qmp_server_make_ready(session->server, session);
+    }
+    if (over) {
+        qmp_session_close(session);
+    } else {
+        set_handlers(session, !session->eof && !paused, blocked);
     }
 }
 
@@ -290,24 +335,19 @@ static void set_handlers(QmpSession *session, bool reading, bool writing)
 static void session_update(void *opaque)
 {
     QmpSession *session = opaque;
-    bool paused;
-    bool has_output;
-    bool over;
 
-    qmp_session_flush(session);
-    resume(session);
-    /* All under one lock: the last answer may come in between, and be more than the socket takes.
-     */
+    parse_rest(session);
+    session_finish_turn(session);
+}
+
+static void session_writable(void *opaque)
+{
+    QmpSession *session = opaque;
+
     pthread_mutex_lock(&session->lock);
-    paused = session->paused;
-    has_output = session->output.bytes != NULL;
-    over = session->ended || (session->eof && session->in_flight == 0 && !has_output);
+    session->blocked = false;
     pthread_mutex_unlock(&session->lock);
-    if (over) {
-        qmp_session_close(session);
-    } else {
-        set_handlers(session, !session->eof && !paused, has_output);
-    }
+    session_finish_turn(session);
 }
 
 void qmp_session_new(QmpServer *server, int fd)
@@ -352,7 +392,7 @@ void qmp_session_close(QmpSession *session)
     while ((request = g_queue_pop_head(&session->queue))) {
         g_queue_push_tail(&dropped, request);
     }
-    g_clear_pointer(&session->output.bytes, g_byte_array_unref);
+    qmp_session_drop_output_locked(session);
     g_clear_pointer(&session->update_bh, qemu_bh_delete);
     pthread_mutex_unlock(&session->lock);
     close(fd);
