@@ -11,11 +11,16 @@
 /* So many requests are run in one pass of the main loop, before its other work has its turn. */
 #define DISPATCH_BATCH 16
 
-void qmp_server_make_ready(QmpServer *server, QmpSession *session)
+static void push_ready(QmpServer *server, QmpSession *session)
 {
     pthread_mutex_lock(&server->lock);
     g_queue_push_tail(&server->ready, qmp_session_ref(session));
     pthread_mutex_unlock(&server->lock);
+}
+
+void qmp_server_make_ready(QmpServer *server, QmpSession *session)
+{
+    push_ready(server, session);
     qemu_bh_schedule(server->dispatcher_bh);
 }
 
@@ -38,16 +43,18 @@ static QmpSession *take_ready(QmpServer *server)
 static void release(QmpSession *session)
 {
     bool may_read_on;
+    bool update;
 
     pthread_mutex_lock(&session->lock);
     session->held_back = false;
     qmp_session_flush_locked(session);
     may_read_on = session->paused && session->in_flight <= QMP_MAX_IN_FLIGHT;
-    if (session->fd >= 0 &&
-        (may_read_on || session->half_closed || session->blocked || session->ended)) {
+    update = may_read_on || session->half_closed || session->blocked || session->ended;
+    pthread_mutex_unlock(&session->lock);
+    /* Not before: a monitor that polls would be there at once, and wait for the lock. */
+    if (update) {
         qemu_bh_schedule(session->update_bh);
     }
-    pthread_mutex_unlock(&session->lock);
 }
 
 static void release_all(QmpServer *server)
@@ -78,10 +85,10 @@ static QmpRequest *take_request(QmpSession *session)
 
     pthread_mutex_lock(&session->lock);
     request = g_queue_peek_head(&session->queue);
-    /* Where nothing is read from the socket nobody else notices that it is gone. To look once a
-     * pass will do, but for what changes something. */
-    if (request && (session->paused || session->half_closed) &&
-        !(session->held_back && never_blocks(request)) && qmp_session_peer_is_gone(session)) {
+    /* Where nothing is read from the socket nobody else notices that its client is gone. What
+     * changes nothing may run for nothing: that costs less than to look each time. */
+    if (request && (session->paused || session->half_closed) && !never_blocks(request) &&
+        qmp_session_peer_is_gone(session)) {
         request = NULL;
         if (session->fd >= 0) {
             session->ended = true;
@@ -156,6 +163,10 @@ void qmp_server_request_done(QmpServer *server, QmpSession *session)
     pthread_mutex_unlock(&session->lock);
     count_finished(server);
     if (more) {
-        qmp_server_make_ready(server, session);
+        push_ready(server, session);
+    }
+    /* Else the pass that runs now sees it. */
+    if (more && !server->holding_back) {
+        qemu_bh_schedule(server->dispatcher_bh);
     }
 }

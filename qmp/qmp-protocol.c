@@ -116,7 +116,10 @@ static const QmpType version_type = {
 
 static void run_query_version(QmpRequest *request, void *args)
 {
-    qmp_return(request, qmp_server_version(qmp_request_get_opaque(request)));
+    size_t len;
+    const char *text = qmp_server_version_text(qmp_request_get_opaque(request), &len);
+
+    qmp_return_text(request, text, len);
 }
 
 /* ---- query-commands, query-qmp-schema ---- */

@@ -17,7 +17,7 @@ struct QmpRequest {
     const QmpCommand *command;
     const char *name; /* in @value */
     void *opaque;     /* of the command */
-    void *args;       /* bound; NULL: there is an error */
+    void *args;       /* bound; NULL: there are none, or there is an error */
     GError *error;    /* what to answer instead of running it */
     bool oob;
     int fd;
@@ -105,6 +105,9 @@ static bool resolve(QmpRequest *request, const QmpRegistry *registry, GError **e
     if (request->oob && !(command->flags & QMP_COMMAND_ALLOW_OOB)) {
         return qmp_error_set(errp, "The command %s does not support out-of-band execution",
                              command->name);
+    }
+    if (!request->arguments && command->args == &qmp_type_empty) {
+        return true;
     }
     if (!request->arguments) {
         request->arguments = json_object_new_object();

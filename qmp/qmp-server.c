@@ -54,10 +54,11 @@ void qmp_server_emit(QmpServer *server, const QmpEvent *event, const void *data)
 
 /* ---- life ---- */
 
-json_object *qmp_server_version(const QmpServer *server)
+static GString *make_version_text(const QmpServer *server)
 {
     static const char *const names[] = { "major", "minor", "micro" };
-    json_object *version = json_object_new_object();
+    GString *text = g_string_new(NULL);
+    g_autoptr(json_object) version = json_object_new_object();
     json_object *triple = json_object_new_object();
 
     for (int i = 0; i < 3; i++) {
@@ -65,7 +66,14 @@ json_object *qmp_server_version(const QmpServer *server)
     }
     json_object_object_add(version, "qemu", triple);
     json_object_object_add(version, "package", json_object_new_string(server->config.package));
-    return version;
+    qmp_json_write(text, version);
+    return text;
+}
+
+const char *qmp_server_version_text(const QmpServer *server, size_t *len)
+{
+    *len = server->version_text->len;
+    return server->version_text->str;
 }
 
 const QmpRegistry *qmp_server_get_registry(const QmpServer *server)
@@ -76,11 +84,9 @@ const QmpRegistry *qmp_server_get_registry(const QmpServer *server)
 static char *make_greeting(QmpServer *server)
 {
     GString *line = g_string_new("{\"QMP\": {\"version\": ");
-    json_object *version = qmp_server_version(server);
 
-    qmp_json_write(line, version);
+    g_string_append_len(line, server->version_text->str, (gssize)server->version_text->len);
     g_string_append(line, ", \"capabilities\": [\"oob\"]}}\r\n");
-    json_object_put(version);
     return g_string_free(line, FALSE);
 }
 
@@ -92,6 +98,7 @@ QmpServer *qmp_server_new(const QmpServerConfig *config)
     server->monitor_context = iothread_get_aio_context(config->monitor);
     server->dispatcher_bh =
         aio_bh_new_full(config->main_context, qmp_server_dispatch, server, "qmp_dispatch");
+    server->version_text = make_version_text(server);
     server->greeting = make_greeting(server);
     server->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)qmp_listener_free);
     server->read_buffer = g_malloc(QMP_READ_SIZE);
@@ -176,6 +183,7 @@ void qmp_server_free(QmpServer *server)
     pthread_mutex_destroy(&server->shed_lock);
     pthread_mutex_destroy(&server->lock);
     g_free(server->read_buffer);
+    g_string_free(server->version_text, TRUE);
     g_free(server->greeting);
     g_free(server);
 }

@@ -59,9 +59,9 @@ bool qmp_server_has_output(QmpServer *server);
 /* Close all sessions and free the server. No in-band command may be running. Main thread. */
 void qmp_server_free(QmpServer *server);
 
-/* The "qemu" version triple and package of the config, as query-version answers them; the caller
- * owns the reference. Any thread. */
-json_object *qmp_server_version(const QmpServer *server);
+/* The "qemu" version triple and package of the config as JSON text of *@len bytes, the server's
+ * own; query-version answers it. Any thread. */
+const char *qmp_server_version_text(const QmpServer *server, size_t *len);
 
 const QmpRegistry *qmp_server_get_registry(const QmpServer *server);
 

@@ -34,8 +34,9 @@
 struct QmpSession {
     _Atomic unsigned refcount;
     QmpServer *server;
-    unsigned number;   /* for the log */
-    QEMUBH *update_bh; /* on the monitor: looks what there is to do, qmp_session_update() */
+    unsigned number;     /* for the log */
+    AioContext *context; /* the monitor's */
+    QEMUBH *update_bh;   /* of it: looks what there is to do; there as long as the session */
 
     /* The monitor thread's own. */
     QmpJsonParser *parser;
@@ -75,6 +76,7 @@ struct QmpServer {
     QmpServerConfig config;
     AioContext *monitor_context;
     QEMUBH *dispatcher_bh;
+    GString *version_text; /* what query-version answers, and the greeting has */
     char *greeting;
     GPtrArray *listeners;       /* of QmpListener */
     unsigned next_number;       /* monitor thread */

@@ -336,6 +336,9 @@ static void session_update(void *opaque)
 {
     QmpSession *session = opaque;
 
+    if (!session->parser) {
+        return; /* closed meanwhile */
+    }
     parse_rest(session);
     session_finish_turn(session);
 }
@@ -356,6 +359,7 @@ void qmp_session_new(QmpServer *server, int fd)
 
     session->refcount = 1;
     session->server = server;
+    session->context = server->monitor_context;
     session->number = ++server->next_number;
     session->fd = fd;
     session->parser = qmp_json_parser_new(&server->config.limits, take_value, session);
@@ -393,7 +397,6 @@ void qmp_session_close(QmpSession *session)
         g_queue_push_tail(&dropped, request);
     }
     qmp_session_drop_output_locked(session);
-    g_clear_pointer(&session->update_bh, qemu_bh_delete);
     pthread_mutex_unlock(&session->lock);
     close(fd);
 
@@ -415,14 +418,22 @@ QmpSession *qmp_session_ref(QmpSession *session)
     return session;
 }
 
-void qmp_session_unref(QmpSession *session)
+/* On the monitor thread, where nobody can be inside the bottom half. */
+static void free_session(void *opaque)
 {
-    if (atomic_fetch_sub_explicit(&session->refcount, 1, memory_order_acq_rel) != 1) {
-        return;
-    }
+    QmpSession *session = opaque;
+
+    qemu_bh_delete(session->update_bh);
     g_clear_pointer(&session->fds, g_hash_table_unref);
     pthread_mutex_destroy(&session->lock);
     g_free(session);
+}
+
+void qmp_session_unref(QmpSession *session)
+{
+    if (atomic_fetch_sub_explicit(&session->refcount, 1, memory_order_acq_rel) == 1) {
+        aio_bh_schedule_oneshot(session->context, free_session, session);
+    }
 }
 
 /* ---- named descriptors ---- */
