@@ -81,12 +81,12 @@ const QmpRegistry *qmp_server_get_registry(const QmpServer *server)
     return server->config.registry;
 }
 
-static char *make_greeting(QmpServer *server)
+static char *make_greeting(QmpServer *server, const char *capabilities)
 {
     GString *line = g_string_new("{\"QMP\": {\"version\": ");
 
     g_string_append_len(line, server->version_text->str, (gssize)server->version_text->len);
-    g_string_append(line, ", \"capabilities\": [\"oob\"]}}\r\n");
+    g_string_append_printf(line, ", \"capabilities\": [%s]}}\r\n", capabilities);
     return g_string_free(line, FALSE);
 }
 
@@ -95,11 +95,15 @@ QmpServer *qmp_server_new(const QmpServerConfig *config)
     QmpServer *server = g_new0(QmpServer, 1);
 
     server->config = *config;
+    if (server->config.max_output_total == 0) {
+        server->config.max_output_total = QMP_MAX_OUTPUT_TOTAL_DEFAULT;
+    }
     server->monitor_context = iothread_get_aio_context(config->monitor);
     server->dispatcher_bh =
         aio_bh_new_full(config->main_context, qmp_server_dispatch, server, "qmp_dispatch");
     server->version_text = make_version_text(server);
-    server->greeting = make_greeting(server);
+    server->greeting = make_greeting(server, "\"oob\"");
+    server->greeting_without_oob = make_greeting(server, "");
     server->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)qmp_listener_free);
     server->read_buffer = g_malloc(QMP_READ_SIZE);
     server->held_back = g_ptr_array_new();
@@ -110,17 +114,57 @@ QmpServer *qmp_server_new(const QmpServerConfig *config)
     return server;
 }
 
-void qmp_server_listen(QmpServer *server, int fd)
+/* A socket on its way to the monitor thread. */
+typedef struct NewSocket {
+    QmpServer *server;
+    int fd;
+    const QmpAccess *access;
+} NewSocket;
+
+static QmpListener *add_listener(NewSocket *new)
 {
-    g_ptr_array_add(server->listeners, qmp_listener_new(server, fd));
+    QmpListener *listener = qmp_listener_new(new->server, new->access);
+
+    g_ptr_array_add(new->server->listeners, listener);
+    return listener;
 }
 
-/* On the monitor thread, which may be accepting right now. */
+static void listen_in_monitor(void *opaque)
+{
+    NewSocket *new = opaque;
+
+    qmp_listener_listen(add_listener(new), new->fd);
+}
+
+static void connect_in_monitor(void *opaque)
+{
+    NewSocket *new = opaque;
+
+    qmp_listener_take_client(add_listener(new), new->fd);
+}
+
+void qmp_server_listen(QmpServer *server, int fd, const QmpAccess *access)
+{
+    NewSocket new = { .server = server, .fd = fd, .access = access };
+
+    aio_wait_bh_oneshot(server->monitor_context, listen_in_monitor, &new);
+}
+
+void qmp_server_connect(QmpServer *server, int fd, const QmpAccess *access)
+{
+    NewSocket new = { .server = server, .fd = fd, .access = access };
+
+    aio_wait_bh_oneshot(server->monitor_context, connect_in_monitor, &new);
+}
+
+/* On the monitor thread, which may be accepting right now. What sessions need of them stays. */
 static void close_listeners(void *opaque)
 {
     QmpServer *server = opaque;
 
-    g_ptr_array_set_size(server->listeners, 0);
+    for (guint i = 0; i < server->listeners->len; i++) {
+        qmp_listener_close(g_ptr_array_index(server->listeners, i));
+    }
 }
 
 void qmp_server_stop(QmpServer *server)
@@ -158,13 +202,15 @@ bool qmp_server_has_output(QmpServer *server)
     return has_output;
 }
 
-static void close_sessions(void *opaque)
+static void close_all(void *opaque)
 {
-    g_autoptr(GPtrArray) sessions = snapshot_sessions(opaque);
+    QmpServer *server = opaque;
+    g_autoptr(GPtrArray) sessions = snapshot_sessions(server);
 
     for (guint i = 0; i < sessions->len; i++) {
         qmp_session_close(g_ptr_array_index(sessions, i));
     }
+    g_ptr_array_set_size(server->listeners, 0);
 }
 
 void qmp_server_free(QmpServer *server)
@@ -172,7 +218,7 @@ void qmp_server_free(QmpServer *server)
     QmpSession *session;
 
     qmp_server_stop(server);
-    aio_wait_bh_oneshot(server->monitor_context, close_sessions, server);
+    aio_wait_bh_oneshot(server->monitor_context, close_all, server);
     while ((session = g_queue_pop_head(&server->ready))) {
         qmp_session_unref(session);
     }
@@ -184,6 +230,7 @@ void qmp_server_free(QmpServer *server)
     pthread_mutex_destroy(&server->lock);
     g_free(server->read_buffer);
     g_string_free(server->version_text, TRUE);
+    g_free(server->greeting_without_oob);
     g_free(server->greeting);
     g_free(server);
 }
