@@ -156,7 +156,8 @@ def test_a_thousand_clients_that_ask_for_the_schema_and_never_read(start_daemon)
         clients = [Qmp(daemon.socket) for _ in range(1000)]
         idle = daemon.resident_kb()
         assert (idle - before) / 1000 < 4, "an idle session takes 4 kB"
-        for _ in range(10):
+        peak = 0
+        for _ in range(12):
             for client in clients:
                 try:
                     client.socket.settimeout(0)
@@ -165,7 +166,9 @@ def test_a_thousand_clients_that_ask_for_the_schema_and_never_read(start_daemon)
                     pass
             watcher.sync()
             daemon.sync_monitor()
-        assert daemon.resident_kb() < idle + (64 + 8) * 1024
+            peak = max(peak, daemon.resident_kb())
+        # The nine requests of each that are read before reading pauses are about 10 MB.
+        assert peak < idle + (64 + 16) * 1024
         wait_for_log(daemon, "disconnected, for clients leave more than 67108864 bytes unread")
         for client in clients:
             client.close()
