@@ -17,6 +17,7 @@ void daemon_register(QmpRegistry *registry, const DaemonOffer *offer)
         qmp_registry_add_commands(registry, debug_commands, offer->server);
         qmp_registry_add_events(registry, debug_events);
     }
+    qmp_registry_add_events(registry, qmp_protocol_events);
     qmp_registry_add_events(registry, object_events);
     qmp_registry_add_events(registry, daemon_events);
 }

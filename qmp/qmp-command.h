@@ -84,4 +84,7 @@ void qmp_registry_foreach_event(const QmpRegistry *registry,
 extern const QmpCommand qmp_protocol_commands[];
 extern const QmpCommand qmp_fd_commands[];
 
+/* The events of the protocol itself. */
+extern const QmpEvent qmp_protocol_events[];
+
 #endif

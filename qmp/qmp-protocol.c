@@ -121,7 +121,10 @@ static const QmpType version_type = {
 
 static void run_query_version(QmpRequest *request, void *args)
 {
-    qmp_return(request, qmp_server_version(qmp_request_get_opaque(request)));
+    size_t len;
+    const char *text = qmp_server_version_text(qmp_request_get_opaque(request), &len);
+
+    qmp_return_text(request, text, len);
 }
 
 /* ---- query-commands, query-qmp-schema ---- */
@@ -168,10 +171,29 @@ static void run_query_qmp_schema(QmpRequest *request, void *args)
 {
     QmpServer *server = qmp_request_get_opaque(request);
 
-    qmp_return(request, qmp_registry_introspect(qmp_server_get_registry(server)));
+    size_t len;
+    const char *text = qmp_registry_schema_text(qmp_server_get_registry(server), &len);
+
+    qmp_return_text(request, text, len);
 }
 
-/* ---- the table ---- */
+/* ---- EVENTS_LOST ---- */
+
+static const QmpMember events_lost_members[] = {
+    { .name = "count",
+      .type = &qmp_type_int,
+      .offset = offsetof(QmpEventsLost, count),
+      .help = "how many" },
+    { 0 },
+};
+static const QmpType events_lost_type = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "EventsLost",
+    .members = events_lost_members,
+    .size = sizeof(QmpEventsLost),
+};
+
+/* ---- the tables ---- */
 
 const QmpCommand qmp_protocol_commands[] = {
     { .name = "qmp_capabilities",
@@ -199,5 +221,12 @@ const QmpCommand qmp_protocol_commands[] = {
       .ret = &qmp_type_schema_info_list,
       .run = run_query_qmp_schema,
       .help = "the types of all commands and events, in QEMU's introspection format" },
+    { 0 },
+};
+
+const QmpEvent qmp_protocol_events[] = {
+    { .name = "EVENTS_LOST",
+      .data = &events_lost_type,
+      .help = "events were left out here, for the client had left too much unread" },
     { 0 },
 };

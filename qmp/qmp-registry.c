@@ -12,6 +12,7 @@ QmpRegistry *qmp_registry_new(void)
 
     registry->commands = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
     registry->events = g_hash_table_new(g_str_hash, g_str_equal);
+    registry->schema_text = qmp_schema_text_new();
     return registry;
 }
 
@@ -19,11 +20,13 @@ void qmp_registry_free(QmpRegistry *registry)
 {
     g_hash_table_unref(registry->commands);
     g_hash_table_unref(registry->events);
+    qmp_schema_text_free(registry->schema_text);
     g_free(registry);
 }
 
 void qmp_registry_add_commands(QmpRegistry *registry, const QmpCommand *commands, void *opaque)
 {
+    qmp_schema_text_forget(registry->schema_text);
     for (const QmpCommand *command = commands; command->name; command++) {
         QmpRegisteredCommand *entry = g_new(QmpRegisteredCommand, 1);
 
@@ -36,6 +39,7 @@ void qmp_registry_add_commands(QmpRegistry *registry, const QmpCommand *commands
 
 void qmp_registry_add_events(QmpRegistry *registry, const QmpEvent *events)
 {
+    qmp_schema_text_forget(registry->schema_text);
     for (const QmpEvent *event = events; event->name; event++) {
         if (!g_hash_table_insert(registry->events, (gpointer)event->name, (gpointer)event)) {
             g_error("event '%s' is registered twice", event->name);

@@ -16,11 +16,13 @@ struct QmpRequest {
     const QmpCommand *command;
     const char *name; /* in @value */
     void *opaque;     /* of the command */
-    void *args;       /* bound; NULL: there is an error */
+    void *args;       /* bound; NULL: there are none, or there is an error */
     GError *error;    /* what to answer instead of running it */
     bool oob;
     QmpFds *fds;         /* that came along and are not taken; or NULL */
     QmpSession *session; /* a reference, or NULL */
+    const char *text;    /* the answer, as text; NULL: it is a value */
+    size_t text_len;
     QmpReplyFunc *reply;
     void *reply_opaque;
 };
@@ -102,6 +104,9 @@ static bool resolve(QmpRequest *request, const QmpRegistry *registry, GError **e
         return qmp_error_set(errp, "The command %s does not support out-of-band execution",
                              command->name);
     }
+    if (!request->arguments && command->args == &qmp_type_empty) {
+        return true;
+    }
     if (!request->arguments) {
         request->arguments = json_object_new_object();
         json_object_object_add(request->value, "arguments", request->arguments);
@@ -161,6 +166,19 @@ void qmp_return(QmpRequest *request, json_object *value)
     request->reply(request, value, NULL, request->reply_opaque);
     json_object_put(value);
     qmp_request_free(request);
+}
+
+void qmp_return_text(QmpRequest *request, const char *text, size_t len)
+{
+    json_object *value = NULL;
+
+    if (request->session) {
+        request->text = text;
+        request->text_len = len;
+    } else {
+        value = json_tokener_parse(text);
+    }
+    qmp_return(request, value);
 }
 
 void qmp_return_empty(QmpRequest *request)
@@ -226,6 +244,12 @@ bool qmp_request_get_id(const QmpRequest *request, json_object **id)
 {
     return json_object_is_type(request->value, json_type_object) &&
            json_object_object_get_ex(request->value, "id", id);
+}
+
+const char *qmp_request_get_text(const QmpRequest *request, size_t *len)
+{
+    *len = request->text_len;
+    return request->text;
 }
 
 void qmp_request_set_error(QmpRequest *request, GError *error)

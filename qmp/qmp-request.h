@@ -17,6 +17,10 @@
  * In the thread that runs the command, or, later, in the main thread. */
 void qmp_return(QmpRequest *request, json_object *value);
 
+/* Answer @request with @len bytes of JSON text, on one line and in ASCII, that stay as they are
+ * until this returns. Threads as qmp_return(). */
+void qmp_return_text(QmpRequest *request, const char *text, size_t len);
+
 /* Answer @request with an empty object. Threads as qmp_return(). */
 void qmp_return_empty(QmpRequest *request);
 
@@ -42,7 +46,10 @@ int qmp_request_take_fd(QmpRequest *request, const char *what, GError **errp);
 
 /* ---- for those who make requests ---- */
 
-/* Deliver the answer of @request: @value (NULL is null) when @error is NULL. Neither is taken. */
+/*
+ * Deliver the answer of @request: @value (NULL is null) when @error is NULL. Neither is taken. For
+ * a request of a session @value is NULL too where qmp_request_get_text() has the answer.
+ */
 typedef void QmpReplyFunc(QmpRequest *request, json_object *value, const GError *error,
                           void *opaque);
 
@@ -81,6 +88,9 @@ const char *qmp_request_get_command_name(const QmpRequest *request);
 
 /* The member "id", owned by @request. Returns whether there is one; *@id NULL is null. */
 bool qmp_request_get_id(const QmpRequest *request, json_object **id);
+
+/* What qmp_return_text() was given, while it is delivered to a session; else NULL and 0. */
+const char *qmp_request_get_text(const QmpRequest *request, size_t *len);
 
 /* Give it the session it came from. */
 void qmp_request_set_session(QmpRequest *request, QmpSession *session);

@@ -158,7 +158,7 @@ def test_the_limits_in_evloopd_s_manual_page_are_those_of_the_daemon(evloopd):
     described = re.findall(r"^\.It Fl -(max-[a-z-]+)(.*?)(?=^\.It)", page_text("evloopd.8"),
                            re.MULTILINE | re.DOTALL)
     limits = {option: re.search(r"(\d+)\s+at\s+most", text) for option, text in described}
-    assert len(limits) == 4
+    assert len(limits) == 5
     for option, limit in limits.items():
         if limit:
             number = int(limit[1])
