@@ -177,13 +177,72 @@ void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned
     }
 }
 
-static void forget_poll(AioRing *ring, AioHandler *handler)
+/* Every node that the kernel may have a poll of, so that each can be looked at without the lock:
+ * only this thread frees nodes. */
+static GPtrArray *armed_handlers(AioContext *ctx)
 {
-    handler->armed = false;
-    /* One that was found closed is not to meet the file that has its number now. */
-    if (!atomic_load_explicit(&handler->removed, memory_order_relaxed) && !handler->closed) {
-        todo_append(ring, handler);
+    GPtrArray *armed = g_ptr_array_sized_new(ctx->ring->n_armed);
+    GHashTableIter iter;
+    gpointer value;
+
+    pthread_mutex_lock(&ctx->lock);
+    g_hash_table_iter_init(&iter, ctx->handlers);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        if (((AioHandler *)value)->armed) {
+            g_ptr_array_add(armed, value);
+        }
     }
+    for (AioHandler *handler = ctx->retired; handler; handler = handler->next_retired) {
+        if (handler->armed) {
+            g_ptr_array_add(armed, handler);
+        }
+    }
+    pthread_mutex_unlock(&ctx->lock);
+    return armed;
+}
+
+/*
+ * One by one: the kernel finds each in a list of its own. A cancellation of all at once looks at
+ * those again that it has cancelled already, so that many take the square of the time.
+ */
+void ring_disarm_polls(AioContext *ctx)
+{
+    g_autoptr(GPtrArray) armed = NULL;
+    AioRing *ring = ctx->ring;
+
+    if (ring->n_armed == 0) {
+        return;
+    }
+    armed = armed_handlers(ctx);
+    for (guint i = 0; i < armed->len; i++) {
+        AioHandler *handler = g_ptr_array_index(armed, i);
+        struct io_uring_sqe *sqe;
+
+        if (io_uring_sq_space_left(&ring->uring) == 0) {
+            /* Make room in both queues, or the completions go through the kernel's memory. */
+            ring_enter(ring, 0);
+            ring_reap(ctx);
+        }
+        sqe = handler->armed ? ring_get_sqe(ring) : NULL;
+        if (sqe) {
+            io_uring_prep_poll_remove(sqe, (uintptr_t)handler | RING_TAG_POLL);
+            sqe->user_data = RING_TAG_NONE;
+        }
+    }
+}
+
+/* The polls of a ring that is no more, made by threads that drove the loop before. */
+static void forget_polls(AioContext *ctx)
+{
+    g_autoptr(GPtrArray) armed = armed_handlers(ctx);
+
+    for (guint i = 0; i < armed->len; i++) {
+        AioHandler *handler = g_ptr_array_index(armed, i);
+
+        handler->armed = false;
+        todo_append(ctx->ring, handler);
+    }
+    ctx->ring->n_armed = 0;
 }
 
 /*
@@ -194,23 +253,17 @@ static void forget_poll(AioRing *ring, AioHandler *handler)
 static void grow_when_crowded(AioContext *ctx)
 {
     AioRing *ring = ctx->ring;
-    GHashTableIter iter;
-    gpointer value;
 
-    if (ring->n_armed <= ring->cq_entries || ring->cq_entries >= MAX_CQ_ENTRIES ||
-        ring->in_flight || !ring_grow(ring)) {
+    if (ring->n_armed <= ring->crowded_at || ring->cq_entries >= MAX_CQ_ENTRIES ||
+        ring->in_flight) {
         return;
     }
-    ring->n_armed = 0;
-    pthread_mutex_lock(&ctx->lock);
-    g_hash_table_iter_init(&iter, ctx->handlers);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        forget_poll(ring, value);
+    if (ring_grow(ctx)) {
+        forget_polls(ctx);
+    } else {
+        /* Out of descriptors or memory, as a rule for a while. */
+        ring->crowded_at = 2 * ring->n_armed;
     }
-    for (AioHandler *handler = ctx->retired; handler; handler = handler->next_retired) {
-        forget_poll(ring, handler);
-    }
-    pthread_mutex_unlock(&ctx->lock);
 }
 
 static void queue_submissions(AioContext *ctx)
@@ -251,8 +304,7 @@ static void io_uring_prepare(AioContext *ctx, bool submit)
 /* What a thread has submitted would outlive it, to fail when its event comes. */
 static void io_uring_leave(AioContext *ctx)
 {
-    ring_cancel_all(ctx->ring);
-    ring_enter(ctx->ring, 0);
+    ring_cancel_all(ctx);
 }
 
 static bool io_uring_ready_now(AioContext *ctx)

@@ -22,7 +22,8 @@ typedef struct FDMonOps {
      * left to tear down. */
     bool (*setup)(AioContext *ctx, GError **errp);
 
-    /* Release it; called once after a successful setup, when nobody uses @ctx any more. */
+    /* Release it; called once after a successful setup, when nobody uses @ctx any more. The
+     * handlers that are left are freed after this. */
     void (*teardown)(AioContext *ctx);
 
     /*

@@ -70,23 +70,24 @@ bool ring_open(AioContext *ctx, GError **errp)
                     "io_uring_setup: %s", g_strerror(-ret));
         return false;
     }
-    ring->cq_entries = CQ_ENTRIES;
+    ring->cq_entries = ring->crowded_at = CQ_ENTRIES;
     ctx->ring = ring;
     return true;
 }
 
-bool ring_grow(AioRing *ring)
+bool ring_grow(AioContext *ctx)
 {
+    AioRing *ring = ctx->ring;
     struct io_uring uring;
 
     if (setup(&uring, 4 * ring->cq_entries) != 0) {
         return false;
     }
-    ring_cancel_all(ring);
-    ring_enter(ring, 0);
+    ring_cancel_all(ctx);
     io_uring_queue_exit(&ring->uring);
     ring->uring = uring;
     ring->cq_entries *= 4;
+    ring->crowded_at = ring->cq_entries;
     return true;
 }
 
@@ -96,31 +97,19 @@ void ring_close(AioContext *ctx)
 
     /* The kernel would do that too, but some time after the ring was closed, and until then the
      * polls keep files open that their users have closed. */
-    ring_cancel_all(ring);
-    ring_enter(ring, 0);
+    ring_cancel_all(ctx);
     io_uring_queue_exit(&ring->uring);
     g_free(ring->completions);
     g_free(ring);
     ctx->ring = NULL;
 }
 
-void ring_cancel_all(AioRing *ring)
+void ring_cancel_all(AioContext *ctx)
 {
-    struct io_uring_sqe *sqe;
-
-    for (CqeHandler *handler = ring->in_flight; handler; handler = handler->next) {
-        sqe = ring_get_sqe(ring);
-        if (sqe) {
-            io_uring_prep_cancel(sqe, handler, 0);
-            sqe->user_data = RING_TAG_NONE;
-        }
-    }
-    /* The polls; before Linux 5.19 that is refused. */
-    sqe = ring_get_sqe(ring);
-    if (sqe) {
-        io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
-        sqe->user_data = RING_TAG_NONE;
-    }
+    ring_cancel_requests(ctx->ring);
+    ring_disarm_polls(ctx);
+    ring_enter(ctx->ring, 0);
+    ring_reap(ctx);
 }
 
 struct io_uring_sqe *ring_get_sqe(AioRing *ring)

@@ -38,6 +38,7 @@ struct AioRing {
     atomic_bool has_changes;
     AioHandler *todo_head, *todo_tail; /* home thread, as the next */
     unsigned n_armed;
+    unsigned crowded_at; /* n_armed above which a larger ring is wanted */
 
     /* Requests. */
     _Atomic(CqeHandler *) incoming; /* made by other threads, last first */
@@ -51,9 +52,10 @@ struct AioRing {
  * way, AIO_ERROR_SYSTEM when it is out of descriptors. */
 bool ring_open(AioContext *ctx, GError **errp);
 
-/* Put a ring with a larger completion queue in its place, when that can be had. Polls and
- * completions of the old one are gone, requests may not be in flight. Home thread. */
-bool ring_grow(AioRing *ring);
+/* Put a ring with a larger completion queue in its place, when that can be had. What the old one
+ * has completed is handed out first; polls that are armed after that are gone. Requests may not be
+ * in flight. Home thread. */
+bool ring_grow(AioContext *ctx);
 
 /* Close it. Polls that are left are cancelled, requests must have ended. */
 void ring_close(AioContext *ctx);
@@ -69,8 +71,8 @@ void ring_enter(AioRing *ring, int64_t timeout_ns);
 /* Hand out the completions that are there. Home thread. */
 void ring_reap(AioContext *ctx);
 
-/* Ask the kernel to cancel everything. Home thread. */
-void ring_cancel_all(AioRing *ring);
+/* Have the kernel cancel all polls and requests, and hand out what has completed. Home thread. */
+void ring_cancel_all(AioContext *ctx);
 
 /* Whether ring_enter() and ring_reap() would find a completion. Home thread. */
 bool ring_has_completions(AioRing *ring);
@@ -79,10 +81,17 @@ bool ring_has_completions(AioRing *ring);
 
 void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned flags);
 
+/* Queue the cancellation of each poll that is armed. Home thread. */
+void ring_disarm_polls(AioContext *ctx);
+
 /* ---- requests (aio-request.c) ---- */
 
 /* Put what other threads have made into the submission queue. Home thread. */
 void ring_take_requests(AioContext *ctx);
+
+/* Queue the cancellation of each request in flight. False when the kernel does not take them all at
+ * present. Home thread. */
+bool ring_cancel_requests(AioRing *ring);
 
 void ring_request_completed(AioRing *ring, CqeHandler *handler, int res, unsigned flags);
 
