@@ -35,6 +35,7 @@ static void todo_append(AioRing *ring, AioHandler *handler)
         ring->todo_head = handler;
     }
     ring->todo_tail = handler;
+    ring->n_todo++;
 }
 
 static void todo_drop_first(AioRing *ring)
@@ -46,6 +47,7 @@ static void todo_drop_first(AioRing *ring)
     if (!ring->todo_head) {
         ring->todo_tail = NULL;
     }
+    ring->n_todo--;
 }
 
 /* Make the kernel's view of @handler what it ought to be. False when it takes nothing now. */
@@ -253,16 +255,16 @@ static void forget_polls(AioContext *ctx)
 static void grow_when_crowded(AioContext *ctx)
 {
     AioRing *ring = ctx->ring;
+    unsigned n_polls = ring->n_armed + ring->n_todo;
 
-    if (ring->n_armed <= ring->crowded_at || ring->cq_entries >= MAX_CQ_ENTRIES ||
-        ring->in_flight) {
+    if (n_polls <= ring->crowded_at || ring->cq_entries >= MAX_CQ_ENTRIES || ring->in_flight) {
         return;
     }
-    if (ring_grow(ctx)) {
+    if (ring_grow(ctx, MIN(n_polls, MAX_CQ_ENTRIES))) {
         forget_polls(ctx);
     } else {
         /* Out of descriptors or memory, as a rule for a while. */
-        ring->crowded_at = 2 * ring->n_armed;
+        ring->crowded_at = 2 * n_polls;
     }
 }
 
@@ -277,6 +279,7 @@ static void io_uring_wait(AioContext *ctx, int64_t timeout_ns)
 {
     AioRing *ring = ctx->ring;
 
+    take_changes(ctx);
     /* Here, for GLib may wait for the ring's descriptor as from prepare on. */
     grow_when_crowded(ctx);
     queue_submissions(ctx);

@@ -75,19 +75,22 @@ bool ring_open(AioContext *ctx, GError **errp)
     return true;
 }
 
-bool ring_grow(AioContext *ctx)
+bool ring_grow(AioContext *ctx, unsigned n_wanted)
 {
     AioRing *ring = ctx->ring;
+    unsigned cq_entries = ring->cq_entries;
     struct io_uring uring;
 
-    if (setup(&uring, 4 * ring->cq_entries) != 0) {
+    while (cq_entries < n_wanted) {
+        cq_entries *= 4;
+    }
+    if (setup(&uring, cq_entries) != 0) {
         return false;
     }
     ring_cancel_all(ctx);
     io_uring_queue_exit(&ring->uring);
     ring->uring = uring;
-    ring->cq_entries *= 4;
-    ring->crowded_at = ring->cq_entries;
+    ring->cq_entries = ring->crowded_at = cq_entries;
     return true;
 }
 

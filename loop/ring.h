@@ -37,8 +37,8 @@ struct AioRing {
     AioHandler *changes; /* by any thread, last first; guarded by ctx->lock */
     atomic_bool has_changes;
     AioHandler *todo_head, *todo_tail; /* home thread, as the next */
-    unsigned n_armed;
-    unsigned crowded_at; /* n_armed above which a larger ring is wanted */
+    unsigned n_armed, n_todo;
+    unsigned crowded_at; /* the sum of both above which a larger ring is wanted */
 
     /* Requests. */
     _Atomic(CqeHandler *) incoming; /* made by other threads, last first */
@@ -52,10 +52,10 @@ struct AioRing {
  * way, AIO_ERROR_SYSTEM when it is out of descriptors. */
 bool ring_open(AioContext *ctx, GError **errp);
 
-/* Put a ring with a larger completion queue in its place, when that can be had. What the old one
- * has completed is handed out first; polls that are armed after that are gone. Requests may not be
- * in flight. Home thread. */
-bool ring_grow(AioContext *ctx);
+/* Put a ring whose completion queue holds @n_wanted in its place, when that can be had. What the
+ * old one has completed is handed out first; polls that are armed after that are gone. Requests may
+ * not be in flight. Home thread. */
+bool ring_grow(AioContext *ctx, unsigned n_wanted);
 
 /* Close it. Polls that are left are cancelled, requests must have ended. */
 void ring_close(AioContext *ctx);

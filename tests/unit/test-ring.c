@@ -343,9 +343,9 @@ static void test_many_are_handed_over(Loop *loop)
     }
     close_eventfds(g_steal_pointer(&readers), n);
     g_assert_cmpuint(atomic_load(&n_wide_cancellations), ==, 0);
-    /* Armed and cancelled by either thread, armed again after an event; and moved to larger rings,
-     * of sizes that make a geometric series. */
-    g_assert_cmpuint(atomic_load(&n_submitted), <, 10 * (unsigned)n);
+    /* Armed and cancelled by either thread, armed again after the event; and once more in the
+     * larger ring. */
+    g_assert_cmpuint(atomic_load(&n_submitted), <, 8 * (unsigned)n);
 }
 
 /* A larger ring that the system refuses is not asked for at every wait. */
@@ -367,7 +367,9 @@ static void test_growing_fails(Loop *loop)
     for (int i = 0; i < n; i++) {
         g_assert_cmpint(atomic_load(&readers[i].calls), ==, 1);
     }
-    g_assert_true((atomic_load(&n_setups) > 0) == (loop->fdmon == AIO_FDMON_IO_URING));
+    if (!loop->main_context) {
+        g_assert_true((atomic_load(&n_setups) > 0) == (loop->fdmon == AIO_FDMON_IO_URING));
+    }
     g_assert_cmpint(atomic_load(&n_setups), <=, 3);
     close_eventfds(g_steal_pointer(&readers), n);
 }
