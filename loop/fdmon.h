@@ -38,6 +38,10 @@ typedef struct FDMonOps {
      * waits. NULL when there is nothing to do. Home thread, no lock held. */
     void (*prepare)(AioContext *ctx, bool submit);
 
+    /* @handler is not ready any more as far as it was reported: its callbacks have run, or it was
+     * removed. NULL when that makes no difference. Home thread. */
+    void (*dispatched)(AioContext *ctx, AioHandler *handler);
+
     /* The home thread gives the context up. NULL when that makes no difference. Home thread. */
     void (*leave)(AioContext *ctx);
 

@@ -103,6 +103,8 @@ void ring_close(AioContext *ctx)
     ring_cancel_all(ctx);
     io_uring_queue_exit(&ring->uring);
     g_free(ring->completions);
+    g_free(ring->look);
+    g_free(ring->look_fds);
     g_free(ring);
     ctx->ring = NULL;
 }
@@ -180,7 +182,7 @@ bool ring_has_completions(AioRing *ring)
            (!ring->taskrun_is_stale && has_sq_flags(ring, IORING_SQ_TASKRUN));
 }
 
-static void complete(AioContext *ctx, const struct io_uring_cqe *cqe)
+static void complete(AioContext *ctx, const struct io_uring_cqe *cqe, const RingPosition *position)
 {
     void *data = (void *)(uintptr_t)(cqe->user_data & ~(uint64_t)RING_TAG_MASK);
 
@@ -189,7 +191,7 @@ static void complete(AioContext *ctx, const struct io_uring_cqe *cqe)
         ring_request_completed(ctx->ring, data, cqe->res, cqe->flags);
         break;
     case RING_TAG_POLL:
-        ring_poll_completed(ctx, data, cqe->res, cqe->flags);
+        ring_poll_completed(ctx, data, cqe->res, cqe->flags, position);
         break;
     default:
         break;
@@ -199,6 +201,7 @@ static void complete(AioContext *ctx, const struct io_uring_cqe *cqe)
 void ring_reap(AioContext *ctx)
 {
     AioRing *ring = ctx->ring;
+    bool overflowed = false;
     unsigned n;
 
     while ((n = io_uring_cq_ready(&ring->uring)) > 0) {
@@ -206,12 +209,14 @@ void ring_reap(AioContext *ctx)
         unsigned head;
         unsigned i = 0;
 
+        overflowed |= has_sq_flags(ring, IORING_SQ_CQ_OVERFLOW);
+
         io_uring_for_each_cqe(&ring->uring, head, cqe)
         {
             if (i++ == n) {
                 break;
             }
-            complete(ctx, cqe);
+            complete(ctx, cqe, &(RingPosition){ .index = head, .known = !overflowed });
         }
         io_uring_cq_advance(&ring->uring, n);
         if (!has_sq_flags(ring, IORING_SQ_CQ_OVERFLOW)) {

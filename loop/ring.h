@@ -28,6 +28,12 @@ typedef struct Completion {
     uint32_t flags;
 } Completion;
 
+/* Where a completion was in the queue. */
+typedef struct RingPosition {
+    unsigned index; /* counts up, and wraps */
+    bool known;     /* false: it may have waited for room, so that it is older than that tells */
+} RingPosition;
+
 struct AioRing {
     struct io_uring uring; /* home thread */
     bool taskrun_is_stale; /* home thread: see ring_enter() */
@@ -39,6 +45,12 @@ struct AioRing {
     AioHandler *todo_head, *todo_tail; /* home thread, as the next */
     unsigned n_armed, n_todo;
     unsigned crowded_at; /* the sum of both above which a larger ring is wanted */
+
+    /* Levels: handlers that were reported and not yet seen silent. Home thread. */
+    AioHandler **look;
+    struct pollfd *look_fds; /* one for each of them, in a look */
+    size_t n_look, max_look;
+    bool to_look; /* one of them was called */
 
     /* Requests. */
     _Atomic(CqeHandler *) incoming; /* made by other threads, last first */
@@ -79,10 +91,29 @@ bool ring_has_completions(AioRing *ring);
 
 /* ---- polls (fdmon-io_uring.c) ---- */
 
-void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned flags);
+void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned flags,
+                         const RingPosition *position);
+
+/* Make the kernel's view of @handler what it ought to be, before the next wait. Home thread. */
+void ring_poll_todo(AioRing *ring, AioHandler *handler);
 
 /* Queue the cancellation of each poll that is armed. Home thread. */
 void ring_disarm_polls(AioContext *ctx);
+
+/* ---- levels (ring-level.c) ---- */
+
+/* The poll of @handler has reported @revents. Home thread, as all below. */
+void ring_level_completed(AioContext *ctx, AioHandler *handler, uint32_t revents,
+                          const RingPosition *position);
+
+/* The callbacks of @handler have returned, or it was removed before they were called. */
+void ring_level_dispatched(AioContext *ctx, AioHandler *handler);
+
+/* Report those that are still ready. All completions that there are were handed out before. */
+void ring_level_look(AioContext *ctx);
+
+/* Whether @handler is not to be armed, because it is looked at before each wait. */
+bool ring_level_is_busy(const AioHandler *handler);
 
 /* ---- requests (aio-request.c) ---- */
 
