@@ -267,28 +267,30 @@ static void forget_polls(AioContext *ctx)
  * Let the ring grow with the number of polls. Its completion queue then has room for all of them;
  * and the kernel, which looks a poll up in lists whose number depends on the size of that queue,
  * takes no longer to cancel one among many. Their number has its maximum with MAX_CQ_ENTRIES.
+ * Returns whether it has, and so may have handed out a notification.
  */
-static void grow_when_crowded(AioContext *ctx)
+static bool grow_when_crowded(AioContext *ctx)
 {
     AioRing *ring = ctx->ring;
     unsigned n_polls = ring->n_armed;
 
     if (n_polls + ring->n_todo <= ring->crowded_at || ring->cq_entries >= MAX_CQ_ENTRIES ||
         ring->in_flight) {
-        return;
+        return false;
     }
     for (AioHandler *handler = ring->todo_head; handler; handler = handler->next_todo) {
         n_polls += !handler->armed;
     }
     if (n_polls <= ring->crowded_at) {
-        return;
+        return false;
     }
-    if (ring_grow(ctx, MIN(n_polls, MAX_CQ_ENTRIES))) {
-        forget_polls(ctx);
-    } else {
+    if (!ring_grow(ctx, MIN(n_polls, MAX_CQ_ENTRIES))) {
         /* Out of descriptors or memory, as a rule for a while. */
         ring->crowded_at = 2 * n_polls;
+        return false;
     }
+    forget_polls(ctx);
+    return true;
 }
 
 static void queue_submissions(AioContext *ctx)
@@ -304,9 +306,15 @@ static void io_uring_wait(AioContext *ctx, int64_t timeout_ns)
 
     take_changes(ctx);
     /* Here, for GLib may wait for the ring's descriptor as from prepare on. */
-    grow_when_crowded(ctx);
-    ring_reap(ctx);
-    ring_level_look(ctx);
+    if (grow_when_crowded(ctx)) {
+        timeout_ns = 0;
+    }
+    /* Otherwise prepare has done this. What came since may be a notification, which is to end the
+     * wait. */
+    if (timeout_ns == 0) {
+        ring_reap(ctx);
+        ring_level_look(ctx);
+    }
     queue_submissions(ctx);
     /* Polls are left when the kernel took nothing: it would not wake us for them. */
     ring_enter(ring,
