@@ -32,6 +32,16 @@ static const unsigned setup_flags[] = {
     0,
 };
 
+/* A new ring may get the memory of one that went, of whose going only the kernel knows. Release,
+ * and acquire below: what other threads did with that memory came before. */
+static _Atomic unsigned rings_closed;
+
+static void discard(struct io_uring *uring)
+{
+    atomic_fetch_add_explicit(&rings_closed, 1, memory_order_release);
+    io_uring_queue_exit(uring);
+}
+
 static int setup(struct io_uring *uring, unsigned cq_entries)
 {
     /* Which of setup_flags this kernel takes, as far as is known. Relaxed: only a hint. */
@@ -49,10 +59,11 @@ static int setup(struct io_uring *uring, unsigned cq_entries)
     } while (ret == -EINVAL && ++i < G_N_ELEMENTS(setup_flags));
 
     if (ret == 0 && (params.features & NEEDED_FEATURES) != NEEDED_FEATURES) {
-        io_uring_queue_exit(uring);
+        discard(uring);
         ret = -ENOSYS;
     }
     if (ret == 0) {
+        atomic_load_explicit(&rings_closed, memory_order_acquire);
         atomic_store_explicit(&first_flags, i, memory_order_relaxed);
     }
     return ret;
@@ -88,7 +99,7 @@ bool ring_grow(AioContext *ctx, unsigned n_wanted)
         return false;
     }
     ring_cancel_all(ctx);
-    io_uring_queue_exit(&ring->uring);
+    discard(&ring->uring);
     ring->uring = uring;
     ring->cq_entries = ring->crowded_at = cq_entries;
     return true;
@@ -101,7 +112,7 @@ void ring_close(AioContext *ctx)
     /* The kernel would do that too, but some time after the ring was closed, and until then the
      * polls keep files open that their users have closed. */
     ring_cancel_all(ctx);
-    io_uring_queue_exit(&ring->uring);
+    discard(&ring->uring);
     g_free(ring->completions);
     g_free(ring->look);
     g_free(ring->look_fds);
