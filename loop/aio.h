@@ -94,7 +94,9 @@ void aio_notify(AioContext *ctx);
  * The context as a GSource, the same one at each call, with a new reference for the caller
  * (g_source_unref()). Attach it to the GMainContext that shall drive the context. It puts one
  * descriptor for all handlers into the poll set, or one for each with the "poll" monitor, and a
- * timerfd, because GLib's own timeouts are rounded to milliseconds.
+ * timerfd, because GLib's own timeouts are rounded to milliseconds. Free the GMainContext in the
+ * thread that drops the context's last reference, or after that: GLib 2.74 was seen not to bear
+ * both at once in two threads.
  */
 GSource *aio_get_g_source(AioContext *ctx);
 
@@ -134,10 +136,11 @@ void aio_dispatch(AioContext *ctx);
 /*
  * Call @io_read when @fd is readable and @io_write when it is writable; both when it hung up or
  * failed. All callbacks NULL removes it; otherwise they replace those that @fd had. Readiness is
- * level-triggered: a handler that leaves data unread is called again. A change takes effect before
- * the loop blocks again; one that the home thread makes, at once: a removed handler is not called
- * after that. Remove @fd before it is closed; what another thread removes, the fd monitor
- * "io_uring" keeps open until the home thread has woken up for that. Any thread.
+ * level-triggered: a handler that leaves data unread is called again, and one may find nothing when
+ * somebody else has read @fd meanwhile. A change takes effect before the loop blocks again; one
+ * that the home thread makes, at once: a removed handler is not called after that. Remove @fd
+ * before it is closed; what another thread removes, the fd monitor "io_uring" keeps open until the
+ * home thread has woken up for that. Any thread.
  *
  * @io_poll and @io_poll_ready are for adaptive polling, which precedes a wait (see the parameters
  * below). @io_poll looks for work without a system call and returns whether there is some; it is

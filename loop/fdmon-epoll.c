@@ -45,7 +45,7 @@ static bool epoll_setup(AioContext *ctx, GError **errp)
 {
     ctx->epoll.fd = epoll_create1(EPOLL_CLOEXEC);
     if (ctx->epoll.fd < 0) {
-        g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "epoll_create1: %s", g_strerror(errno));
+        fdmon_set_error(errp, "epoll_create1", errno);
         return false;
     }
     return true;
@@ -105,7 +105,7 @@ static void add(AioContext *ctx, AioHandler *handler)
         g_warning("%s: handler for descriptor %d, which is not open", handler->name, fd);
     } else {
         /* ENOSPC, ENOMEM: the user's share of epoll is used up. */
-        fdmon_downgrade(ctx);
+        fdmon_downgrade(ctx, errno);
     }
 }
 
@@ -181,7 +181,7 @@ static void renew(AioContext *ctx)
     if (fd >= 0 && register_all(ctx, fd) && dup3(fd, ctx->epoll.fd, O_CLOEXEC) >= 0) {
         aio_free_stale_locked(ctx);
     } else {
-        fdmon_downgrade(ctx);
+        fdmon_downgrade(ctx, errno);
     }
     if (fd >= 0) {
         close(fd);

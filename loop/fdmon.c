@@ -4,6 +4,7 @@
 #include "config.h"
 #include "loop/aio-internal.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* The best first. */
@@ -111,8 +112,17 @@ bool fdmon_setup(AioContext *ctx, AioFdMon fdmon, GError **errp)
     return setup_best(ctx, errp);
 }
 
-void fdmon_downgrade(AioContext *ctx)
+void fdmon_set_error(GError **errp, const char *system_call, int error)
 {
+    g_set_error(errp, AIO_ERROR,
+                error == EMFILE || error == ENFILE ? AIO_ERROR_SYSTEM : AIO_ERROR_FDMON, "%s: %s",
+                system_call, g_strerror(error));
+}
+
+void fdmon_downgrade(AioContext *ctx, int error)
+{
+    g_warning("a context goes on with the slower fd monitor poll, for epoll can't: %s",
+              g_strerror(error));
     /* The poll monitor's setup can't fail, and it finds the handlers in the context's table. */
     fdmon_poll_ops.setup(ctx, NULL);
     atomic_store(&ctx->fdmon, &fdmon_poll_ops);

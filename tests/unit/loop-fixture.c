@@ -5,6 +5,8 @@
 #include "config.h"
 #include "tests/unit/loop-fixture.h"
 
+#include "loop/main-loop.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -17,7 +19,7 @@
 /* Far more than any test takes, under a sanitizer on a loaded machine too. */
 #define TEST_DEADLINE_S 300
 
-/* Every fd monitor; one that a system may lack is optional, and skipped there. */
+/* Every fd monitor, io_uring first; one that a system may lack is optional, and skipped there. */
 static const struct {
     AioFdMon fdmon;
     const char *name;
@@ -172,13 +174,20 @@ static void loop_test_run(const void *data)
     qemu_set_current_aio_context(NULL);
 }
 
+static void loop_test_add_case(const char *name, LoopTestFunc *func, Way way, size_t fdmon_index)
+{
+    g_autofree char *path =
+        g_strdup_printf("/%s/%s/%s", way_names[way], fdmons[fdmon_index].name, name);
+    TestCase *test = g_new(TestCase, 1);
+
+    *test = (TestCase){ .func = func, .way = way, .fdmon_index = fdmon_index };
+    g_test_add_data_func_full(path, test, (GTestDataFunc)loop_test_run, g_free);
+}
+
 static void loop_test_add_way(const char *name, LoopTestFunc *func, Way way)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(fdmons); i++) {
-        g_autofree char *path = g_strdup_printf("/%s/%s/%s", way_names[way], fdmons[i].name, name);
-        TestCase *test = g_new(TestCase, 1);
-        *test = (TestCase){ .func = func, .way = way, .fdmon_index = i };
-        g_test_add_data_func_full(path, test, (GTestDataFunc)loop_test_run, g_free);
+        loop_test_add_case(name, func, way, i);
     }
 }
 
@@ -197,6 +206,72 @@ void loop_test_add_gsource(const char *name, LoopTestFunc *func)
 {
     loop_test_add_way(name, func, WAY_GSOURCE);
 }
+
+void loop_test_add_io_uring(const char *name, LoopTestFunc *func)
+{
+    for (int way = 0; way < (int)G_N_ELEMENTS(way_names); way++) {
+        loop_test_add_case(name, func, (Way)way, 0);
+    }
+}
+
+/* ---- the main loop ---- */
+
+typedef struct MainLoopTestCase {
+    void (*set_up)(void);
+    void (*func)(void);
+    void (*tear_down)(void);
+    size_t fdmon_index;
+} MainLoopTestCase;
+
+static void main_loop_test_run(const void *data)
+{
+    const MainLoopTestCase *test = data;
+    const char *fdmon = fdmons[test->fdmon_index].name;
+    g_autoptr(GError) err = NULL;
+
+    g_setenv("EVLOOP_FDMON", fdmon, TRUE);
+    alarm(TEST_DEADLINE_S);
+    if (!qemu_init_main_loop(&err) && fdmons[test->fdmon_index].optional) {
+        g_test_skip(err->message);
+        return;
+    }
+    g_assert_no_error(err);
+    g_assert_cmpstr(aio_context_get_fdmon(qemu_get_aio_context()), ==, fdmon);
+    g_assert_cmpstr(aio_context_get_fdmon(iohandler_get_aio_context()), ==, fdmon);
+    if (test->set_up) {
+        test->set_up();
+    }
+    test->func();
+    if (test->tear_down) {
+        test->tear_down();
+    }
+    qemu_cleanup_main_loop();
+}
+
+void main_loop_test_add_full(const char *name, void (*set_up)(void), void (*func)(void),
+                             void (*tear_down)(void))
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(fdmons); i++) {
+        g_autofree char *path = g_strdup_printf("/main-loop/%s/%s", fdmons[i].name, name);
+        MainLoopTestCase *test = g_new(MainLoopTestCase, 1);
+        *test = (MainLoopTestCase){ set_up, func, tear_down, i };
+        g_test_add_data_func_full(path, test, (GTestDataFunc)main_loop_test_run, g_free);
+    }
+}
+
+void main_loop_test_add(const char *name, void (*func)(void))
+{
+    main_loop_test_add_full(name, NULL, func, NULL);
+}
+
+void main_loop_settle(void)
+{
+    for (int i = 0; i < 3; i++) {
+        main_loop_wait(1);
+    }
+}
+
+/* ---- others ---- */
 
 static void plain_test_run(const void *data)
 {

@@ -38,6 +38,18 @@ void loop_test_add_aio_poll(const char *name, LoopTestFunc *func);
 /* Register @func for each fd monitor, driven by the GSource only: for what only it has. */
 void loop_test_add_gsource(const char *name, LoopTestFunc *func);
 
+/* Register @func for the fd monitor io_uring only, in each way of driving. */
+void loop_test_add_io_uring(const char *name, LoopTestFunc *func);
+
+/* Register @func as /main-loop/fdmon/@name, for each fd monitor, to be called while there is a main
+ * loop; with @set_up and @tear_down around it, which may be NULL. */
+void main_loop_test_add(const char *name, void (*func)(void));
+void main_loop_test_add_full(const char *name, void (*set_up)(void), void (*func)(void),
+                             void (*tear_down)(void));
+
+/* Passes of the main loop that find nothing left to do. */
+void main_loop_settle(void);
+
 /* Register @func, which needs no Loop, as @path. */
 void test_add(const char *path, void (*func)(void));
 

@@ -9,53 +9,11 @@
 
 #include "tests/unit/loop-fixture.h"
 
-static const char *const fdmons[] = { "epoll", "poll" };
-
-typedef struct TestCase {
-    const char *fdmon;
-    void (*func)(void);
-} TestCase;
-
-static void run_test(const void *data)
-{
-    const TestCase *test = data;
-    g_autoptr(GError) err = NULL;
-
-    g_setenv("EVLOOP_FDMON", test->fdmon, TRUE);
-    alarm(300);
-    bool ok = qemu_init_main_loop(&err);
-    g_assert_no_error(err);
-    g_assert_true(ok);
-    g_assert_cmpstr(aio_context_get_fdmon(qemu_get_aio_context()), ==, test->fdmon);
-    g_assert_cmpstr(aio_context_get_fdmon(iohandler_get_aio_context()), ==, test->fdmon);
-    test->func();
-    qemu_cleanup_main_loop();
-}
-
-/* For each fd monitor, with the main loop set up and taken down around it. */
-static void main_loop_test_add(const char *name, void (*func)(void))
-{
-    for (size_t i = 0; i < G_N_ELEMENTS(fdmons); i++) {
-        g_autofree char *path = g_strdup_printf("/main-loop/%s/%s", fdmons[i], name);
-        TestCase *test = g_new(TestCase, 1);
-        *test = (TestCase){ fdmons[i], func };
-        g_test_add_data_func_full(path, test, (GTestDataFunc)run_test, g_free);
-    }
-}
-
 static void drain_byte(void *opaque)
 {
     const int *fds = opaque;
 
     test_read_byte(fds[0]);
-}
-
-/* Passes that find nothing left to do. */
-static void settle(void)
-{
-    for (int i = 0; i < 3; i++) {
-        main_loop_wait(1);
-    }
 }
 
 /* ---- what wakes it ---- */
@@ -69,7 +27,7 @@ static void test_bottom_half(void)
     while (runs == 0) {
         main_loop_wait(0);
     }
-    settle();
+    main_loop_settle();
     g_assert_cmpint(runs, ==, 1);
     qemu_bh_delete(bh);
 }
@@ -82,7 +40,7 @@ static void test_descriptor_of_each_context(void)
     test_pipe(fds[1]);
     aio_set_fd_handler(qemu_get_aio_context(), fds[0][0], test_count, NULL, NULL, NULL, &reads[0]);
     qemu_set_fd_handler(fds[1][0], test_count, NULL, &reads[1]);
-    settle();
+    main_loop_settle();
     g_assert_cmpint(reads[0] + reads[1], ==, 0);
     test_write_byte(fds[0][1]);
     while (reads[0] < 2) {
@@ -97,7 +55,7 @@ static void test_descriptor_of_each_context(void)
     qemu_set_fd_handler(fds[1][0], NULL, NULL, NULL);
     aio_set_fd_handler(qemu_get_aio_context(), fds[0][0], NULL, NULL, NULL, NULL, NULL);
     reads[1] = 0;
-    settle();
+    main_loop_settle();
     g_assert_cmpint(reads[1], ==, 0);
     test_close(fds[0]);
     test_close(fds[1]);
@@ -149,7 +107,7 @@ static void test_all_three_in_one_wait(void)
     /* All are ready: one iteration that does not wait serves the three. */
     test_pipe(fds);
     qemu_set_fd_handler(fds[0], test_count, NULL, &reads);
-    settle();
+    main_loop_settle();
     test_write_byte(fds[1]);
     aio_bh_schedule_oneshot(qemu_get_aio_context(), test_count, &runs);
     GSource *source = g_timeout_source_new(0);
@@ -183,7 +141,7 @@ static void test_notify_event(void)
     /* Before the wait ... */
     qemu_notify_event();
     main_loop_wait(0);
-    settle();
+    main_loop_settle();
 
     /* ... and during it. */
     for (int i = 0; i < 20; i++) {
@@ -193,7 +151,7 @@ static void test_notify_event(void)
             main_loop_wait(0);
         }
         test_thread_join(thread);
-        settle();
+        main_loop_settle();
     }
 }
 
@@ -226,7 +184,7 @@ static void test_nonblocking(void)
     AioContextStats before, after;
 
     /* Nothing to do: would hang if it waited. */
-    settle();
+    main_loop_settle();
     aio_context_get_stats(qemu_get_aio_context(), &before);
     for (int i = 0; i < 100; i++) {
         main_loop_wait(1);
@@ -372,7 +330,7 @@ static int count_polled(void)
     GPollFD fds[512];
     GMainContext *context = g_main_context_default();
 
-    settle();
+    main_loop_settle();
     g_assert_true(g_main_context_acquire(context));
     g_main_context_prepare(context, &max_priority);
     int n = g_main_context_query(context, max_priority, &timeout_ms, fds, 512);

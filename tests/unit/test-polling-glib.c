@@ -11,44 +11,12 @@
 
 #define MAX_NS AIO_POLL_MAX_NS_DEFAULT
 
-static const char *const fdmons[] = { "io_uring", "epoll", "poll" };
-
 /* ---- the main loop ---- */
 
-typedef struct TestCase {
-    const char *fdmon;
-    void (*func)(void);
-} TestCase;
-
-static void run_test(const void *data)
+static void begin(void)
 {
-    const TestCase *test = data;
-    g_autoptr(GError) err = NULL;
-
-    g_setenv("EVLOOP_FDMON", test->fdmon, TRUE);
-    alarm(300);
-    if (!qemu_init_main_loop(&err)) {
-        g_assert_cmpstr(test->fdmon, ==, "io_uring");
-        g_test_skip(err->message);
-        return;
-    }
     sim_begin(qemu_get_aio_context());
-    for (int i = 0; i < 3; i++) {
-        main_loop_wait(1);
-    }
-    test->func();
-    sim_end();
-    qemu_cleanup_main_loop();
-}
-
-static void main_loop_test_add(const char *name, void (*func)(void))
-{
-    for (size_t i = 0; i < G_N_ELEMENTS(fdmons); i++) {
-        g_autofree char *path = g_strdup_printf("/main-loop/%s/%s", fdmons[i], name);
-        TestCase *test = g_new(TestCase, 1);
-        *test = (TestCase){ fdmons[i], func };
-        g_test_add_data_func_full(path, test, (GTestDataFunc)run_test, g_free);
-    }
+    main_loop_settle();
 }
 
 static int runs;
@@ -295,12 +263,15 @@ static void test_other_main_context(Loop *loop)
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
-    main_loop_test_add("notifications-are-polled-for", test_notifications);
-    main_loop_test_add("both-contexts-are-polled", test_both_contexts);
-    main_loop_test_add("rare-events-are-not-polled-for", test_rare_events);
-    main_loop_test_add("events-of-glib-are-seen-after-polling", test_events_of_glib);
-    main_loop_test_add("a-pass-that-does-not-block-does-not-poll", test_not_blocking);
-    main_loop_test_add("handlers-set-while-polling", test_handler_set_while_polling);
+    main_loop_test_add_full("notifications-are-polled-for", begin, test_notifications, sim_end);
+    main_loop_test_add_full("both-contexts-are-polled", begin, test_both_contexts, sim_end);
+    main_loop_test_add_full("rare-events-are-not-polled-for", begin, test_rare_events, sim_end);
+    main_loop_test_add_full("events-of-glib-are-seen-after-polling", begin, test_events_of_glib,
+                            sim_end);
+    main_loop_test_add_full("a-pass-that-does-not-block-does-not-poll", begin, test_not_blocking,
+                            sim_end);
+    main_loop_test_add_full("handlers-set-while-polling", begin, test_handler_set_while_polling,
+                            sim_end);
     loop_test_add_gsource("aio-run-g-main-loop-polls", test_run_g_main_loop);
     loop_test_add_gsource("another-g-main-context-does-not", test_other_main_context);
     return g_test_run();

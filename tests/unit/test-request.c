@@ -91,24 +91,19 @@ static void request_init(Request *request, Loop *loop, int fd)
     *request = (Request){ .handler.cb = completed, .ctx = loop->ctx, .fd = fd };
 }
 
-/* Where there is no ring, see that requests fail as they should, and skip the rest of the test. */
-static bool no_ring(Loop *loop)
+/* A socketpair on which a read waits in the kernel for what comes. */
+static void blocking_socketpair(int fds[2])
 {
-    Request request;
+    test_socketpair(fds);
+    g_assert_cmpint(fcntl(fds[0], F_SETFL, 0), ==, 0);
+}
 
-    g_assert_true(aio_has_io_uring(loop->ctx) == (loop->fdmon == AIO_FDMON_IO_URING));
-    if (aio_has_io_uring(loop->ctx)) {
-        return false;
-    }
-    request_init(&request, loop, -1);
-    aio_add_sqe(loop->ctx, prep_nop, &request, &request.handler);
-    g_assert_cmpint(request.calls, ==, 0);
-    while (request.calls == 0) {
-        loop_pass(loop, true);
-    }
-    g_assert_cmpint(request.res, ==, -ENOSYS);
-    g_assert_cmpint(request.calls, ==, 1);
-    return true;
+/* Have @request, which was initialised, read a byte into @byte. */
+static void read_byte(Request *request, char *byte)
+{
+    request->buffer = byte;
+    request->size = 1;
+    aio_add_sqe(request->ctx, prep_read, request, &request->handler);
 }
 
 static int open_temporary(void)
@@ -130,15 +125,24 @@ static void run_until_called(Loop *loop, const Request *request)
     g_assert_cmpint(request->calls, ==, 1);
 }
 
+static void test_refused_without_a_ring(Loop *loop)
+{
+    Request request;
+
+    g_assert_true(aio_has_io_uring(loop->ctx) == (loop->fdmon == AIO_FDMON_IO_URING));
+    request_init(&request, loop, -1);
+    aio_add_sqe(loop->ctx, prep_nop, &request, &request.handler);
+    g_assert_cmpint(request.calls, ==, 0);
+    run_until_called(loop, &request);
+    g_assert_cmpint(request.res, ==, loop->fdmon == AIO_FDMON_IO_URING ? 0 : -ENOSYS);
+}
+
 static void test_file(Loop *loop)
 {
     char out[BLOCK], in[BLOCK] = { 0 };
     Request request;
     int fd;
 
-    if (no_ring(loop)) {
-        return;
-    }
     fd = open_temporary();
     memset(out, 'e', sizeof(out));
     request_init(&request, loop, fd);
@@ -178,9 +182,6 @@ static void test_not_before_the_loop(Loop *loop)
 {
     Request request;
 
-    if (no_ring(loop)) {
-        return;
-    }
     request_init(&request, loop, -1);
     aio_add_sqe(loop->ctx, prep_nop, &request, &request.handler);
     g_assert_cmpint(request.calls, ==, 0);
@@ -197,9 +198,6 @@ static void test_many_in_order(Loop *loop)
     g_autofree Request *requests = g_new(Request, MANY);
     g_autoptr(GArray) order = g_array_new(FALSE, FALSE, sizeof(int));
 
-    if (no_ring(loop)) {
-        return;
-    }
     for (int i = 0; i < MANY; i++) {
         request_init(&requests[i], loop, -1);
         requests[i].order = order;
@@ -222,18 +220,12 @@ static void test_order_of_completion(Loop *loop)
     char bytes[3];
     int fds[3][2];
 
-    if (no_ring(loop)) {
-        return;
-    }
     for (int i = 0; i < 3; i++) {
-        test_socketpair(fds[i]);
+        blocking_socketpair(fds[i]);
         request_init(&requests[i], loop, fds[i][0]);
-        requests[i].buffer = &bytes[i];
-        requests[i].size = 1;
         requests[i].order = order;
         requests[i].index = i;
-        fcntl(fds[i][0], F_SETFL, 0);
-        aio_add_sqe(loop->ctx, prep_read, &requests[i], &requests[i].handler);
+        read_byte(&requests[i], &bytes[i]);
     }
     loop_passes(loop, 3);
     g_assert_cmpint(order->len, ==, 0);
@@ -262,9 +254,6 @@ static void test_used_again_in_its_callback(Loop *loop)
 {
     Request request;
 
-    if (no_ring(loop)) {
-        return;
-    }
     request_init(&request, loop, -1);
     request.handler.cb = count_and_add;
     aio_add_sqe(loop->ctx, prep_nop, &request, &request.handler);
@@ -293,10 +282,6 @@ static void test_freed_in_its_callback(Loop *loop)
     Request *request = g_new(Request, 1);
     int count = 0;
 
-    if (no_ring(loop)) {
-        g_free(request);
-        return;
-    }
     request_init(request, loop, -1);
     request->handler.cb = free_itself;
     aio_add_sqe(loop->ctx, prep_nop_for_count, &count, &request->handler);
@@ -307,9 +292,6 @@ static void test_freed_in_its_callback(Loop *loop)
 
 static void test_another_thread_wakes_the_loop(Loop *loop)
 {
-    if (no_ring(loop)) {
-        return;
-    }
     loop_start(loop);
     for (int i = 0; i < 100; i++) {
         Request request;
@@ -346,9 +328,6 @@ static void test_order_of_another_thread(Loop *loop)
     g_autofree Request *requests = g_new(Request, MANY);
     g_autoptr(GArray) order = g_array_new(FALSE, FALSE, sizeof(int));
 
-    if (no_ring(loop)) {
-        return;
-    }
     for (int i = 0; i < MANY; i++) {
         request_init(&requests[i], loop, -1);
         requests[i].order = order;
@@ -371,15 +350,9 @@ static void test_cancelled_by_another(Loop *loop)
     char byte;
     int fds[2];
 
-    if (no_ring(loop)) {
-        return;
-    }
-    test_socketpair(fds);
-    fcntl(fds[0], F_SETFL, 0);
+    blocking_socketpair(fds);
     request_init(&request, loop, fds[0]);
-    request.buffer = &byte;
-    request.size = 1;
-    aio_add_sqe(loop->ctx, prep_read, &request, &request.handler);
+    read_byte(&request, &byte);
     loop_passes(loop, 3);
     g_assert_cmpint(request.calls, ==, 0);
     request_init(&cancel, loop, -1);
@@ -396,9 +369,6 @@ static void test_completes_often(Loop *loop)
     Request request, cancel;
     int fds[2];
 
-    if (no_ring(loop)) {
-        return;
-    }
     test_pipe(fds);
     request_init(&request, loop, fds[0]);
     aio_add_sqe(loop->ctx, prep_poll_multishot, &request, &request.handler);
@@ -429,16 +399,10 @@ static void test_cancelled_at_the_end(Loop *loop)
     char byte;
     int fds[2];
 
-    if (no_ring(loop)) {
-        return;
-    }
-    test_socketpair(fds);
-    fcntl(fds[0], F_SETFL, 0);
+    blocking_socketpair(fds);
     for (int i = 0; i < 3; i++) {
         request_init(&never[i], loop, fds[0]);
-        never[i].buffer = &byte;
-        never[i].size = 1;
-        aio_add_sqe(loop->ctx, prep_read, &never[i], &never[i].handler);
+        read_byte(&never[i], &byte);
         if (i < 2) {
             loop_passes(loop, 3);
         }
@@ -458,9 +422,6 @@ static void test_made_at_the_end(Loop *loop)
 {
     Request request;
 
-    if (no_ring(loop)) {
-        return;
-    }
     request_init(&request, loop, -1);
     request.handler.cb = count_and_add;
     aio_add_sqe(loop->ctx, prep_nop, &request, &request.handler);
@@ -485,9 +446,6 @@ static void test_never_ending_made_at_the_end(Loop *loop)
     char byte;
     int fds[2];
 
-    if (no_ring(loop)) {
-        return;
-    }
     test_socketpair(fds);
     fcntl(fds[0], F_SETFL, 0);
     request_init(&request, loop, fds[0]);
@@ -507,16 +465,10 @@ static void test_in_flight_when_its_thread_ends(Loop *loop)
     char byte;
     int fds[2];
 
-    if (no_ring(loop)) {
-        return;
-    }
-    test_socketpair(fds);
-    fcntl(fds[0], F_SETFL, 0);
+    blocking_socketpair(fds);
     request_init(&request, loop, fds[0]);
-    request.buffer = &byte;
-    request.size = 1;
     loop_start(loop);
-    aio_add_sqe(loop->ctx, prep_read, &request, &request.handler);
+    read_byte(&request, &byte);
     loop_assert_asleep(loop);
     loop_stop(loop);
     run_until_called(loop, &request);
@@ -529,9 +481,6 @@ static void test_counted(Loop *loop)
     Request request;
     AioContextStats stats;
 
-    if (no_ring(loop)) {
-        return;
-    }
     request_init(&request, loop, -1);
     aio_add_sqe(loop->ctx, prep_nop, &request, &request.handler);
     run_until_called(loop, &request);
@@ -546,9 +495,6 @@ static void test_batches(Loop *loop)
     char bytes[5] = "abcde";
     int fds[2];
 
-    if (no_ring(loop)) {
-        return;
-    }
     test_pipe(fds);
     loop_pass(loop, false);
     g_assert_true(aio_context_set_aio_params(loop->ctx, 4, &err));
@@ -571,21 +517,23 @@ static void test_batches(Loop *loop)
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
-    loop_test_add("file-written-synced-and-read", test_file);
-    loop_test_add("completes-in-the-loop-once", test_not_before_the_loop);
-    loop_test_add("more-than-the-ring-holds-in-order", test_many_in_order);
-    loop_test_add("callbacks-in-the-order-of-completion", test_order_of_completion);
-    loop_test_add("used-again-in-its-callback", test_used_again_in_its_callback);
-    loop_test_add("freed-in-its-callback", test_freed_in_its_callback);
-    loop_test_add("another-thread-wakes-the-loop", test_another_thread_wakes_the_loop);
-    loop_test_add("order-of-another-thread", test_order_of_another_thread);
-    loop_test_add("cancelled-by-another-request", test_cancelled_by_another);
-    loop_test_add("completes-more-than-once", test_completes_often);
-    loop_test_add("cancelled-when-the-context-goes", test_cancelled_at_the_end);
-    loop_test_add("made-while-the-context-goes", test_made_at_the_end);
-    loop_test_add("never-ending-made-while-the-context-goes", test_never_ending_made_at_the_end);
-    loop_test_add("in-flight-when-its-thread-ends", test_in_flight_when_its_thread_ends);
-    loop_test_add("counted", test_counted);
-    loop_test_add("submitted-in-batches", test_batches);
+    loop_test_add("refused-without-a-ring", test_refused_without_a_ring);
+    loop_test_add_io_uring("file-written-synced-and-read", test_file);
+    loop_test_add_io_uring("completes-in-the-loop-once", test_not_before_the_loop);
+    loop_test_add_io_uring("more-than-the-ring-holds-in-order", test_many_in_order);
+    loop_test_add_io_uring("callbacks-in-the-order-of-completion", test_order_of_completion);
+    loop_test_add_io_uring("used-again-in-its-callback", test_used_again_in_its_callback);
+    loop_test_add_io_uring("freed-in-its-callback", test_freed_in_its_callback);
+    loop_test_add_io_uring("another-thread-wakes-the-loop", test_another_thread_wakes_the_loop);
+    loop_test_add_io_uring("order-of-another-thread", test_order_of_another_thread);
+    loop_test_add_io_uring("cancelled-by-another-request", test_cancelled_by_another);
+    loop_test_add_io_uring("completes-more-than-once", test_completes_often);
+    loop_test_add_io_uring("cancelled-when-the-context-goes", test_cancelled_at_the_end);
+    loop_test_add_io_uring("made-while-the-context-goes", test_made_at_the_end);
+    loop_test_add_io_uring("never-ending-made-while-the-context-goes",
+                           test_never_ending_made_at_the_end);
+    loop_test_add_io_uring("in-flight-when-its-thread-ends", test_in_flight_when_its_thread_ends);
+    loop_test_add_io_uring("counted", test_counted);
+    loop_test_add_io_uring("submitted-in-batches", test_batches);
     return g_test_run();
 }
