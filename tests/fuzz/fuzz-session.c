@@ -130,6 +130,9 @@ static void end(Session *self)
     }
     object_tree_set_server(self->objects, NULL);
     qmp_server_free(self->server);
+    while (aio_poll(monitor.ctx, false)) {
+        /* What the end has left for the monitor to do; its thread would do it before it ends. */
+    }
     object_tree_free(self->objects);
     qmp_registry_free(self->registry);
 }
