@@ -91,6 +91,7 @@ static void start(Session *self)
         .package = "fuzz",
         .limits = limits,
         .max_output = 256 << 10,
+        .max_output_total = 384 << 10,
     };
     static const QmpAccess access = { .name = "fuzz" };
     DaemonOffer offer = { .control = &self->control, .debug_commands = true };
