@@ -75,7 +75,9 @@ static bool arm(AioRing *ring, AioHandler *handler)
     return true;
 }
 
-/* It is armed until the completion of its poll comes in. */
+/* It is armed until the completion of its poll comes in. By a cancellation, for a removal of the
+ * poll (IORING_OP_POLL_REMOVE) fails while an event of it is about to be reported, with EALREADY,
+ * and a poll for many events then goes on. */
 static bool disarm(AioRing *ring, AioHandler *handler)
 {
     struct io_uring_sqe *sqe = ring_get_sqe(ring);
@@ -83,7 +85,7 @@ static bool disarm(AioRing *ring, AioHandler *handler)
     if (!sqe) {
         return false;
     }
-    io_uring_prep_poll_remove(sqe, (uintptr_t)handler | RING_TAG_POLL);
+    io_uring_prep_cancel64(sqe, (uintptr_t)handler | RING_TAG_POLL, 0);
     sqe->user_data = RING_TAG_NONE;
     return true;
 }

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "tests/unit/loop-fixture.h"
@@ -298,6 +299,58 @@ static void test_many_come_and_go(Loop *loop)
     }
 }
 
+/* ---- removed while an event of it comes in ---- */
+
+typedef struct Sender {
+    int fd;
+    atomic_int wanted, done; /* rounds */
+} Sender;
+
+static void *send_when_asked(void *opaque)
+{
+    Sender *sender = opaque;
+
+    for (int round = 1; round <= LONG; round++) {
+        while (atomic_load(&sender->wanted) < round) {
+            sched_yield();
+        }
+        test_write_byte(sender->fd);
+        atomic_store(&sender->done, round);
+    }
+    return NULL;
+}
+
+/* The home thread waits in user space, so that the kernel has not told it of the event yet. The
+ * other end of the socket sees whether the loop keeps it open. */
+static void test_removed_while_an_event_comes_in(Loop *loop)
+{
+    Sender sender = { 0 };
+    pthread_t thread = test_thread_start(send_when_asked, &sender);
+
+    for (int round = 1; round <= LONG; round++) {
+        struct pollfd pollfd;
+        int calls = 0;
+        int fds[2];
+
+        test_socketpair(fds);
+        aio_set_fd_handler(loop->ctx, fds[0], test_count, NULL, NULL, NULL, &calls);
+        loop_pass(loop, false);
+        sender.fd = fds[1];
+        atomic_store(&sender.wanted, round);
+        while (atomic_load(&sender.done) < round) {
+        }
+        aio_set_fd_handler(loop->ctx, fds[0], NULL, NULL, NULL, NULL, NULL);
+        close(fds[0]);
+        pollfd = (struct pollfd){ .fd = fds[1] };
+        g_assert_cmpint(poll(&pollfd, 1, -1), ==, 1);
+        g_assert_cmpint(pollfd.revents & POLLHUP, !=, 0);
+        close(fds[1]);
+        loop_passes(loop, 2);
+        g_assert_cmpint(calls, ==, 0);
+    }
+    test_thread_join(thread);
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -312,5 +365,6 @@ int main(int argc, char **argv)
     loop_test_add("ready-for-long-and-driven-by-another-thread", test_busy_in_another_thread);
     loop_test_add("its-callback-waits-for-its-next-call", test_nested);
     loop_test_add("hundreds-come-and-go-during-callbacks", test_many_come_and_go);
+    loop_test_add("removed-while-an-event-comes-in", test_removed_while_an_event_comes_in);
     return g_test_run();
 }
