@@ -10,6 +10,7 @@
 
 const char *const places[PLACES] = { NULL, "io0", "io1" };
 ObjectTree *tree;
+QmpSession *test_session;
 
 /* ---- around a test ---- */
 
@@ -83,7 +84,7 @@ static Object *create(const ObjectType *type, const char *id, const char *json, 
 
     g_assert_nonnull(values);
     if (qmp_check_object(type->properties, values, errp)) {
-        object = object_create(tree, type, id, values, NULL, errp);
+        object = object_create(tree, type, id, values, test_session, errp);
     }
     json_object_put(values);
     return object;

@@ -16,6 +16,9 @@ extern const char *const places[PLACES];
 /* The tree of the test that runs. */
 extern ObjectTree *tree;
 
+/* What add_object() and refused_object() take descriptors from; NULL, as at first: from nowhere. */
+extern QmpSession *test_session;
+
 /* Register @func as /main-loop/fdmon/@name, for each fd monitor of the main loop. It leaves no
  * objects but the IOThreads. */
 void object_test_add(const char *name, void (*func)(void));
