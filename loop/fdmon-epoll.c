@@ -45,7 +45,7 @@ static bool epoll_setup(AioContext *ctx, GError **errp)
 {
     ctx->epoll.fd = epoll_create1(EPOLL_CLOEXEC);
     if (ctx->epoll.fd < 0) {
-        g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "epoll_create1: %s", g_strerror(errno));
+        fdmon_set_error(errp, "epoll_create1", errno);
         return false;
     }
     return true;

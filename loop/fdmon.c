@@ -4,6 +4,7 @@
 #include "config.h"
 #include "loop/aio-internal.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* The best first. */
@@ -109,6 +110,13 @@ bool fdmon_setup(AioContext *ctx, AioFdMon fdmon, GError **errp)
         return setup(ctx, ops_of(fdmon), errp);
     }
     return setup_best(ctx, errp);
+}
+
+void fdmon_set_error(GError **errp, const char *system_call, int error)
+{
+    g_set_error(errp, AIO_ERROR,
+                error == EMFILE || error == ENFILE ? AIO_ERROR_SYSTEM : AIO_ERROR_FDMON, "%s: %s",
+                system_call, g_strerror(error));
 }
 
 void fdmon_downgrade(AioContext *ctx, int error)

@@ -62,6 +62,11 @@ extern const FDMonOps fdmon_poll_ops;
  */
 bool fdmon_setup(AioContext *ctx, AioFdMon fdmon, GError **errp);
 
+/* Say that @system_call failed with the errno @error, for a monitor's setup(): AIO_ERROR_SYSTEM
+ * when the system is out of descriptors, for the next monitor would want one too, else
+ * AIO_ERROR_FDMON. */
+void fdmon_set_error(GError **errp, const char *system_call, int error);
+
 /* Go over to the "poll" monitor, which nothing limits, because the present one can't take a
  * descriptor, with the errno @error, and say so in the log. With ctx->lock held, in any thread. */
 void fdmon_downgrade(AioContext *ctx, int error);

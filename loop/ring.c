@@ -65,9 +65,7 @@ bool ring_open(AioContext *ctx, GError **errp)
 
     if (ret != 0) {
         g_free(ring);
-        g_set_error(errp, AIO_ERROR,
-                    ret == -EMFILE || ret == -ENFILE ? AIO_ERROR_SYSTEM : AIO_ERROR_FDMON,
-                    "io_uring_setup: %s", g_strerror(-ret));
+        fdmon_set_error(errp, "io_uring_setup", -ret);
         return false;
     }
     ring->cq_entries = CQ_ENTRIES;

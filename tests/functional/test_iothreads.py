@@ -198,6 +198,15 @@ def test_affinity_is_in_force(qmp):
     assert os.sched_getaffinity(thread) == set(CPUS)
 
 
+def test_without_affinity_a_new_thread_has_the_main_threads(daemon, qmp):
+    os.sched_setaffinity(daemon.proc.pid, {CPUS[-1]})
+    thread = add(qmp, "io0")["thread-id"]
+    assert (get(qmp, "io0", "cpu-affinity"), os.sched_getaffinity(thread)) == ("", {CPUS[-1]})
+    os.sched_setaffinity(daemon.proc.pid, CPUS)
+    set_(qmp, "io0", "cpu-affinity", "")
+    assert os.sched_getaffinity(thread) == set(CPUS)
+
+
 def test_cpus_that_are_not_there_are_left_out_as_long_as_one_is(qmp):
     thread = add(qmp, "io0", cpu_affinity=f"{CPUS[0]},{MISSING_CPU}")["thread-id"]
     assert os.sched_getaffinity(thread) == {CPUS[0]}
