@@ -15,28 +15,37 @@
 
 #include "qmp/qmp-error.h"
 
-/* The bytes that the socket took, and with the first of them the descriptor @fd (-1: none); the
- * session has ended when it is broken. With the lock held. */
-static size_t try_send_locked(QmpSession *session, const void *bytes, size_t len, int fd)
+/* As send(), with the descriptor @fd along with the first byte. */
+static ssize_t send_with_fd(int socket, const void *bytes, size_t len, int fd)
 {
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control = { .bytes = { 0 } };
     struct iovec iov = { .iov_base = (void *)bytes, .iov_len = len };
-    struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+    struct msghdr message = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof(control),
+    };
+
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
+    return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* The bytes that the socket took, and with the first of them the descriptor @fd (-1: none); the
+ * session has ended when it is broken. With the lock held. */
+static size_t try_send_locked(QmpSession *session, const void *bytes, size_t len, int fd)
+{
     ssize_t n;
 
-    if (fd >= 0) {
-        control.header.cmsg_level = SOL_SOCKET;
-        control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
-        message.msg_control = &control;
-        message.msg_controllen = sizeof(control);
-    }
     do {
-        n = sendmsg(session->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = fd >= 0 ? send_with_fd(session->fd, bytes, len, fd)
+                    : send(session->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
     if (n >= 0) {
         return (size_t)n;
