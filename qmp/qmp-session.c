@@ -397,7 +397,6 @@ static void free_session(void *opaque)
     QmpSession *session = opaque;
 
     qemu_bh_delete(session->update_bh);
-    g_clear_pointer(&session->named_fds, g_hash_table_unref);
     pthread_mutex_destroy(&session->lock);
     g_free(session);
 }
@@ -405,6 +404,7 @@ static void free_session(void *opaque)
 void qmp_session_unref(QmpSession *session)
 {
     if (atomic_fetch_sub_explicit(&session->refcount, 1, memory_order_acq_rel) == 1) {
+        g_clear_pointer(&session->named_fds, g_hash_table_unref);
         aio_bh_schedule_oneshot(session->context, free_session, session);
     }
 }
