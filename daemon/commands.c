@@ -8,9 +8,7 @@ void daemon_register(QmpRegistry *registry, const DaemonOffer *offer)
 {
     qmp_registry_add_commands(registry, qmp_protocol_commands, offer->server);
     qmp_registry_add_commands(registry, qmp_fd_commands, offer->server);
-    qmp_registry_add_commands(registry, object_commands, offer->objects);
-    qmp_registry_add_commands(registry, qom_commands, offer->objects);
-    qmp_registry_add_commands(registry, iothread_commands, offer->objects);
+    object_types_register(registry, offer->objects);
     qmp_registry_add_commands(registry, daemon_commands, offer->control);
     qmp_registry_add_commands(registry, loop_commands, NULL);
     if (offer->debug_commands) {
@@ -18,6 +16,5 @@ void daemon_register(QmpRegistry *registry, const DaemonOffer *offer)
         qmp_registry_add_events(registry, debug_events);
     }
     qmp_registry_add_events(registry, qmp_protocol_events);
-    qmp_registry_add_events(registry, object_events);
     qmp_registry_add_events(registry, daemon_events);
 }

@@ -83,10 +83,15 @@ static void append_values(GString *out, const QmpType *type)
 static void append_plural(GString *out, const QmpType *type)
 {
     static const char *const names[] = {
-        [QMP_KIND_ANY] = "any values",      [QMP_KIND_BOOL] = "booleans",
-        [QMP_KIND_INT] = "integers",        [QMP_KIND_STR] = "strings",
-        [QMP_KIND_ENUM] = "values out of ", [QMP_KIND_OBJECT] = "objects",
+        [QMP_KIND_ANY] = "any values",
+        [QMP_KIND_BOOL] = "booleans",
+        [QMP_KIND_INT] = "integers",
+        [QMP_KIND_STR] = "strings",
+        [QMP_KIND_ENUM] = "values out of ",
+        [QMP_KIND_OBJECT] = "objects",
         [QMP_KIND_ARRAY] = "arrays of ",
+        [QMP_KIND_NULL] = "nulls",
+        [QMP_KIND_STR_OR_NULL] = "strings or nulls",
     };
 
     g_string_append(out, names[type->kind]);
@@ -100,9 +105,15 @@ static void append_plural(GString *out, const QmpType *type)
 static void append_type(GString *out, const QmpType *type)
 {
     static const char *const names[] = {
-        [QMP_KIND_ANY] = "any value",   [QMP_KIND_BOOL] = "boolean", [QMP_KIND_INT] = "integer",
-        [QMP_KIND_STR] = "string",      [QMP_KIND_ENUM] = "one of ", [QMP_KIND_OBJECT] = "object",
+        [QMP_KIND_ANY] = "any value",
+        [QMP_KIND_BOOL] = "boolean",
+        [QMP_KIND_INT] = "integer",
+        [QMP_KIND_STR] = "string",
+        [QMP_KIND_ENUM] = "one of ",
+        [QMP_KIND_OBJECT] = "object",
         [QMP_KIND_ARRAY] = "array of ",
+        [QMP_KIND_NULL] = "null",
+        [QMP_KIND_STR_OR_NULL] = "string or null",
     };
 
     g_string_append(out, names[type->kind]);
@@ -298,7 +309,7 @@ static void print_result(const QmpType *type)
     static const char *const articles[] = {
         [QMP_KIND_ANY] = "",      [QMP_KIND_BOOL] = "a ", [QMP_KIND_INT] = "an ",
         [QMP_KIND_STR] = "a ",    [QMP_KIND_ENUM] = "",   [QMP_KIND_OBJECT] = "an ",
-        [QMP_KIND_ARRAY] = "an ",
+        [QMP_KIND_ARRAY] = "an ", [QMP_KIND_NULL] = "",   [QMP_KIND_STR_OR_NULL] = "a ",
     };
     const QmpType *object = object_in(type);
     g_autoptr(GString) out = g_string_new(articles[type->kind]);

@@ -227,16 +227,6 @@ static void iothread_type_delete(Object *object)
     iothread_destroy_async(iothread_of(object), qemu_get_aio_context(), thread_is_gone, object);
 }
 
-const ObjectType iothread_type = {
-    .name = "iothread",
-    .help = "a thread that runs an event loop",
-    .properties = &iothread_properties_type,
-    .size = sizeof(IOThreadObject),
-    .create = iothread_type_create,
-    .apply = iothread_type_apply,
-    .delete = iothread_type_delete,
-};
-
 /* ---- query-iothreads ---- */
 
 typedef struct IOThreadInfo {
@@ -284,7 +274,7 @@ static void run_query_iothreads(QmpRequest *request, void *args)
     qmp_return(request, list);
 }
 
-const QmpCommand iothread_commands[] = {
+static const QmpCommand iothread_commands[] = {
     { .name = "query-iothreads",
       .flags = QMP_COMMAND_READ_ONLY,
       .args = &qmp_type_empty,
@@ -292,4 +282,17 @@ const QmpCommand iothread_commands[] = {
       .run = run_query_iothreads,
       .help = "all IOThreads that were added, with their properties" },
     { 0 },
+};
+
+/* ---- the type ---- */
+
+const ObjectType iothread_type = {
+    .name = "iothread",
+    .help = "a thread that runs an event loop",
+    .properties = &iothread_properties_type,
+    .size = sizeof(IOThreadObject),
+    .commands = iothread_commands,
+    .create = iothread_type_create,
+    .apply = iothread_type_apply,
+    .delete = iothread_type_delete,
 };

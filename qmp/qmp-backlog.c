@@ -6,11 +6,13 @@
 
 #include <glib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct QmpBacklogMessage {
     QmpBacklogMessage *next;
     size_t len;
     bool is_event;
+    int fd; /* to go along with the first byte; -1: none, or it has gone */
     char bytes[];
 };
 
@@ -27,6 +29,7 @@ void qmp_backlog_append(QmpBacklog *backlog, const char *bytes, size_t len, bool
     message->next = NULL;
     message->len = len;
     message->is_event = is_event;
+    message->fd = -1;
     memcpy(message->bytes, bytes, len);
     if (backlog->last) {
         backlog->last->next = message;
@@ -38,12 +41,26 @@ void qmp_backlog_append(QmpBacklog *backlog, const char *bytes, size_t len, bool
     backlog->events += is_event;
 }
 
+void qmp_backlog_attach_fd(QmpBacklog *backlog, int fd)
+{
+    backlog->last->fd = fd;
+    backlog->fds++;
+}
+
+int qmp_backlog_peek_fd(const QmpBacklog *backlog)
+{
+    return backlog->first ? backlog->first->fd : -1;
+}
+
 int qmp_backlog_peek(const QmpBacklog *backlog, struct iovec *parts, int max)
 {
     size_t taken = backlog->taken;
     int n = 0;
 
     for (QmpBacklogMessage *message = backlog->first; message && n < max; message = message->next) {
+        if (n > 0 && message->fd >= 0) {
+            break;
+        }
         parts[n++] = (struct iovec){
             .iov_base = message->bytes + taken,
             .iov_len = message->len - taken,
@@ -53,9 +70,20 @@ int qmp_backlog_peek(const QmpBacklog *backlog, struct iovec *parts, int max)
     return n;
 }
 
+/* The descriptor of @message has been sent, or will not be. */
+static void close_fd(QmpBacklog *backlog, QmpBacklogMessage *message)
+{
+    if (message->fd >= 0) {
+        close(message->fd);
+        message->fd = -1;
+        backlog->fds--;
+    }
+}
+
 /* Free @message, which is not in the list any more. */
 static void forget(QmpBacklog *backlog, QmpBacklogMessage *message)
 {
+    close_fd(backlog, message);
     backlog->held -= qmp_backlog_cost(message->len);
     backlog->events -= message->is_event;
     g_free(message);
@@ -83,6 +111,7 @@ void qmp_backlog_take(QmpBacklog *backlog, size_t len)
             /* What the client has a part of it must get whole. */
             backlog->events -= first->is_event;
             first->is_event = false;
+            close_fd(backlog, first);
             backlog->taken += len;
             return;
         }

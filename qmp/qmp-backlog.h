@@ -20,6 +20,7 @@ typedef struct QmpBacklog {
     QmpBacklogMessage *last;
     size_t taken;  /* bytes of the first one that are not to be kept any more */
     size_t held;   /* bytes of memory */
+    size_t fds;    /* descriptors that wait to be sent */
     size_t events; /* messages that qmp_backlog_drop_events() may leave out */
 } QmpBacklog;
 
@@ -29,7 +30,15 @@ size_t qmp_backlog_cost(size_t len);
 /* Keep a copy of @len bytes, behind all else; @is_event makes it one that may be left out. */
 void qmp_backlog_append(QmpBacklog *backlog, const char *bytes, size_t len, bool is_event);
 
-/* Fill in up to @max parts of what comes next; returns how many. */
+/* Let the descriptor @fd, which is taken over, go along with the first byte of the last message, of
+ * which none has been taken. */
+void qmp_backlog_attach_fd(QmpBacklog *backlog, int fd);
+
+/* The descriptor that goes along with the next byte, still the backlog's; -1: none. */
+int qmp_backlog_peek_fd(const QmpBacklog *backlog);
+
+/* Fill in up to @max parts of what comes next, up to a message behind the first that has a
+ * descriptor; returns how many. */
 int qmp_backlog_peek(const QmpBacklog *backlog, struct iovec *parts, int max);
 
 /* The next @len bytes, of which there must be so many, have been taken. */

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "qmp/qmp-error.h"
 
@@ -117,6 +118,30 @@ static void shed(QmpServer *server)
 
 /* ---- the socket ---- */
 
+/* As sendmsg() without waiting, with the descriptor @fd (-1: none) along with the first byte. */
+static ssize_t send_parts(int socket, struct iovec *parts, int count, int fd)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = { .bytes = { 0 } };
+    struct msghdr message = { .msg_iov = parts, .msg_iovlen = (size_t)count };
+    ssize_t n;
+
+    if (fd >= 0) {
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
+        message.msg_control = &control;
+        message.msg_controllen = sizeof(control);
+    }
+    do {
+        n = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    return n;
+}
+
 /* Offer the socket what is kept and then @len bytes more; returns how many of those it took. The
  * session has ended when it is broken. With the lock held. */
 static size_t offer_locked(QmpSession *session, const char *bytes, size_t len)
@@ -127,7 +152,7 @@ static size_t offer_locked(QmpSession *session, const char *bytes, size_t len)
     while (!session->blocked && !session->ended && (output->first || sent < len)) {
         struct iovec parts[PARTS_MAX];
         int count = qmp_backlog_peek(output, parts, PARTS_MAX);
-        struct msghdr message = { .msg_iov = parts };
+        int fd = qmp_backlog_peek_fd(output);
         size_t kept = 0;
         size_t offered;
         ssize_t n;
@@ -136,14 +161,12 @@ static size_t offer_locked(QmpSession *session, const char *bytes, size_t len)
             kept += parts[i].iov_len;
         }
         offered = kept;
-        if (sent < len && count < PARTS_MAX) {
+        /* What has a descriptor begins a part of its own, and may not have been peeked at. */
+        if (sent < len && count < PARTS_MAX && output->fds == 0) {
             parts[count++] = (struct iovec){ (char *)bytes + sent, len - sent };
             offered += len - sent;
         }
-        message.msg_iovlen = (size_t)count;
-        do {
-            n = sendmsg(session->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-        } while (n < 0 && errno == EINTR);
+        n = send_parts(session->fd, parts, count, fd);
         if (n < 0) {
             session->blocked = errno == EAGAIN || errno == EWOULDBLOCK;
             session->ended |= !session->blocked;
@@ -237,6 +260,37 @@ static void send_message(QmpSession *session, const char *bytes, size_t len, Mes
     }
 }
 
+/* Send an answer with a descriptor, which is taken over. It goes by way of the backlog, so that the
+ * descriptor stays with its first byte. */
+static void send_with_fd(QmpSession *session, const char *bytes, size_t len, int fd)
+{
+    bool too_much = false;
+    bool taken = false;
+
+    pthread_mutex_lock(&session->lock);
+    if (session->fd >= 0 && !session->ended) {
+        bool was_blocked = session->blocked;
+
+        keep_locked(session, bytes, len, false);
+        taken = !session->ended;
+        if (taken) {
+            qmp_backlog_attach_fd(&session->output, fd);
+            offer_locked(session, NULL, 0);
+        }
+        too_much = settle_locked(session);
+        if ((session->blocked && !was_blocked) || session->ended) {
+            qemu_bh_schedule(session->update_bh);
+        }
+    }
+    pthread_mutex_unlock(&session->lock);
+    if (!taken) {
+        close(fd);
+    }
+    if (too_much) {
+        shed(session->server);
+    }
+}
+
 void qmp_session_send(QmpSession *session, const char *bytes, size_t len)
 {
     send_message(session, bytes, len, MESSAGE_ANSWER);
@@ -287,13 +341,14 @@ static void append_error(GString *line, const GError *error)
     g_string_append(line, "\"}");
 }
 
-void qmp_session_reply(QmpSession *session, const QmpRequest *request, json_object *value,
+void qmp_session_reply(QmpSession *session, QmpRequest *request, json_object *value,
                        const GError *error, bool later)
 {
     size_t text_len;
     const char *text = qmp_request_get_text(request, &text_len);
     g_autoptr(GString) line = g_string_sized_new(256 + text_len);
     json_object *id;
+    int fd;
 
     if (error) {
         append_error(line, error);
@@ -310,5 +365,10 @@ void qmp_session_reply(QmpSession *session, const QmpRequest *request, json_obje
         qmp_json_write(line, id);
     }
     g_string_append(line, "}\r\n");
-    send_message(session, line->str, line->len, later ? MESSAGE_ANSWER_LATER : MESSAGE_ANSWER);
+    fd = qmp_request_take_reply_fd(request);
+    if (fd >= 0) {
+        send_with_fd(session, line->str, line->len, fd);
+    } else {
+        send_message(session, line->str, line->len, later ? MESSAGE_ANSWER_LATER : MESSAGE_ANSWER);
+    }
 }

@@ -158,7 +158,7 @@ void qmp_server_dispatch(void *opaque);
 
 /* Answer @request on its session. With @later more is about to come in this thread, and
  * qmp_session_flush_locked() after it. Monitor or main thread. */
-void qmp_session_reply(QmpSession *session, const QmpRequest *request, json_object *value,
+void qmp_session_reply(QmpSession *session, QmpRequest *request, json_object *value,
                        const GError *error, bool later);
 
 /* Send @len bytes, or keep them until the socket takes them. Any thread. */

@@ -73,7 +73,8 @@ def test_schema_is_well_formed(schema):
 def test_schema_has_every_command_and_event(qmp, schema):
     assert schema.names("command") == {item["name"] for item in qmp.command("query-commands")}
     assert schema.names("event") == {"EVENTS_LOST", "SHUTDOWN", "OBJECT_ADDED", "OBJECT_DELETED",
-                                     "OBJECT_PROPERTY_CHANGED", "X_DEBUG_EVENT"}
+                                     "OBJECT_PROPERTY_CHANGED", "X_DEBUG_EVENT", "TIMER_EXPIRED",
+                                     "EVENT_NOTIFIER_SET"}
 
 
 def test_schema_is_the_same_each_time(start_daemon, daemon, qmp):
@@ -197,6 +198,26 @@ CALLS = [
     ("qom-list-types", {"abstract": True}),
     ("qom-list-types", {"implements": "object"}),
     ("qom-list-properties", {"typename": "iothread"}),
+    ("object-add", {"qom-type": "timer", "id": "t", "iothread": "io0", "clock": "virtual",
+                    "period-ns": 10**15, "deadline-ns": 10**15, "one-shot": False,
+                    "catch-up": "burst"}),
+    ("object-add", {"qom-type": "event-notifier", "id": "n0", "iothread": None}),
+    ("object-add", {"qom-type": "event-notifier", "id": "n1", "iothread": "io1",
+                    "chain": ["n0"]}),
+    ("qom-set", {"path": "t", "property": "iothread", "value": None}),
+    *[("qom-get", {"path": "t", "property": name}) for name in [
+        "iothread", "clock", "period-ns", "one-shot", "expirations", "lateness"]],
+    *[("qom-get", {"path": "n1", "property": name}) for name in [
+        "iothread", "fd", "doorbell", "chain", "kicks"]],
+    ("qom-list-properties", {"typename": "timer"}),
+    ("qom-list-properties", {"typename": "event-notifier"}),
+    ("event-notifier-set", {"id": "n1"}),
+    ("event-notifier-get", {"id": "n1"}),
+    ("query-clocks", {}),
+    ("clock-stop", {}),
+    ("clock-advance", {"by-ns": 1}),
+    ("clock-advance", {"to-ns": 1}),
+    ("clock-resume", {}),
     ("query-version", {}),
     ("query-commands", {}),
     ("query-qmp-schema", {}),
@@ -207,6 +228,8 @@ CALLS = [
     ("x-debug-block", {"duration-ms": 0}),
     ("x-debug-event", {"id": "a", "value": 1}),
     ("closefd", {"fdname": "sent"}),
+    ("object-del", {"id": "t"}),
+    ("object-del", {"id": "n1"}),
     ("query-fdsets", {}),
     ("remove-fd", {"fdset-id": 5}),
     ("object-del", {"id": "io0"}),
@@ -251,8 +274,15 @@ def test_every_kind_of_event_is_as_declared(qmp, schema):
     qmp.command("qom-set", path="io0", property="cpu-affinity", value="0")
     qmp.command("object-del", id="io0")
     qmp.command("x-debug-event", id="a", value=1)
+    qmp.command("object-add", qom_type="timer", id="t", deadline_ns=1)
+    qmp.command("object-add", qom_type="event-notifier", id="n")
+    qmp.command("event-notifier-set", id="n")
+    events = []
+    while {"TIMER_EXPIRED", "EVENT_NOTIFIER_SET"} - {event["event"] for event in events}:
+        events.append(qmp.wait_event())
     qmp.command("quit")
-    events = [qmp.wait_event() for _ in range(6)]
+    while events[-1]["event"] != "SHUTDOWN":
+        events.append(qmp.wait_event())
     for event in events:
         schema.check_event(event)
     assert {event["event"] for event in events} == schema.names("event") - {"EVENTS_LOST"}

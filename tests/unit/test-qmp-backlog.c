@@ -3,7 +3,9 @@
  */
 #include "config.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 #include <glib.h>
 
 #include "qmp/qmp-backlog.h"
@@ -148,6 +150,43 @@ static void test_held_is_the_sum_of_the_costs(void)
     assert_left(&backlog, "");
 }
 
+static bool is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* A descriptor's message is the first of its part, and the descriptor goes with its first byte. */
+static void test_a_descriptor_goes_with_its_first_byte(void)
+{
+    QmpBacklog backlog = { 0 };
+    int fds[2];
+    struct iovec parts[8];
+
+    g_assert_cmpint(pipe(fds), ==, 0);
+    append(&backlog, "abc", false);
+    append(&backlog, "def", false);
+    qmp_backlog_attach_fd(&backlog, fds[0]);
+    append(&backlog, "ghi", false);
+    append(&backlog, "jkl", false);
+    qmp_backlog_attach_fd(&backlog, fds[1]);
+    g_assert_cmpuint(backlog.fds, ==, 2);
+
+    g_assert_cmpint(qmp_backlog_peek(&backlog, parts, 8), ==, 1);
+    g_assert_cmpint(qmp_backlog_peek_fd(&backlog), ==, -1);
+    qmp_backlog_take(&backlog, 3);
+    g_assert_cmpint(qmp_backlog_peek(&backlog, parts, 8), ==, 2);
+    g_assert_cmpint(qmp_backlog_peek_fd(&backlog), ==, fds[0]);
+    g_assert_true(is_open(fds[0]));
+    qmp_backlog_take(&backlog, 1);
+    g_assert_false(is_open(fds[0]));
+    g_assert_cmpint(qmp_backlog_peek_fd(&backlog), ==, -1);
+    g_assert_cmpuint(backlog.fds, ==, 1);
+    g_assert_true(is_open(fds[1]));
+    qmp_backlog_clear(&backlog);
+    g_assert_false(is_open(fds[1]));
+    g_assert_cmpuint(backlog.fds, ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -160,5 +199,7 @@ int main(int argc, char **argv)
     g_test_add_func("/qmp-backlog/when all are events nothing is left",
                     test_when_all_are_events_nothing_is_left);
     g_test_add_func("/qmp-backlog/held is the sum of the costs", test_held_is_the_sum_of_the_costs);
+    g_test_add_func("/qmp-backlog/a descriptor goes with its first byte",
+                    test_a_descriptor_goes_with_its_first_byte);
     return g_test_run();
 }
