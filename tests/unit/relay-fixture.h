@@ -5,6 +5,8 @@
 #ifndef TESTS_UNIT_RELAY_FIXTURE_H
 #define TESTS_UNIT_RELAY_FIXTURE_H
 
+#include <sched.h>
+
 #include "objects/relay/relay.h"
 #include "tests/unit/loop-fixture.h"
 
@@ -58,7 +60,7 @@ void relay_test_expect(RelayTest *test, int fd, const char *text, bool end);
  */
 int relay_test_end_of(RelayTest *test, int fd);
 
-/* Drive the loop until @condition holds. */
+/* Drive the loop until @condition holds; other threads get their turn. */
 #define relay_test_wait_for(test, condition) \
     do {                                     \
         while (!(condition)) {               \
