@@ -84,15 +84,12 @@ static void start_server(Daemon *self)
     self->server = qmp_server_new(&config);
     object_tree_set_server(self->objects, self->server);
     qmp_registry_add_commands(self->registry, qmp_protocol_commands, self->server);
-    qmp_registry_add_commands(self->registry, object_commands, self->objects);
-    qmp_registry_add_commands(self->registry, qom_commands, self->objects);
-    qmp_registry_add_commands(self->registry, iothread_commands, self->objects);
+    object_types_register(self->registry, self->objects);
     qmp_registry_add_commands(self->registry, daemon_commands, &self->control);
     qmp_registry_add_commands(self->registry, loop_commands, NULL);
     if (self->options.debug_commands) {
         qmp_registry_add_commands(self->registry, debug_commands, NULL);
     }
-    qmp_registry_add_events(self->registry, object_events);
     qmp_registry_add_events(self->registry, daemon_events);
 }
 

@@ -220,16 +220,6 @@ static void iothread_type_delete(Object *object)
     iothread_destroy_async(iothread_of(object), qemu_get_aio_context(), thread_is_gone, object);
 }
 
-const ObjectType iothread_type = {
-    .name = "iothread",
-    .help = "a thread that runs an event loop",
-    .properties = &iothread_properties_type,
-    .size = sizeof(IOThreadObject),
-    .create = iothread_type_create,
-    .apply = iothread_type_apply,
-    .delete = iothread_type_delete,
-};
-
 /* ---- query-iothreads ---- */
 
 typedef struct IOThreadInfo {
@@ -277,11 +267,24 @@ static void run_query_iothreads(QmpRequest *request, void *args)
     qmp_return(request, list);
 }
 
-const QmpCommand iothread_commands[] = {
+static const QmpCommand iothread_commands[] = {
     { .name = "query-iothreads",
       .args = &qmp_type_empty,
       .ret = &iothread_info_list_type,
       .run = run_query_iothreads,
       .help = "all IOThreads that were added, with their properties" },
     { 0 },
+};
+
+/* ---- the type ---- */
+
+const ObjectType iothread_type = {
+    .name = "iothread",
+    .help = "a thread that runs an event loop",
+    .properties = &iothread_properties_type,
+    .size = sizeof(IOThreadObject),
+    .commands = iothread_commands,
+    .create = iothread_type_create,
+    .apply = iothread_type_apply,
+    .delete = iothread_type_delete,
 };

@@ -31,14 +31,21 @@ static const QmpType object_add_args = {
     .size = sizeof(ObjectAddArgs),
 };
 
+static void answer(void *request)
+{
+    qmp_return_empty(request);
+}
+
 static void run_object_add(QmpRequest *request, void *data)
 {
     ObjectAddArgs *args = data;
     GError *error = NULL;
+    Object *object =
+        object_create(qmp_request_get_opaque(request), object_types[args->qom_type], args->id,
+                      qmp_request_get_arguments(request), qmp_request_get_session(request), &error);
 
-    if (object_create(qmp_request_get_opaque(request), object_types[args->qom_type], args->id,
-                      qmp_request_get_arguments(request), &error)) {
-        qmp_return_empty(request);
+    if (object) {
+        object_when_settled(object, answer, request);
     } else {
         qmp_fail(request, error);
     }
@@ -62,11 +69,6 @@ static const QmpType object_del_args = {
     .size = sizeof(ObjectDelArgs),
 };
 
-static void object_is_deleted(void *request)
-{
-    qmp_return_empty(request);
-}
-
 static void run_object_del(QmpRequest *request, void *data)
 {
     ObjectDelArgs *args = data;
@@ -75,7 +77,7 @@ static void run_object_del(QmpRequest *request, void *data)
 
     if (!object) {
         qmp_fail_generic(request, "There is no object '%s'", args->id);
-    } else if (!object_delete(object, object_is_deleted, request, &error)) {
+    } else if (!object_delete(object, answer, request, &error)) {
         qmp_fail(request, error);
     }
 }
@@ -87,7 +89,7 @@ const QmpCommand object_commands[] = {
       .args = &object_add_args,
       .ret = &qmp_type_empty,
       .run = run_object_add,
-      .help = "add an object, with properties of its type" },
+      .help = "add an object, with properties of its type; answered when it works" },
     { .name = "object-del",
       .args = &object_del_args,
       .ret = &qmp_type_empty,

@@ -1,30 +1,13 @@
 /*
- * The registry of object types: adding one is a line here.
+ * The registry of object types: what is made of the table.
  */
 #include "config.h"
 #include "objects/object-types.h"
 
-#include <string.h>
-
-const ObjectType *const object_types[] = {
-    &iothread_type,
-    NULL,
-};
-
-/* The names of the types above, filled in before main() begins. */
-static const char *type_names[G_N_ELEMENTS(object_types)];
-
-__attribute__((constructor)) static void collect_names(void)
-{
-    for (size_t i = 0; object_types[i]; i++) {
-        type_names[i] = object_types[i]->name;
-    }
-}
-
 const QmpType object_type_enum = {
     .kind = QMP_KIND_ENUM,
     .name = "ObjectType",
-    .values = type_names,
+    .values = object_type_names,
 };
 
 static const QmpType *properties_of(int index)
@@ -42,4 +25,19 @@ const ObjectType *object_type_find(const char *name)
     int index = qmp_enum_parse(&object_type_enum, name);
 
     return index >= 0 ? object_types[index] : NULL;
+}
+
+void object_types_register(QmpRegistry *registry, ObjectTree *tree)
+{
+    qmp_registry_add_commands(registry, object_commands, tree);
+    qmp_registry_add_commands(registry, qom_commands, tree);
+    qmp_registry_add_events(registry, object_events);
+    for (size_t i = 0; object_types[i]; i++) {
+        if (object_types[i]->commands) {
+            qmp_registry_add_commands(registry, object_types[i]->commands, tree);
+        }
+        if (object_types[i]->events) {
+            qmp_registry_add_events(registry, object_types[i]->events);
+        }
+    }
 }

@@ -4,15 +4,25 @@
 #include "config.h"
 #include "objects/object.h"
 
+#include <pthread.h>
 #include <string.h>
 
+#include "objects/placement.h"
 #include "qmp/qmp-error.h"
 
 struct ObjectTree {
-    GHashTable *by_id;  /* id -> Object */
-    GPtrArray *objects; /* of Object, in the order of creation; owns them */
-    QmpServer *server;  /* for events, or NULL */
+    GHashTable *by_id;    /* id -> Object */
+    GPtrArray *objects;   /* of Object, in the order of creation; owns them */
+    QmpServer *server;    /* for events, or NULL; does not change while there are objects */
+    pthread_mutex_t lock; /* held by the main thread when it changes by_id or an object's deleting,
+                           * and by other threads when they look at these */
 };
+
+/* Somebody who waits for an object to settle. */
+typedef struct Waiter {
+    void (*func)(void *opaque);
+    void *opaque;
+} Waiter;
 
 /* ---- events ---- */
 
@@ -89,6 +99,13 @@ const QmpEvent object_events[] = {
     { 0 },
 };
 
+void object_emit(const Object *object, const QmpEvent *event, const void *data)
+{
+    if (object->tree->server) {
+        qmp_server_emit(object->tree->server, event, data);
+    }
+}
+
 static void emit(const Object *object, const QmpEvent *event, const char *property,
                  json_object *value)
 {
@@ -99,9 +116,7 @@ static void emit(const Object *object, const QmpEvent *event, const char *proper
         .value = value,
     };
 
-    if (object->tree->server) {
-        qmp_server_emit(object->tree->server, event, &data);
-    }
+    object_emit(object, event, &data);
 }
 
 /* ---- the tree ---- */
@@ -112,6 +127,7 @@ ObjectTree *object_tree_new(void)
 
     tree->by_id = g_hash_table_new(g_str_hash, g_str_equal);
     tree->objects = g_ptr_array_new();
+    pthread_mutex_init(&tree->lock, NULL);
     return tree;
 }
 
@@ -120,6 +136,7 @@ void object_tree_free(ObjectTree *tree)
     g_assert(tree->objects->len == 0);
     g_hash_table_unref(tree->by_id);
     g_ptr_array_unref(tree->objects);
+    pthread_mutex_destroy(&tree->lock);
     g_free(tree);
 }
 
@@ -131,6 +148,22 @@ void object_tree_set_server(ObjectTree *tree, QmpServer *server)
 Object *object_find(ObjectTree *tree, const char *id)
 {
     return g_hash_table_lookup(tree->by_id, id);
+}
+
+bool object_peek(ObjectTree *tree, const char *id, const ObjectType *type,
+                 void (*func)(Object *object, void *opaque), void *opaque)
+{
+    Object *object;
+    bool found;
+
+    pthread_mutex_lock(&tree->lock);
+    object = g_hash_table_lookup(tree->by_id, id);
+    found = object && object->type == type && !object->deleting;
+    if (found) {
+        func(object, opaque);
+    }
+    pthread_mutex_unlock(&tree->lock);
+    return found;
 }
 
 void object_foreach(ObjectTree *tree, void (*func)(Object *object, void *opaque), void *opaque)
@@ -188,8 +221,25 @@ static void object_free(Object *object)
     g_free(object);
 }
 
+/* Get all that the object needs, or leave nothing behind. */
+static bool create(Object *object, GError **errp)
+{
+    bool placed = object->type->start != NULL;
+
+    if (placed && !placement_init(object, errp)) {
+        return false;
+    }
+    if (!object->type->create(object, errp)) {
+        if (placed) {
+            placement_cleanup(object);
+        }
+        return false;
+    }
+    return true;
+}
+
 Object *object_create(ObjectTree *tree, const ObjectType *type, const char *id, json_object *values,
-                      GError **errp)
+                      QmpSession *session, GError **errp)
 {
     Object *object;
 
@@ -202,14 +252,22 @@ Object *object_create(ObjectTree *tree, const ObjectType *type, const char *id, 
     object->id = g_strdup(id);
     object->users = g_ptr_array_new();
     object->properties = g_malloc0(type->properties->size);
+    g_queue_init(&object->waiters);
     qmp_bind(type->properties, values, object->properties);
-    if (!type->create(object, errp)) {
+    object->session = session;
+    if (!create(object, errp)) {
         object_free(object);
         return NULL;
     }
+    object->session = NULL;
+    pthread_mutex_lock(&tree->lock);
     g_hash_table_insert(tree->by_id, object->id, object);
+    pthread_mutex_unlock(&tree->lock);
     g_ptr_array_add(tree->objects, object);
     emit(object, &object_events[OBJECT_ADDED], NULL, NULL);
+    if (object->placement) {
+        placement_start(object);
+    }
     return object;
 }
 
@@ -225,6 +283,16 @@ static void fail_in_use(const Object *object, GError **errp)
     qmp_error_set(errp, "Object '%s' is in use by %s", object->id, users->str);
 }
 
+/* What keeps a settled object from going. */
+static void begin_delete(Object *object)
+{
+    if (object->placement) {
+        placement_end(object);
+    } else {
+        object->type->delete (object);
+    }
+}
+
 bool object_delete(Object *object, void (*deleted)(void *opaque), void *opaque, GError **errp)
 {
     if (object->deleting) {
@@ -234,10 +302,14 @@ bool object_delete(Object *object, void (*deleted)(void *opaque), void *opaque, 
         fail_in_use(object, errp);
         return false;
     }
-    object->deleting = true;
     object->deleted = deleted;
     object->deleted_opaque = opaque;
-    object->type->delete (object);
+    pthread_mutex_lock(&object->tree->lock);
+    object->deleting = true;
+    pthread_mutex_unlock(&object->tree->lock);
+    if (object_is_settled(object)) {
+        begin_delete(object);
+    }
     return true;
 }
 
@@ -245,12 +317,21 @@ void object_finish_delete(Object *object)
 {
     void (*deleted)(void *opaque) = object->deleted;
     void *opaque = object->deleted_opaque;
+    ObjectTree *tree = object->tree;
+    GQueue waiters = object->waiters;
+    Waiter *waiter;
 
-    g_hash_table_remove(object->tree->by_id, object->id);
-    g_ptr_array_remove(object->tree->objects, object);
+    pthread_mutex_lock(&tree->lock);
+    g_hash_table_remove(tree->by_id, object->id);
+    pthread_mutex_unlock(&tree->lock);
+    g_ptr_array_remove(tree->objects, object);
     emit(object, &object_events[OBJECT_DELETED], NULL, NULL);
     object_free(object);
     deleted(opaque);
+    while ((waiter = g_queue_pop_head(&waiters))) {
+        waiter->func(waiter->opaque);
+        g_free(waiter);
+    }
 }
 
 void object_add_user(Object *object, Object *user)
@@ -261,6 +342,41 @@ void object_add_user(Object *object, Object *user)
 void object_remove_user(Object *object, Object *user)
 {
     g_ptr_array_remove(object->users, user);
+}
+
+bool object_is_settled(const Object *object)
+{
+    if (object->placement) {
+        return placement_is_settled(object);
+    }
+    return !object->type->is_settled || object->type->is_settled(object);
+}
+
+void object_when_settled(Object *object, void (*func)(void *opaque), void *opaque)
+{
+    Waiter *waiter;
+
+    if (object_is_settled(object) && !object->deleting && g_queue_is_empty(&object->waiters)) {
+        func(opaque);
+        return;
+    }
+    waiter = g_new(Waiter, 1);
+    *waiter = (Waiter){ .func = func, .opaque = opaque };
+    g_queue_push_tail(&object->waiters, waiter);
+}
+
+void object_tell_settled(Object *object)
+{
+    Waiter *waiter;
+
+    while (!object->deleting && object_is_settled(object) &&
+           (waiter = g_queue_pop_head(&object->waiters))) {
+        waiter->func(waiter->opaque);
+        g_free(waiter);
+    }
+    if (object->deleting && object_is_settled(object)) {
+        begin_delete(object);
+    }
 }
 
 /* ---- properties ---- */
@@ -291,6 +407,14 @@ static bool check_settable(const Object *object, const QmpMember *property, GErr
     return true;
 }
 
+static bool apply(Object *object, const QmpMember *property, const void *properties, GError **errp)
+{
+    if (property == placement_property) {
+        return placement_choose(object, properties, errp);
+    }
+    return object->type->apply(object, property, properties, errp);
+}
+
 bool object_set_property(Object *object, const char *name, json_object *value, GError **errp)
 {
     const QmpType *type = object->type->properties;
@@ -304,12 +428,15 @@ bool object_set_property(Object *object, const char *name, json_object *value, G
     properties = g_malloc(type->size);
     qmp_bind_copy(type, object->properties, properties);
     qmp_bind_member(property, value, properties);
-    if (!object->type->apply(object, property, properties, errp)) {
+    if (!apply(object, property, properties, errp)) {
         qmp_unbind(type, properties);
         return false;
     }
     qmp_unbind(type, object->properties);
     memcpy(object->properties, properties, type->size);
+    if (object->placement) {
+        placement_change(object);
+    }
     emit(object, &object_events[OBJECT_PROPERTY_CHANGED], name, value);
     return true;
 }
@@ -319,6 +446,9 @@ bool object_get_property(Object *object, const char *name, json_object **value, 
     const QmpMember *property = find_property(object, name, errp);
 
     if (property) {
+        if (object->type->refresh && (property->flags & QMP_MEMBER_READ_ONLY)) {
+            object->type->refresh(object);
+        }
         *value = qmp_marshal_member(property, object->properties);
     }
     return property != NULL;

@@ -70,10 +70,40 @@ static void add_property(json_object *list, const char *name, const char *type)
     json_object_array_add(list, qmp_marshal(&property_info_type, &info));
 }
 
-/* Names as QEMU's clients know them. */
-static const char *property_type_name(const QmpType *type)
+/* Names as QEMU's clients know them; the caller frees it. */
+static char *property_type_name(const QmpType *type)
 {
-    return type == &qmp_type_str ? "string" : type->name;
+    if (type->kind == QMP_KIND_ARRAY) {
+        g_autofree char *element = property_type_name(type->element);
+
+        return g_strdup_printf("list<%s>", element);
+    }
+    return g_strdup(type == &qmp_type_str ? "string" : type->name);
+}
+
+static void add_member(json_object *list, const QmpMember *member, bool described)
+{
+    g_autofree char *type = property_type_name(member->type);
+    PropertyInfo info = { .name = (char *)member->name, .type = type };
+
+    if (described) {
+        info.description = (char *)member->help;
+        info.default_value = qmp_member_default(member);
+        info.read_only = member->flags & QMP_MEMBER_READ_ONLY;
+        info.create_only = member->flags & QMP_MEMBER_CREATE_ONLY;
+    }
+    json_object_array_add(list, qmp_marshal(&property_info_type, &info));
+    json_object_put(info.default_value);
+}
+
+static void add_members(json_object *list, const QmpType *type, bool described)
+{
+    if (type->base) {
+        add_members(list, type->base, described);
+    }
+    for (const QmpMember *member = type->members; member && member->name; member++) {
+        add_member(list, member, described);
+    }
 }
 
 /* With @described, the properties as a type has them, and what there is to know of each. */
@@ -82,21 +112,7 @@ static json_object *list_properties(const ObjectType *type, bool described)
     json_object *list = json_object_new_array();
 
     add_property(list, "type", "string");
-    for (const QmpMember *member = type->properties->members; member->name; member++) {
-        PropertyInfo info = {
-            .name = (char *)member->name,
-            .type = (char *)property_type_name(member->type),
-        };
-
-        if (described) {
-            info.description = (char *)member->help;
-            info.default_value = qmp_member_default(member);
-            info.read_only = member->flags & QMP_MEMBER_READ_ONLY;
-            info.create_only = member->flags & QMP_MEMBER_CREATE_ONLY;
-        }
-        json_object_array_add(list, qmp_marshal(&property_info_type, &info));
-        json_object_put(info.default_value);
-    }
+    add_members(list, type->properties, described);
     return list;
 }
 
@@ -292,6 +308,34 @@ static GError *error_for_container(ObjectTree *tree, ObjectNodeKind kind, const 
                  : no_such_property(args);
 }
 
+static void run_qom_set(QmpRequest *request, void *data);
+
+/* A request that waits until another change of its object is over. */
+typedef struct DeferredSet {
+    QmpRequest *request;
+    void *args;
+} DeferredSet;
+
+static void run_deferred(void *opaque)
+{
+    g_autofree DeferredSet *deferred = opaque;
+
+    run_qom_set(deferred->request, deferred->args);
+}
+
+static void defer_set(Object *object, QmpRequest *request, void *args)
+{
+    DeferredSet *deferred = g_new(DeferredSet, 1);
+
+    *deferred = (DeferredSet){ .request = request, .args = args };
+    object_when_settled(object, run_deferred, deferred);
+}
+
+static void answer_set(void *request)
+{
+    qmp_return_empty(request);
+}
+
 static void run_qom_set(QmpRequest *request, void *data)
 {
     SetArgs *args = data;
@@ -306,10 +350,12 @@ static void run_qom_set(QmpRequest *request, void *data)
         qmp_fail_generic(request, "Property 'type' is read-only");
     } else if (node.kind != OBJECT_NODE_OBJECT) {
         qmp_fail(request, error_for_container(tree, node.kind, property));
+    } else if (!object_is_settled(node.object) && !node.object->deleting) {
+        defer_set(node.object, request, data);
     } else if (!object_set_property(node.object, property->property, args->value, &error)) {
         qmp_fail(request, error);
     } else {
-        qmp_return_empty(request);
+        object_when_settled(node.object, answer_set, request);
     }
 }
 
@@ -427,7 +473,7 @@ const QmpCommand qom_commands[] = {
       .args = &set_args,
       .ret = &qmp_type_empty,
       .run = run_qom_set,
-      .help = "set a property of an object while it works" },
+      .help = "set a property of an object while it works; answered when it is in force" },
     { .name = "qom-list-types",
       .flags = QMP_COMMAND_ALLOW_OOB,
       .args = &list_types_args,

@@ -17,11 +17,16 @@ static bool is_reference(const QmpType *type)
            type->kind == QMP_KIND_ARRAY;
 }
 
+static bool is_string(const QmpType *type)
+{
+    return type->kind == QMP_KIND_STR || type->kind == QMP_KIND_STR_OR_NULL;
+}
+
 static void unbind_member(const QmpMember *member, void *data)
 {
     void *field = field_of(member, data);
 
-    if (member->type->kind == QMP_KIND_STR) {
+    if (is_string(member->type)) {
         g_clear_pointer((char **)field, g_free);
     } else if (is_reference(member->type)) {
         json_object_put(*(json_object **)field);
@@ -41,7 +46,10 @@ void qmp_bind_member(const QmpMember *member, json_object *value, void *data)
     case QMP_KIND_INT:
         *(int64_t *)field = json_object_get_int64(value);
         break;
+    case QMP_KIND_NULL:
+        break;
     case QMP_KIND_STR:
+    case QMP_KIND_STR_OR_NULL:
         *(char **)field = g_strdup(json_object_get_string(value));
         break;
     case QMP_KIND_ENUM:
@@ -66,7 +74,10 @@ static void bind_default(const QmpMember *member, void *data)
     case QMP_KIND_INT:
         *(int64_t *)field = member->default_int;
         break;
+    case QMP_KIND_NULL:
+        break;
     case QMP_KIND_STR:
+    case QMP_KIND_STR_OR_NULL:
         *(char **)field = g_strdup(member->default_str);
         break;
     case QMP_KIND_ENUM:
@@ -114,7 +125,7 @@ static void copy_members(const QmpType *type, void *copy)
     for (const QmpMember *member = type->members; member && member->name; member++) {
         void *field = field_of(member, copy);
 
-        if (member->type->kind == QMP_KIND_STR) {
+        if (is_string(member->type)) {
             *(char **)field = g_strdup(*(char **)field);
         } else if (is_reference(member->type)) {
             json_object_get(*(json_object **)field);
@@ -139,7 +150,10 @@ json_object *qmp_marshal_member(const QmpMember *member, const void *data)
         return json_object_new_boolean(*(const bool *)field);
     case QMP_KIND_INT:
         return json_object_new_int64(*(const int64_t *)field);
+    case QMP_KIND_NULL:
+        return NULL;
     case QMP_KIND_STR:
+    case QMP_KIND_STR_OR_NULL:
         return *(char *const *)field ? json_object_new_string(*(char *const *)field) : NULL;
     case QMP_KIND_ENUM:
         return json_object_new_string(member->type->values[*(const int *)field]);
@@ -164,7 +178,10 @@ static bool is_left_out(const QmpMember *member, const void *data)
         return *(const bool *)field == (member->default_int != 0);
     case QMP_KIND_INT:
         return *(const int64_t *)field == member->default_int;
+    case QMP_KIND_NULL:
+        return true;
     case QMP_KIND_STR:
+    case QMP_KIND_STR_OR_NULL:
         return g_strcmp0(*(char *const *)field, member->default_str) == 0;
     case QMP_KIND_ENUM:
         return *(const int *)field < 0;
@@ -209,8 +226,10 @@ json_object *qmp_member_default(const QmpMember *member)
     case QMP_KIND_INT:
         return json_object_new_int64(member->default_int);
     case QMP_KIND_STR:
+    case QMP_KIND_STR_OR_NULL:
     case QMP_KIND_ENUM:
         return member->default_str ? json_object_new_string(member->default_str) : NULL;
+    case QMP_KIND_NULL:
     case QMP_KIND_ANY:
     case QMP_KIND_OBJECT:
     case QMP_KIND_ARRAY:

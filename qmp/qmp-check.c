@@ -27,6 +27,22 @@ static bool check_str(const char *name, json_object *value, GError **errp)
     return true;
 }
 
+static bool check_str_or_null(const char *name, const QmpType *type, json_object *value,
+                              GError **errp)
+{
+    /* json-c has null as NULL. */
+    if (!value) {
+        return true;
+    }
+    if (type->kind == QMP_KIND_NULL) {
+        return qmp_error_set(errp, "Parameter '%s' expects null", name);
+    }
+    if (!json_object_is_type(value, json_type_string)) {
+        return qmp_error_set(errp, "Parameter '%s' expects a string or null", name);
+    }
+    return check_str(name, value, errp);
+}
+
 /* Values beyond int64_t come as doubles or, up to UINT64_MAX, as ints that json-c would clamp. */
 static bool fits_int64(json_object *value)
 {
@@ -84,6 +100,9 @@ static bool check_value(const char *name, const QmpType *type, const QmpMember *
         return check_int(name, range, value, errp);
     case QMP_KIND_STR:
         return check_str(name, value, errp);
+    case QMP_KIND_NULL:
+    case QMP_KIND_STR_OR_NULL:
+        return check_str_or_null(name, type, value, errp);
     case QMP_KIND_ENUM:
         return check_enum(name, type, value, errp);
     case QMP_KIND_OBJECT:

@@ -158,6 +158,36 @@ const QmpType qmp_type_schema_info_object = {
     .size = sizeof(QmpSchemaInfoObject),
 };
 
+static const QmpMember schema_info_alternate_member_members[] = {
+    { .name = "type",
+      .type = &qmp_type_str,
+      .offset = offsetof(QmpSchemaInfoAlternateMember, type),
+      .help = "a type that a value may be of" },
+    { 0 },
+};
+const QmpType qmp_type_schema_info_alternate_member = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "SchemaInfoAlternateMember",
+    .members = schema_info_alternate_member_members,
+    .size = sizeof(QmpSchemaInfoAlternateMember),
+};
+static const QmpType alternate_member_list = { .kind = QMP_KIND_ARRAY,
+                                               .element = &qmp_type_schema_info_alternate_member };
+
+static const QmpMember schema_info_alternate_members[] = {
+    { .name = "members",
+      .type = &alternate_member_list,
+      .offset = offsetof(QmpSchemaInfoAlternate, members),
+      .help = "the types that a value may be of" },
+    { 0 },
+};
+const QmpType qmp_type_schema_info_alternate = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "SchemaInfoAlternate",
+    .members = schema_info_alternate_members,
+    .size = sizeof(QmpSchemaInfoAlternate),
+};
+
 static const QmpMember schema_info_command_members[] = {
     { .name = "arg-type",
       .type = &qmp_type_str,
@@ -201,7 +231,7 @@ static const QmpType *schema_info_variant(int meta)
         [QMP_META_ENUM] = &qmp_type_schema_info_enum,
         [QMP_META_ARRAY] = &qmp_type_schema_info_array,
         [QMP_META_OBJECT] = &qmp_type_schema_info_object,
-        [QMP_META_ALTERNATE] = NULL, /* there is none */
+        [QMP_META_ALTERNATE] = &qmp_type_schema_info_alternate,
         [QMP_META_COMMAND] = &qmp_type_schema_info_command,
         [QMP_META_EVENT] = &qmp_type_schema_info_event,
     };

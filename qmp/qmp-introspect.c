@@ -55,10 +55,9 @@ static void append(Introspection *self, const char *name, QmpMetaType meta, cons
 static void describe_builtin(Introspection *self, const QmpType *type, const char *name)
 {
     static const QmpJsonType json_types[] = {
-        [QMP_KIND_ANY] = QMP_JSON_VALUE,
-        [QMP_KIND_BOOL] = QMP_JSON_BOOLEAN,
-        [QMP_KIND_INT] = QMP_JSON_INT,
-        [QMP_KIND_STR] = QMP_JSON_STRING,
+        [QMP_KIND_ANY] = QMP_JSON_VALUE, [QMP_KIND_BOOL] = QMP_JSON_BOOLEAN,
+        [QMP_KIND_INT] = QMP_JSON_INT,   [QMP_KIND_STR] = QMP_JSON_STRING,
+        [QMP_KIND_NULL] = QMP_JSON_NULL,
     };
     QmpSchemaInfoBuiltin info = { .json_type = (int)json_types[type->kind] };
 
@@ -81,6 +80,21 @@ static void describe_enum(Introspection *self, const QmpType *type, const char *
     }
     append(self, name, QMP_META_ENUM, &qmp_type_schema_info_enum, &info);
     qmp_unbind(&qmp_type_schema_info_enum, &info);
+}
+
+static void describe_str_or_null(Introspection *self, const char *name)
+{
+    static const QmpType *const types[] = { &qmp_type_str, &qmp_type_null };
+    QmpSchemaInfoAlternate info = { .members = json_object_new_array() };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(types); i++) {
+        QmpSchemaInfoAlternateMember member = { .type = refer(self, types[i]) };
+
+        json_object_array_add(info.members,
+                              qmp_marshal(&qmp_type_schema_info_alternate_member, &member));
+    }
+    append(self, name, QMP_META_ALTERNATE, &qmp_type_schema_info_alternate, &info);
+    json_object_put(info.members);
 }
 
 /* Append to @list the members that @type has, as part of @whole. */
@@ -149,7 +163,11 @@ static void describe_type(Introspection *self, const QmpType *type)
     case QMP_KIND_BOOL:
     case QMP_KIND_INT:
     case QMP_KIND_STR:
+    case QMP_KIND_NULL:
         describe_builtin(self, type, name);
+        break;
+    case QMP_KIND_STR_OR_NULL:
+        describe_str_or_null(self, name);
         break;
     case QMP_KIND_ENUM:
         describe_enum(self, type, name);

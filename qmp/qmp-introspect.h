@@ -78,6 +78,14 @@ typedef struct QmpSchemaInfoObjectVariant {
     char *type;
 } QmpSchemaInfoObjectVariant;
 
+typedef struct QmpSchemaInfoAlternate {
+    json_object *members;
+} QmpSchemaInfoAlternate;
+
+typedef struct QmpSchemaInfoAlternateMember {
+    char *type;
+} QmpSchemaInfoAlternateMember;
+
 typedef struct QmpSchemaInfoCommand {
     char *arg_type;
     char *ret_type;
@@ -96,6 +104,8 @@ extern const QmpType qmp_type_schema_info_array;
 extern const QmpType qmp_type_schema_info_object;
 extern const QmpType qmp_type_schema_info_object_member;
 extern const QmpType qmp_type_schema_info_object_variant;
+extern const QmpType qmp_type_schema_info_alternate;
+extern const QmpType qmp_type_schema_info_alternate_member;
 extern const QmpType qmp_type_schema_info_command;
 extern const QmpType qmp_type_schema_info_event;
 

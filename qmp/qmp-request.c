@@ -21,6 +21,7 @@ struct QmpRequest {
     GError *error;    /* what to answer instead of running it */
     bool oob;
     int fd;
+    int reply_fd;        /* to be sent along with the answer; -1: none */
     QmpSession *session; /* a reference, or NULL */
     QmpReplyFunc *reply;
     void *reply_opaque;
@@ -33,6 +34,7 @@ static QmpRequest *request_alloc(QmpReplyFunc *reply, void *opaque)
     QmpRequest *request = g_new0(QmpRequest, 1);
 
     request->fd = -1;
+    request->reply_fd = -1;
     request->reply = reply;
     request->reply_opaque = opaque;
     return request;
@@ -142,6 +144,9 @@ void qmp_request_free(QmpRequest *request)
     if (request->fd >= 0) {
         close(request->fd);
     }
+    if (request->reply_fd >= 0) {
+        close(request->reply_fd);
+    }
     if (request->session) {
         qmp_session_unref(request->session);
     }
@@ -164,6 +169,20 @@ void qmp_return(QmpRequest *request, json_object *value)
     request->reply(request, value, NULL, request->reply_opaque);
     json_object_put(value);
     qmp_request_free(request);
+}
+
+void qmp_return_with_fd(QmpRequest *request, json_object *value, int fd)
+{
+    request->reply_fd = fd;
+    qmp_return(request, value);
+}
+
+int qmp_request_take_reply_fd(QmpRequest *request)
+{
+    int fd = request->reply_fd;
+
+    request->reply_fd = -1;
+    return fd;
 }
 
 void qmp_return_empty(QmpRequest *request)

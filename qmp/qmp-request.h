@@ -16,6 +16,10 @@
  * In the thread that runs the command, or, later, in the main thread. */
 void qmp_return(QmpRequest *request, json_object *value);
 
+/* As qmp_return(), and send the descriptor @fd along, by SCM_RIGHTS with the first byte of the
+ * answer. It is taken over, and closed when it is sent or can't be. */
+void qmp_return_with_fd(QmpRequest *request, json_object *value, int fd);
+
 /* Answer @request with an empty object. Threads as qmp_return(). */
 void qmp_return_empty(QmpRequest *request);
 
@@ -53,6 +57,10 @@ QmpRequest *qmp_request_new(const QmpRegistry *registry, json_object *value, Qmp
 
 /* Make a request that is nothing but its error, which is taken over. Any thread. */
 QmpRequest *qmp_request_new_error(GError *error, QmpReplyFunc *reply, void *opaque);
+
+/* In a QmpReplyFunc: take the descriptor that goes along with the answer, which the caller closes;
+ * -1 when there is none. */
+int qmp_request_take_reply_fd(QmpRequest *request);
 
 /* Free a request that was not run. Any thread. */
 void qmp_request_free(QmpRequest *request);

@@ -11,6 +11,8 @@ const QmpType qmp_type_any = { .kind = QMP_KIND_ANY, .name = "any" };
 const QmpType qmp_type_bool = { .kind = QMP_KIND_BOOL, .name = "bool" };
 const QmpType qmp_type_int = { .kind = QMP_KIND_INT, .name = "int" };
 const QmpType qmp_type_str = { .kind = QMP_KIND_STR, .name = "str" };
+const QmpType qmp_type_null = { .kind = QMP_KIND_NULL, .name = "null" };
+const QmpType qmp_type_str_or_null = { .kind = QMP_KIND_STR_OR_NULL, .name = "StrOrNull" };
 const QmpType qmp_type_str_list = { .kind = QMP_KIND_ARRAY, .element = &qmp_type_str };
 const QmpType qmp_type_empty = { .kind = QMP_KIND_OBJECT, .name = "Empty" };
 

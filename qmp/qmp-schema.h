@@ -21,13 +21,15 @@ typedef struct QmpVariants QmpVariants;
 
 /* In brackets: the C type of a struct's field that such a member is bound to. */
 typedef enum {
-    QMP_KIND_ANY,    /* any JSON value [json_object *, a reference; NULL is null] */
-    QMP_KIND_BOOL,   /* [bool] */
-    QMP_KIND_INT,    /* [int64_t] */
-    QMP_KIND_STR,    /* [char *, owned] */
-    QMP_KIND_ENUM,   /* a string out of a list [int, the index in it] */
-    QMP_KIND_OBJECT, /* [json_object *, a reference to what has been checked] */
-    QMP_KIND_ARRAY,  /* [json_object *, likewise] */
+    QMP_KIND_ANY,         /* any JSON value [json_object *, a reference; NULL is null] */
+    QMP_KIND_BOOL,        /* [bool] */
+    QMP_KIND_INT,         /* [int64_t] */
+    QMP_KIND_STR,         /* [char *, owned] */
+    QMP_KIND_NULL,        /* null; in the schema only */
+    QMP_KIND_STR_OR_NULL, /* [char *, owned; NULL is null] */
+    QMP_KIND_ENUM,        /* a string out of a list [int, the index in it] */
+    QMP_KIND_OBJECT,      /* [json_object *, a reference to what has been checked] */
+    QMP_KIND_ARRAY,       /* [json_object *, likewise] */
 } QmpKind;
 
 struct QmpType {
@@ -74,6 +76,8 @@ extern const QmpType qmp_type_any;
 extern const QmpType qmp_type_bool;
 extern const QmpType qmp_type_int;
 extern const QmpType qmp_type_str;
+extern const QmpType qmp_type_null;
+extern const QmpType qmp_type_str_or_null;
 extern const QmpType qmp_type_str_list;
 extern const QmpType qmp_type_empty; /* an object without members */
 

@@ -27,10 +27,17 @@
 /* What of a client's descriptors may wait for a command to take them. */
 #define QMP_MAX_RECEIVED_FDS 16
 
+/* A descriptor that goes along with the byte at @at of the output. */
+typedef struct QmpOutputFd {
+    size_t at;
+    int fd;
+} QmpOutputFd;
+
 /* What has been given to a session to send, and has not been taken by the socket. */
 typedef struct QmpOutput {
     GByteArray *bytes; /* NULL when there is nothing */
     size_t sent;       /* of these */
+    GArray *fds;       /* of QmpOutputFd, in their order; closes what it holds; NULL: none */
 } QmpOutput;
 
 struct QmpSession {
@@ -107,11 +114,18 @@ void qmp_server_request_done(QmpServer *server, QmpSession *session);
 /* ---- qmp-output.c ---- */
 
 /* Answer @request on its session. Monitor or main thread. */
-void qmp_session_reply(QmpSession *session, const QmpRequest *request, json_object *value,
+void qmp_session_reply(QmpSession *session, QmpRequest *request, json_object *value,
                        const GError *error);
 
 /* Send @len bytes, or keep them until the socket takes them. Any thread. */
 void qmp_session_send(QmpSession *session, const char *bytes, size_t len);
+
+/* As qmp_session_send(), with a descriptor (-1: none), which is taken over, along with the first
+ * byte. */
+void qmp_session_send_with_fd(QmpSession *session, const char *bytes, size_t len, int fd);
+
+/* Drop what was kept. With the lock held. */
+void qmp_output_clear(QmpOutput *output);
 
 /* Send what was kept, as far as the socket takes it. Monitor thread. */
 void qmp_session_flush(QmpSession *session);

@@ -352,7 +352,7 @@ void qmp_session_close(QmpSession *session)
     while ((request = g_queue_pop_head(&session->queue))) {
         g_queue_push_tail(&dropped, request);
     }
-    g_clear_pointer(&session->output.bytes, g_byte_array_unref);
+    qmp_output_clear(&session->output);
     g_clear_pointer(&session->update_bh, qemu_bh_delete);
     pthread_mutex_unlock(&session->lock);
     close(fd);

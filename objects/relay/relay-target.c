@@ -30,11 +30,13 @@ RelayTargets *relay_targets_new(const char *const *texts, GError **errp)
 
     atomic_init(&targets->refs, 1);
     if (n == 0) {
-        g_set_error(errp, RELAY_ERROR, RELAY_ERROR_INVALID, "there is no target to connect to");
+        g_set_error(errp, RELAY_ERROR, RELAY_ERROR_INVALID,
+                    "target: the list is empty, expected an address");
         return NULL;
     }
     for (unsigned i = 0; i < n; i++) {
         if (!parse(&targets->target[i], texts[i], errp)) {
+            g_prefix_error(errp, "target: ");
             return NULL;
         }
         targets->n++;

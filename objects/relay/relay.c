@@ -303,7 +303,11 @@ Relay *relay_new(const RelaySetup *setup, GError **errp)
         return NULL;
     }
     targets = relay_targets_new(setup->targets, errp);
-    if (!targets || !relay_address_parse(&listen, setup->listen, errp)) {
+    if (!targets) {
+        return NULL;
+    }
+    if (!relay_address_parse(&listen, setup->listen, errp)) {
+        g_prefix_error(errp, "listen: ");
         return NULL;
     }
     relay = relay_alloc(setup, g_steal_pointer(&targets));

@@ -117,9 +117,19 @@ class Schema:
             expect(isinstance(value, list), where, f"{value!r} is no array")
             for i, element in enumerate(value):
                 self.check_value(entry["element-type"], element, f"{where}[{i}]")
+        elif meta_type == "alternate":
+            self.check_alternate(entry, value, where)
         else:
             expect(meta_type == "object", where, f"a {meta_type} is no type of a value")
             self.check_object(entry, value, where)
+
+    def check_alternate(self, entry, value, where):
+        for member in entry["members"]:
+            try:
+                return self.check_value(member["type"], value, where)
+            except Mismatch:
+                pass
+        raise Mismatch(f"{where}: {value!r} is no {entry['name']}")
 
     def members_of(self, entry, value):
         """The members that an object of this type may have, those of its variant included."""

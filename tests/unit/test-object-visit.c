@@ -25,7 +25,7 @@ static const ObjectType simple_type = {
 
 static Object *add(ObjectTree *tree, const char *id)
 {
-    Object *object = object_create(tree, &simple_type, id, NULL, NULL);
+    Object *object = object_create(tree, &simple_type, id, NULL, NULL, NULL);
 
     g_assert_nonnull(object);
     return object;

@@ -121,7 +121,7 @@ static ObjectTree *begin(void)
 static Object *add(ObjectTree *tree, const char *id)
 {
     GError *error = NULL;
-    Object *object = object_create(tree, &box_type, id, NULL, &error);
+    Object *object = object_create(tree, &box_type, id, NULL, NULL, &error);
 
     g_assert_no_error(error);
     return object;
@@ -220,7 +220,7 @@ static void test_create_with_properties(void)
     json_object_object_add(values, "size", json_object_new_int(5));
     json_object_object_add(values, "kind", json_object_new_string("tin"));
     json_object_object_add(values, "qom-type", json_object_new_string("passed over"));
-    object = object_create(tree, &box_type, "a", values, NULL);
+    object = object_create(tree, &box_type, "a", values, NULL, NULL);
     json_object_put(values);
     assert_property(object, "size", "5");
     assert_property(object, "kind", "tin");
@@ -234,7 +234,7 @@ static void assert_create_fails(ObjectTree *tree, const char *id, const char *me
     g_autoptr(GError) error = NULL;
     unsigned count = object_count(tree);
 
-    g_assert_null(object_create(tree, &box_type, id, NULL, &error));
+    g_assert_null(object_create(tree, &box_type, id, NULL, NULL, &error));
     g_assert_cmpstr(error->message, ==, message);
     g_assert_cmpuint(object_count(tree), ==, count);
 }

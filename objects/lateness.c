@@ -1,0 +1,107 @@
+/*
+ * Recording how late things came, and telling it.
+ */
+#include "config.h"
+#include "objects/lateness.h"
+
+#include <glib.h>
+
+void lateness_record(Lateness *lateness, int64_t late_ns)
+{
+    int bucket = late_ns == 0 ? 0 : 64 - __builtin_clzll((unsigned long long)late_ns);
+    bool first = counter_read(&lateness->count) == 0;
+
+    counter_increase(&lateness->count, 1);
+    counter_increase(&lateness->sum_ns, late_ns);
+    if (first || late_ns < counter_read(&lateness->min_ns)) {
+        counter_set(&lateness->min_ns, late_ns);
+    }
+    if (late_ns > counter_read(&lateness->max_ns)) {
+        counter_set(&lateness->max_ns, late_ns);
+    }
+    counter_increase(&lateness->buckets[bucket], 1);
+}
+
+/* ---- as JSON ---- */
+
+typedef struct BucketInfo {
+    int64_t from_ns;
+    int64_t count;
+} BucketInfo;
+
+static const QmpMember bucket_members[] = {
+    { .name = "from-ns",
+      .type = &qmp_type_int,
+      .offset = offsetof(BucketInfo, from_ns),
+      .help = "0 or a power of two: as late as this in ns, and less than twice as late" },
+    { .name = "count",
+      .type = &qmp_type_int,
+      .offset = offsetof(BucketInfo, count),
+      .help = "how many were" },
+    { 0 },
+};
+static const QmpType bucket_type = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "LatenessBucket",
+    .members = bucket_members,
+    .size = sizeof(BucketInfo),
+};
+static const QmpType bucket_list_type = { .kind = QMP_KIND_ARRAY, .element = &bucket_type };
+
+typedef struct LatenessInfo {
+    int64_t min_ns;
+    int64_t mean_ns;
+    int64_t max_ns;
+    json_object *histogram;
+} LatenessInfo;
+
+static const QmpMember lateness_members[] = {
+    { .name = "min-ns",
+      .type = &qmp_type_int,
+      .offset = offsetof(LatenessInfo, min_ns),
+      .help = "the least, in ns" },
+    { .name = "mean-ns",
+      .type = &qmp_type_int,
+      .offset = offsetof(LatenessInfo, mean_ns),
+      .help = "the mean, in ns" },
+    { .name = "max-ns",
+      .type = &qmp_type_int,
+      .offset = offsetof(LatenessInfo, max_ns),
+      .help = "the most, in ns" },
+    { .name = "histogram",
+      .type = &bucket_list_type,
+      .offset = offsetof(LatenessInfo, histogram),
+      .help = "how many were how late, without what none was" },
+    { 0 },
+};
+const QmpType lateness_type = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "Lateness",
+    .members = lateness_members,
+    .size = sizeof(LatenessInfo),
+};
+
+json_object *lateness_to_json(Lateness *lateness)
+{
+    LatenessInfo info = {
+        .min_ns = counter_read(&lateness->min_ns),
+        .mean_ns = counter_read(&lateness->sum_ns) / MAX(counter_read(&lateness->count), 1),
+        .max_ns = counter_read(&lateness->max_ns),
+        .histogram = json_object_new_array(),
+    };
+    json_object *value;
+
+    for (int i = 0; i < LATENESS_BUCKETS; i++) {
+        BucketInfo bucket = {
+            .from_ns = i == 0 ? 0 : (int64_t)1 << (i - 1),
+            .count = counter_read(&lateness->buckets[i]),
+        };
+
+        if (bucket.count > 0) {
+            json_object_array_add(info.histogram, qmp_marshal(&bucket_type, &bucket));
+        }
+    }
+    value = qmp_marshal(&lateness_type, &info);
+    qmp_unbind(&lateness_type, &info);
+    return value;
+}
