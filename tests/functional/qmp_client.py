@@ -2,6 +2,7 @@
 
 import array
 import json
+import os
 import select
 import socket
 
@@ -26,6 +27,7 @@ class Qmp:
         self.socket.connect(path)
         self.buffer = b""
         self.events = []
+        self.fds = []  # that came with answers and are nobody's yet, in their order
         self.greeting = None
         if negotiate:
             self.greeting = self.receive()
@@ -40,6 +42,8 @@ class Qmp:
 
     def close(self):
         self.socket.close()
+        while self.fds:
+            os.close(self.fds.pop())
 
     def send_raw(self, data):
         """Send bytes as they are."""
@@ -56,7 +60,10 @@ class Qmp:
     def receive_line(self):
         """The next line as bytes, its end included; b"" when the server has closed."""
         while b"\n" not in self.buffer:
-            data = self.socket.recv(65536)
+            data, fds, flags, _ = socket.recv_fds(self.socket, 65536, 16,
+                                                  socket.MSG_CMSG_CLOEXEC)
+            assert not flags & socket.MSG_CTRUNC
+            self.fds += fds
             if not data:
                 assert self.buffer == b"", f"half a line at the end: {self.buffer!r}"
                 return b""

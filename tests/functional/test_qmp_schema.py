@@ -71,7 +71,8 @@ def test_schema_is_well_formed(schema):
 def test_schema_has_every_command_and_event(qmp, schema):
     assert schema.names("command") == {item["name"] for item in qmp.command("query-commands")}
     assert schema.names("event") == {"SHUTDOWN", "OBJECT_ADDED", "OBJECT_DELETED",
-                                     "OBJECT_PROPERTY_CHANGED"}
+                                     "OBJECT_PROPERTY_CHANGED", "TIMER_EXPIRED",
+                                     "EVENT_NOTIFIER_SET"}
 
 
 def test_schema_conforms_to_itself(qmp, schema):

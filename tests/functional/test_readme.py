@@ -64,14 +64,14 @@ def check_session(typed, sockets, shown_from=0):
 
 
 def test_the_session_in_readme_works_as_typed(running, sockets):
-    session, _ = console_blocks((ROOT / "README.md").read_text())
-    assert len(session) >= 8
-    check_session(session, sockets)
+    session, objects, _ = console_blocks((ROOT / "README.md").read_text())
+    assert len(session) >= 8 and len(objects) >= 8
+    check_session(session + objects, sockets)
 
 
 @pytest.mark.skipif(not shutil.which("socat"), reason="no socat")
 def test_the_raw_requests_in_readme_work_as_typed(running, sockets):
-    session, raw = console_blocks((ROOT / "README.md").read_text())
+    session, _, raw = console_blocks((ROOT / "README.md").read_text())
     check_session(session[:2] + raw, sockets)
     assert running.proc.wait(DEADLINE) == 0
 
@@ -160,6 +160,21 @@ def test_the_limits_in_evloopd_s_manual_page_are_those_of_the_daemon(evloopd):
                                     stderr=subprocess.PIPE, timeout=DEADLINE)
             assert result.returncode == 1
             assert f"from 1 to {number}\n" in result.stderr
+
+
+def test_evloopd_s_manual_page_describes_every_property_of_every_type(daemon, qmp):
+    section = page_text("evloopd.8").split(".Sh OBJECT TYPES")[1].split("\n.Sh ")[0]
+    described = dict(re.findall(r"^\.Ss (\S+)\n(.*?)(?=^\.Ss |\Z)", section,
+                                re.MULTILINE | re.DOTALL))
+    types = [item["name"] for item in qmp.command("qom-list-types", implements="user-creatable")]
+    assert sorted(described) == sorted(types)
+    for name, text in described.items():
+        items = re.findall(r"^\.It Li (.*)$", text, re.MULTILINE)
+        properties = {item["name"]
+                      for item in qmp.command("qom-list-properties", typename=name)}
+        if name != "iothread":
+            properties.remove("iothread")  # which is described for all
+        assert set(" , ".join(items).split(" , ")) == properties - {"type"}
 
 
 @pytest.mark.parametrize("name", ["evloopd.8", "evloopctl.1", "evloop.3"])
