@@ -508,11 +508,14 @@ static bool move(Object *object, const SocketRelayProperties *p, GError **errp)
     if (!iothreads) {
         return false;
     }
+    contexts = contexts_of(iothreads, &n);
+    if (!relay_set_contexts(self->relay, contexts, n, relay_has_moved, self, errp)) {
+        g_ptr_array_unref(iothreads);
+        return false;
+    }
     use_iothreads(object, iothreads);
     self->former_iothreads = self->iothreads;
     self->iothreads = iothreads;
-    contexts = contexts_of(iothreads, &n);
-    relay_set_contexts(self->relay, contexts, n, relay_has_moved, self);
     return true;
 }
 

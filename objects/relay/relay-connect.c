@@ -11,8 +11,8 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -167,8 +167,9 @@ static TryResult try_address(RelayConnection *connection)
         return TRY_CONNECTED;
     }
     if (errno == EALREADY || errno == EINPROGRESS || errno == EINTR) {
-        relay_connection_set_events(connection, RELAY_TARGET, POLLOUT);
-        return TRY_PENDING;
+        return relay_connection_set_events(connection, RELAY_TARGET, EPOLLOUT)
+                   ? TRY_PENDING
+                   : address_failed(connection, errno);
     }
     return errno == EAGAIN ? retry_later(connection) : address_failed(connection, errno);
 }

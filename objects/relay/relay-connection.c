@@ -7,66 +7,38 @@
 #include "config.h"
 #include "objects/relay/relay-internal.h"
 
-#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 /* ---- watching ---- */
 
-static void pump(RelayConnection *connection, int direction);
-
-static void relay_client_readable(void *opaque)
+bool relay_connection_set_events(RelayConnection *connection, int side, uint8_t events)
 {
-    pump(opaque, RELAY_CLIENT);
-}
-
-static void relay_client_writable(void *opaque)
-{
-    pump(opaque, RELAY_TARGET);
-}
-
-static void relay_target_readable(void *opaque)
-{
-    pump(opaque, RELAY_TARGET);
-}
-
-static void relay_target_writable(void *opaque)
-{
-    pump(opaque, RELAY_CLIENT);
-}
-
-void relay_connection_set_events(RelayConnection *connection, int side, uint8_t events)
-{
-    static const struct {
-        IOHandler *read, *write;
-        const char *read_name, *write_name;
-    } handlers[] = {
-        [RELAY_CLIENT] = { relay_client_readable, relay_client_writable, "relay_client_readable",
-                           "relay_client_writable" },
-        [RELAY_TARGET] = { relay_target_readable, relay_target_writable, "relay_target_readable",
-                           "relay_target_writable" },
-    };
-
-    if (connection->watched[side] == events) {
-        return;
+    if (connection->watched[side] != events) {
+        if (!relay_worker_set_events(connection->worker, connection, side, events)) {
+            return false;
+        }
+        connection->watched[side] = events;
     }
-    connection->watched[side] = events;
-    aio_set_fd_handler_full(connection->worker->ctx, connection->fd[side],
-                            events & POLLIN ? handlers[side].read : NULL,
-                            events & POLLOUT ? handlers[side].write : NULL, NULL, NULL, connection,
-                            handlers[side].read_name, handlers[side].write_name);
+    return true;
 }
 
-static void update_events(RelayConnection *connection)
+/* False, and the connection is closed, when the system refuses. */
+static bool update_events(RelayConnection *connection)
 {
     for (int side = 0; side < 2; side++) {
         const RelayFlow *from = &connection->flow[side];
         const RelayFlow *to = &connection->flow[1 - side];
+        uint8_t events = (uint8_t)((!from->eof && from->held == 0 ? EPOLLIN : 0) |
+                                   (to->held > 0 ? EPOLLOUT : 0));
 
-        relay_connection_set_events(
-            connection, side,
-            (uint8_t)((!from->eof && from->held == 0 ? POLLIN : 0) | (to->held > 0 ? POLLOUT : 0)));
+        if (!relay_connection_set_events(connection, side, events)) {
+            relay_connection_close(connection, RELAY_CAUSE_SYSTEM);
+            return false;
+        }
     }
+    return true;
 }
 
 void relay_connection_watch(RelayConnection *connection)
@@ -118,24 +90,21 @@ static void give_up(RelayConnection *connection, int direction)
     connection->reset = true;
 }
 
-static void pump(RelayConnection *connection, int direction)
+/* Returns false when the connection is closed. */
+static bool pump(RelayConnection *connection, int direction)
 {
     RelayWorker *worker = connection->worker;
     RelayFlow *flow = &connection->flow[direction];
     uint64_t bytes = flow->bytes;
     uint32_t held = flow->held;
 
-    if (connection->connect) {
-        relay_connect_watch(connection);
-        return;
-    }
     switch (relay_flow_pump(flow, worker->loop, connection->fd[direction],
                             connection->fd[1 - direction],
                             (size_t)relay_param(&worker->relay->buffer_size))) {
     case FLOW_SOURCE_FAILED:
         relay_count(&worker->counters.bytes[direction], flow->bytes - bytes);
         relay_connection_close(connection, RELAY_CAUSE_RESET);
-        return;
+        return false;
     case FLOW_SINK_FAILED:
         give_up(connection, direction);
         break;
@@ -150,9 +119,26 @@ static void pump(RelayConnection *connection, int direction)
     if (connection->flow[0].done && connection->flow[1].done) {
         relay_connection_close(connection,
                                connection->reset ? RELAY_CAUSE_RESET : RELAY_CAUSE_NONE);
+        return false;
+    }
+    return update_events(connection);
+}
+
+void relay_connection_ready(RelayConnection *connection, int side, uint32_t events)
+{
+    uint8_t watched = connection->watched[side];
+
+    if (connection->connect) {
+        relay_connect_watch(connection);
         return;
     }
-    update_events(connection);
+    /* Hang-ups and errors concern both directions: each finds out by itself what happened. */
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR) && watched & EPOLLIN && !pump(connection, side)) {
+        return;
+    }
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR) && watched & EPOLLOUT) {
+        pump(connection, 1 - side);
+    }
 }
 
 /* ---- life ---- */

@@ -145,7 +145,7 @@ struct RelayConnection {
     RelayConnection *prev, *next; /* in a list of the worker's */
     RelayFlow flow[2];            /* from fd[i] to fd[1 - i] */
     int fd[2];                    /* of the client and of the target; -1: none */
-    uint8_t watched[2];           /* POLLIN and POLLOUT for which fd[i] has handlers */
+    uint8_t watched[2];           /* EPOLLIN and EPOLLOUT that fd[i] is watched for */
     bool reset;                   /* a side broke it off */
     bool in_transit;              /* guarded as @worker */
     RelayConnect *connect;        /* while it has no target yet */
@@ -171,8 +171,13 @@ void relay_connection_established(RelayConnection *connection);
 /* End and free it. */
 void relay_connection_close(RelayConnection *connection, RelayCause cause);
 
-/* Have @side's descriptor watched for @events. */
-void relay_connection_set_events(RelayConnection *connection, int side, uint8_t events);
+/* Have @side's descriptor watched for @events, EPOLLIN and EPOLLOUT; false and errno when the
+ * system refuses. */
+bool relay_connection_set_events(RelayConnection *connection, int side, uint8_t events);
+
+/* The worker found @side's descriptor ready for @events; the connection may be closed after this.
+ */
+void relay_connection_ready(RelayConnection *connection, int side, uint32_t events);
 
 /* ---- connecting (relay-connect.c) ---- */
 
@@ -227,7 +232,11 @@ struct RelayWorker {
     AioContext *ctx; /* a reference */
     RelayLoop *loop;
     RelayCounters counters;
-    /* Home thread: both ordered by active_ns, the oldest first. */
+    int epoll; /* the set of all descriptors of its connections */
+    /* Home thread: */
+    struct epoll_event *ready; /* those of a batch that are to come, or NULL */
+    int n_ready;
+    /* Both ordered by active_ns, the oldest first. */
     RelayList connecting;
     RelayList established;
     QEMUTimer timer;  /* for the earliest timeout of all, or earlier */
@@ -236,9 +245,20 @@ struct RelayWorker {
     int64_t drain_until_ns;
 };
 
-RelayWorker *relay_worker_new(Relay *relay, AioContext *ctx);
-/* It has no connections any more. Any thread. */
+/* What a worker needs and may not get: an epoll set, or -1 and @errp. Any thread. */
+int relay_worker_open(GError **errp);
+/* A worker with that. Any thread. */
+RelayWorker *relay_worker_new(Relay *relay, AioContext *ctx, int epoll);
+/* It has no connections any more, and gets none: the context is to forget it; in its home thread.
+ */
+void relay_worker_rest(RelayWorker *worker);
+/* It rests, or never had a connection. Any thread. */
 void relay_worker_free(RelayWorker *worker);
+
+/* Watch @side's descriptor of @connection for @events in place of those so far; 0: not at all.
+ * False and errno when the system refuses. */
+bool relay_worker_set_events(RelayWorker *worker, RelayConnection *connection, int side,
+                             uint8_t events);
 
 /* Put @connection at the end of the list that its state belongs to, active since now; and take it
  * out. */
@@ -283,8 +303,8 @@ struct RelayListener {
 
 /* Listen on @address; @fd is the socket when that is an fd. NULL and @errp. */
 RelayListener *relay_listener_new(Relay *relay, const RelayAddress *address, int fd, GError **errp);
-/* Close it. It is detached. */
-void relay_listener_free(RelayListener *listener);
+/* It is detached. With @close_fd its descriptor is closed. */
+void relay_listener_free(RelayListener *listener, bool close_fd);
 
 /* Accept for @workers, on the first one's context, and stop that; in its home thread. */
 void relay_listener_attach(RelayListener *listener, RelayWorker *const *workers, size_t n);

@@ -205,12 +205,14 @@ RelayListener *relay_listener_new(Relay *relay, const RelayAddress *address, int
     return listener;
 }
 
-void relay_listener_free(RelayListener *listener)
+void relay_listener_free(RelayListener *listener, bool close_fd)
 {
     if (listener->path) {
         unlink(listener->path);
     }
-    close(listener->fd);
+    if (close_fd) {
+        close(listener->fd);
+    }
     g_free(listener->path);
     g_free(listener);
 }

@@ -11,6 +11,8 @@
 #include "config.h"
 #include "objects/relay/relay-internal.h"
 
+#include <unistd.h>
+
 typedef enum {
     OP_MOVE,
     OP_PARAMS,
@@ -21,6 +23,7 @@ struct RelayOp {
     Relay *relay;
     OpKind kind;
     AioContext **contexts; /* references */
+    int *epolls;           /* for a new worker on each, -1 once used */
     size_t n_contexts;
     int64_t drain_until_ns;
     QEMUBHFunc *done; /* or NULL */
@@ -80,14 +83,26 @@ static bool contains(RelayWorker *const *workers, size_t n, const RelayWorker *w
     return false;
 }
 
-static RelayWorker *worker_for(Relay *relay, RelayWorker *const *taken, size_t n, AioContext *ctx)
+static int steal_fd(int *fd)
 {
+    int stolen = *fd;
+
+    *fd = -1;
+    return stolen;
+}
+
+/* The worker for the @n-th context, when those before have theirs. */
+static RelayWorker *worker_for(RelayOp *op, size_t n)
+{
+    Relay *relay = op->relay;
+    AioContext *ctx = op->contexts[n];
+
     for (size_t i = 0; i < relay->n_workers; i++) {
-        if (relay->workers[i]->ctx == ctx && !contains(taken, n, relay->workers[i])) {
+        if (relay->workers[i]->ctx == ctx && !contains(op->workers, n, relay->workers[i])) {
             return relay->workers[i];
         }
     }
-    return relay_worker_new(relay, ctx);
+    return relay_worker_new(relay, ctx, steal_fd(&op->epolls[n]));
 }
 
 static void moved(void *opaque)
@@ -175,7 +190,7 @@ static void start_move(RelayOp *op, void (*detach)(RelayOp *op))
 
     op->workers = g_new0(RelayWorker *, op->n_contexts);
     for (size_t i = 0; i < op->n_contexts; i++) {
-        op->workers[i] = worker_for(relay, op->workers, i, op->contexts[i]);
+        op->workers[i] = worker_for(op, i);
     }
     op->leaving = g_new0(RelayWorker *, relay->n_workers);
     for (size_t i = 0; i < relay->n_workers; i++) {
@@ -236,7 +251,8 @@ static void drain_workers(RelayOp *op)
     Relay *relay = op->relay;
 
     relay_stats_add(&relay->past, &relay->listener->counters);
-    g_clear_pointer(&relay->listener, relay_listener_free);
+    relay_listener_free(relay->listener, true);
+    relay->listener = NULL;
     atomic_store_explicit(&op->pending, relay->n_workers, memory_order_relaxed);
     relay->deletion = op;
     for (size_t i = 0; i < relay->n_workers; i++) {
@@ -285,6 +301,18 @@ static void start(RelayOp *op)
     }
 }
 
+static void release_contexts(RelayOp *op)
+{
+    for (size_t i = 0; i < op->n_contexts; i++) {
+        aio_context_unref(op->contexts[i]);
+        if (op->epolls[i] >= 0) {
+            close(op->epolls[i]);
+        }
+    }
+    g_free(op->contexts);
+    g_free(op->epolls);
+}
+
 /* The first operation is over. */
 static void start_next(Relay *relay)
 {
@@ -294,10 +322,7 @@ static void start_next(Relay *relay)
     if (next) {
         start(next);
     }
-    for (size_t i = 0; i < op->n_contexts; i++) {
-        aio_context_unref(op->contexts[i]);
-    }
-    g_free(op->contexts);
+    release_contexts(op);
     if (op->done) {
         op->done(op->opaque);
     }
@@ -323,17 +348,27 @@ static void queue(RelayOp *op)
     }
 }
 
-void relay_set_contexts(Relay *relay, AioContext *const *contexts, size_t n_contexts,
-                        QEMUBHFunc *done, void *opaque)
+bool relay_set_contexts(Relay *relay, AioContext *const *contexts, size_t n_contexts,
+                        QEMUBHFunc *done, void *opaque, GError **errp)
 {
     RelayOp *op = op_new(relay, OP_MOVE, done, opaque);
 
-    op->contexts = g_memdup2(contexts, n_contexts * sizeof(*contexts));
-    op->n_contexts = n_contexts;
-    for (size_t i = 0; i < n_contexts; i++) {
-        aio_context_ref(contexts[i]);
+    op->contexts = g_new(AioContext *, n_contexts);
+    op->epolls = g_new(int, n_contexts);
+    while (op->n_contexts < n_contexts) {
+        int epoll = relay_worker_open(errp);
+
+        if (epoll < 0) {
+            release_contexts(op);
+            g_free(op);
+            return false;
+        }
+        aio_context_ref(contexts[op->n_contexts]);
+        op->contexts[op->n_contexts] = contexts[op->n_contexts];
+        op->epolls[op->n_contexts++] = epoll;
     }
     queue(op);
+    return true;
 }
 
 void relay_params_changed(Relay *relay)

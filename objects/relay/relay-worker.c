@@ -1,12 +1,21 @@
 /*
  * The connections of one relay on one context, and their timeouts.
  *
+ * Their descriptors are in an epoll set of the worker's own, and the context watches that set. So
+ * what a connection costs does not depend on what the loop keeps for a source, changing what a
+ * descriptor is watched for is one system call, and there is one source for a relay and not one for
+ * each end of a connection. The price is a call of epoll_wait() for each batch of events.
+ *
  * The timeouts of all connections are the same, so a list in the order of their last activity is in
  * the order of their ends too, and one timer serves for all: it is set for the oldest, and when
  * that was active meanwhile, set anew. Activity costs a move to the end of the list.
  */
 #include "config.h"
 #include "objects/relay/relay-internal.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 /* ---- lists ---- */
 
@@ -62,6 +71,57 @@ static void list_insert(RelayList *list, RelayConnection *connection)
     } else {
         list->head = connection;
     }
+}
+
+/* ---- descriptors ---- */
+
+/* As many are taken over at once; the next pass of the loop finds the others. */
+#define MAX_READY 64
+
+/* Which side an event concerns is the lowest bit of the connection's address. */
+static void *event_pointer(RelayConnection *connection, int side)
+{
+    return (char *)connection + side;
+}
+
+bool relay_worker_set_events(RelayWorker *worker, RelayConnection *connection, int side,
+                             uint8_t events)
+{
+    uint8_t before = connection->watched[side];
+    struct epoll_event event = {
+        .events = events,
+        .data.ptr = event_pointer(connection, side),
+    };
+    int op = before == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
+
+    for (int i = 0; events == 0 && i < worker->n_ready; i++) {
+        if (worker->ready[i].data.ptr == event.data.ptr) {
+            worker->ready[i].data.ptr = NULL;
+        }
+    }
+    return epoll_ctl(worker->epoll, op, connection->fd[side], &event) == 0;
+}
+
+static void relay_ready(void *opaque)
+{
+    RelayWorker *worker = opaque;
+    struct epoll_event events[MAX_READY];
+
+    worker->n_ready = epoll_wait(worker->epoll, events, MAX_READY, 0);
+    worker->ready = events;
+    while (worker->n_ready > 0) {
+        uintptr_t pointer = (uintptr_t)worker->ready->data.ptr;
+        uint32_t ready = worker->ready->events;
+
+        /* What is next may be taken out by what happens now. */
+        worker->ready++;
+        worker->n_ready--;
+        if (pointer) {
+            relay_connection_ready((RelayConnection *)(pointer & ~(uintptr_t)1), (int)(pointer & 1),
+                                   ready);
+        }
+    }
+    worker->ready = NULL;
 }
 
 /* ---- timeouts ---- */
@@ -212,6 +272,7 @@ void relay_worker_evacuate(RelayWorker *worker, RelayWorker *const *to, size_t n
     evacuate_list(&worker->established, to, n, lists, turn);
     timer_del(&worker->timer);
     worker->timer_ns = INT64_MAX;
+    relay_worker_rest(worker);
 }
 
 void relay_worker_take_in(RelayWorker *worker, RelayList *list)
@@ -231,22 +292,42 @@ void relay_worker_take_in(RelayWorker *worker, RelayList *list)
 
 /* ---- life ---- */
 
-RelayWorker *relay_worker_new(Relay *relay, AioContext *ctx)
+int relay_worker_open(GError **errp)
+{
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+    if (epoll < 0) {
+        g_set_error(errp, RELAY_ERROR, RELAY_ERROR_SYSTEM, "can't make an epoll set: %s",
+                    g_strerror(errno));
+    }
+    return epoll;
+}
+
+RelayWorker *relay_worker_new(Relay *relay, AioContext *ctx, int epoll)
 {
     RelayWorker *worker = g_new0(RelayWorker, 1);
 
+    worker->epoll = epoll;
     worker->relay = relay;
     worker->ctx = ctx;
     aio_context_ref(ctx);
     worker->loop = relay_loop_get(ctx);
     aio_timer_init(ctx, &worker->timer, QEMU_CLOCK_REALTIME, SCALE_NS, relay_timeout, worker);
     worker->timer_ns = INT64_MAX;
+    aio_set_fd_handler(ctx, epoll, relay_ready, NULL, NULL, NULL, worker);
     return worker;
+}
+
+void relay_worker_rest(RelayWorker *worker)
+{
+    aio_set_fd_handler(worker->ctx, worker->epoll, NULL, NULL, NULL, NULL, NULL);
 }
 
 void relay_worker_free(RelayWorker *worker)
 {
+    relay_worker_rest(worker);
     timer_deinit(&worker->timer);
+    close(worker->epoll);
     relay_loop_put(worker->loop);
     aio_context_unref(worker->ctx);
     g_free(worker);
@@ -254,6 +335,7 @@ void relay_worker_free(RelayWorker *worker)
 
 static void report_drained(void *opaque)
 {
+    relay_worker_rest(opaque);
     relay_worker_drained(opaque);
 }
 

@@ -293,6 +293,26 @@ static void begin(void *opaque)
     relay_listener_attach(relay->listener, relay->workers, relay->n_workers);
 }
 
+/* False and @errp, with none left behind, when out of descriptors. */
+static bool make_workers(Relay *relay, const RelaySetup *setup, GError **errp)
+{
+    relay->workers = g_new0(RelayWorker *, setup->n_contexts);
+    while (relay->n_workers < setup->n_contexts) {
+        int epoll = relay_worker_open(errp);
+
+        if (epoll < 0) {
+            while (relay->n_workers > 0) {
+                relay_worker_free(relay->workers[--relay->n_workers]);
+            }
+            return false;
+        }
+        relay->workers[relay->n_workers] =
+            relay_worker_new(relay, setup->contexts[relay->n_workers], epoll);
+        relay->n_workers++;
+    }
+    return true;
+}
+
 Relay *relay_new(const RelaySetup *setup, GError **errp)
 {
     g_autoptr(RelayTargets) targets = NULL;
@@ -318,10 +338,11 @@ Relay *relay_new(const RelaySetup *setup, GError **errp)
         return NULL;
     }
     relay->address = address_of(relay->listener->fd);
-    relay->n_workers = setup->n_contexts;
-    relay->workers = g_new0(RelayWorker *, relay->n_workers);
-    for (size_t i = 0; i < relay->n_workers; i++) {
-        relay->workers[i] = relay_worker_new(relay, setup->contexts[i]);
+    if (!make_workers(relay, setup, errp)) {
+        /* A descriptor that was given stays the caller's. */
+        relay_listener_free(relay->listener, listen.kind != RELAY_ADDRESS_FD);
+        relay_unref(relay);
+        return NULL;
     }
     aio_bh_schedule_oneshot_full(relay->workers[0]->ctx, begin, relay, "relay_begin");
     return relay;

@@ -135,10 +135,10 @@ void relay_delete(Relay *relay, int64_t drain_timeout_ms, QEMUBHFunc *done, void
 /*
  * Run on @contexts from now on: @done is called with @opaque when all has moved there, and nothing
  * of @relay is left on a context that is not among them. No byte is lost. Calls that follow each
- * other take effect in their order.
+ * other take effect in their order. False and @errp, with nothing changed, when out of descriptors.
  */
-void relay_set_contexts(Relay *relay, AioContext *const *contexts, size_t n_contexts,
-                        QEMUBHFunc *done, void *opaque);
+bool relay_set_contexts(Relay *relay, AioContext *const *contexts, size_t n_contexts,
+                        QEMUBHFunc *done, void *opaque, GError **errp);
 
 /* Connect new clients to @targets. False and @errp, and nothing changed, when one is no address to
  * connect to. */
