@@ -1,10 +1,12 @@
 /*
- * The daemon's own commands and events, each table in a file of its own.
+ * The daemon's own commands and events, each table in a file of its own, and all that it offers.
  */
 #ifndef DAEMON_COMMANDS_H
 #define DAEMON_COMMANDS_H
 
+#include "objects/object-types.h"
 #include "qmp/qmp-command.h"
+#include "qmp/qmp-server.h"
 
 /* quit; its opaque is a DaemonControl. */
 extern const QmpCommand daemon_commands[];
@@ -32,6 +34,17 @@ typedef struct DaemonControl {
 
 /* Ask the main loop to end. Main thread. */
 void daemon_request_shutdown(DaemonControl *control, ShutdownCause cause);
+
+/* What the commands are about; each outlives the registry's use. */
+typedef struct DaemonOffer {
+    QmpServer *server;
+    ObjectTree *objects;
+    DaemonControl *control;
+    bool debug_commands; /* those for tests too */
+} DaemonOffer;
+
+/* Add all commands and events of the daemon to @registry. */
+void daemon_register(QmpRegistry *registry, const DaemonOffer *offer);
 
 /* The data of the event SHUTDOWN. */
 typedef struct ShutdownEvent {

@@ -368,13 +368,13 @@ static void run_query_sources(QmpRequest *request, void *data)
 
 const QmpCommand loop_commands[] = {
     { .name = "query-loops",
-      .flags = QMP_COMMAND_ALLOW_OOB,
+      .flags = QMP_COMMAND_ALLOW_OOB | QMP_COMMAND_READ_ONLY,
       .args = &qmp_type_empty,
       .ret = &loop_info_list_type,
       .run = run_query_loops,
       .help = "every loop: what it does now, its counters and times" },
     { .name = "query-sources",
-      .flags = QMP_COMMAND_ALLOW_OOB,
+      .flags = QMP_COMMAND_ALLOW_OOB | QMP_COMMAND_READ_ONLY,
       .args = &sources_args,
       .ret = &source_info_list_type,
       .run = run_query_sources,

@@ -15,12 +15,12 @@
 #include <unistd.h>
 
 #include "daemon/commands.h"
+#include "daemon/control-sockets.h"
 #include "daemon/log.h"
 #include "daemon/options.h"
 #include "daemon/signals.h"
 #include "daemon/startup.h"
 #include "daemon/systemd.h"
-#include "daemon/unix-socket.h"
 #include "loop/main-loop.h"
 #include "objects/object-types.h"
 #include "qmp/qmp-server.h"
@@ -35,39 +35,10 @@ typedef struct Daemon {
     ObjectTree *objects;
     QmpRegistry *registry;
     QmpServer *server;
-    GPtrArray *sockets; /* of UnixSocket: those that the daemon made */
-    GArray *listen_fds; /* of int: of these and of socket activation, not yet the server's */
+    ControlSockets *sockets;
 } Daemon;
 
 /* ---- start ---- */
-
-static bool open_sockets(Daemon *self, GError **errp)
-{
-    for (guint i = 0; i < self->options.monitors->len; i++) {
-        const MonitorOption *option = g_ptr_array_index(self->options.monitors, i);
-        UnixSocket *socket;
-        int fd;
-
-        /* So the same command line serves with the manager's socket and without. */
-        if (systemd_has_socket(option->path)) {
-            continue;
-        }
-        socket = unix_socket_listen(option->path, option->mode, option->group, errp);
-        if (!socket) {
-            g_prefix_error(errp, "--qmp: ");
-            return false;
-        }
-        g_ptr_array_add(self->sockets, socket);
-        fd = unix_socket_take_fd(socket);
-        g_array_append_val(self->listen_fds, fd);
-    }
-    if (self->listen_fds->len == 0) {
-        g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID,
-                    "there is no control socket: give --qmp unix:PATH");
-        return false;
-    }
-    return true;
-}
 
 static void start_server(Daemon *self)
 {
@@ -79,18 +50,18 @@ static void start_server(Daemon *self)
         .package = PACKAGE_STRING,
         .limits = self->options.limits,
         .max_output = self->options.max_output,
+        .negotiation_timeout_ns = self->options.negotiation_timeout_ns,
+    };
+    DaemonOffer offer = {
+        .objects = self->objects,
+        .control = &self->control,
+        .debug_commands = self->options.debug_commands,
     };
 
     self->server = qmp_server_new(&config);
+    offer.server = self->server;
     object_tree_set_server(self->objects, self->server);
-    qmp_registry_add_commands(self->registry, qmp_protocol_commands, self->server);
-    object_types_register(self->registry, self->objects);
-    qmp_registry_add_commands(self->registry, daemon_commands, &self->control);
-    qmp_registry_add_commands(self->registry, loop_commands, NULL);
-    if (self->options.debug_commands) {
-        qmp_registry_add_commands(self->registry, debug_commands, NULL);
-    }
-    qmp_registry_add_events(self->registry, daemon_events);
+    daemon_register(self->registry, &offer);
 }
 
 static void signal_arrived(void *opaque)
@@ -109,12 +80,13 @@ static void ask_for_exact_timers(void)
 static bool start(Daemon *self, GError **errp)
 {
     ask_for_exact_timers();
-    /* First of all: a wrong LISTEN_FDS must not cover descriptors of the daemon's own. */
-    if (!systemd_take_sockets(self->listen_fds, errp)) {
+    /* First of all: a wrong LISTEN_FDS, or fd:NUMBER, must not cover descriptors of the daemon's
+     * own. */
+    if (!control_sockets_inherit(self->sockets, errp)) {
         return false;
     }
     if (!qemu_init_main_loop(errp) || !signals_init(signal_arrived, self, errp) ||
-        !open_sockets(self, errp)) {
+        !control_sockets_open(self->sockets, errp)) {
         return false;
     }
     self->monitor = iothread_create("mon_iothread", errp);
@@ -130,14 +102,11 @@ static bool start(Daemon *self, GError **errp)
 /* Only now, so that no client sees a daemon that is half configured. */
 static void serve(Daemon *self)
 {
-    g_autofree char *status = g_strdup_printf("Serving %u control socket%s", self->listen_fds->len,
-                                              self->listen_fds->len == 1 ? "" : "s");
+    unsigned count = control_sockets_count(self->sockets);
+    g_autofree char *status =
+        g_strdup_printf("Serving %u control socket%s", count, count == 1 ? "" : "s");
 
-    for (guint i = 0; i < self->listen_fds->len; i++) {
-        qmp_server_listen(self->server, g_array_index(self->listen_fds, int, i));
-    }
-    /* They are the server's now. */
-    g_array_set_clear_func(self->listen_fds, NULL);
+    control_sockets_serve(self->sockets, self->server);
     systemd_watchdog_start();
     systemd_notify_ready(status);
     while (self->control.shutdown == SHUTDOWN_CAUSE_NONE) {
@@ -208,16 +177,11 @@ static void end_server(Daemon *self)
     g_clear_pointer(&self->server, qmp_server_free);
 }
 
-static void close_fd(gpointer fd)
-{
-    close(*(int *)fd);
-}
-
 static void end(Daemon *self)
 {
     /* While they are listened on: once they were not, another daemon could replace one, by a file
      * that may well get the same inode, and this would remove that. */
-    g_ptr_array_unref(self->sockets);
+    control_sockets_remove_files(self->sockets);
     if (self->server) {
         end_server(self);
     }
@@ -225,7 +189,7 @@ static void end(Daemon *self)
     g_clear_pointer(&self->registry, qmp_registry_free);
     g_clear_pointer(&self->monitor, iothread_destroy);
     systemd_watchdog_stop();
-    g_array_unref(self->listen_fds);
+    control_sockets_free(self->sockets);
     signals_cleanup();
     qemu_cleanup_main_loop();
 }
@@ -266,9 +230,7 @@ int main(int argc, char **argv)
         options_cleanup(&self.options);
         return EXIT_SUCCESS;
     }
-    self.sockets = g_ptr_array_new_with_free_func((GDestroyNotify)unix_socket_remove);
-    self.listen_fds = g_array_new(FALSE, FALSE, sizeof(int));
-    g_array_set_clear_func(self.listen_fds, close_fd);
+    self.sockets = control_sockets_new(self.options.monitors);
     if (start(&self, &error)) {
         serve(&self);
     }

@@ -4,16 +4,18 @@
 #include "config.h"
 #include "daemon/options.h"
 
-#include <errno.h>
-#include <grp.h>
 #include <limits.h>
 #include <string.h>
 
 #include "daemon/log.h"
+#include "daemon/monitor-option.h"
+#include "loop/aio.h"
 #include "qmp/qmp-error.h"
 #include "qmp/qmp-server.h"
 
-static const mode_t default_mode = 0660;
+/* Long enough to type qmp_capabilities by hand, at most a day. */
+static const int64_t default_negotiation_timeout_s = 60;
+static const guint64 max_negotiation_timeout_s = 86400;
 
 char **option_split(const char *text)
 {
@@ -36,79 +38,18 @@ char **option_split(const char *text)
     return (char **)g_ptr_array_free(parts, FALSE);
 }
 
-/* ---- --qmp ---- */
-
-static bool parse_mode(const char *value, mode_t *mode, GError **errp)
-{
-    char *end;
-    guint64 number = g_ascii_strtoull(value, &end, 8);
-
-    if (!g_ascii_isdigit(value[0]) || *end || number > 0777) {
-        return qmp_error_set(errp, "--qmp: mode '%s' is no octal number from 0 to 0777", value);
-    }
-    *mode = (mode_t)number;
-    return true;
-}
-
-static bool parse_group(const char *value, gid_t *group, GError **errp)
-{
-    struct group *entry = getgrnam(value);
-    char *end;
-    guint64 number;
-
-    if (entry) {
-        *group = entry->gr_gid;
-        return true;
-    }
-    number = g_ascii_strtoull(value, &end, 10);
-    if (!g_ascii_isdigit(value[0]) || *end || number >= UINT32_MAX) {
-        return qmp_error_set(errp, "--qmp: there is no group '%s'", value);
-    }
-    *group = (gid_t)number;
-    return true;
-}
-
-static bool parse_monitor_setting(MonitorOption *monitor, const char *setting, GError **errp)
-{
-    if (g_str_has_prefix(setting, "mode=")) {
-        return parse_mode(setting + strlen("mode="), &monitor->mode, errp);
-    }
-    if (g_str_has_prefix(setting, "group=")) {
-        return parse_group(setting + strlen("group="), &monitor->group, errp);
-    }
-    return qmp_error_set(errp, "--qmp: '%s' is unexpected, expected 'mode=MODE' or 'group=NAME'",
-                         setting);
-}
-
-static void monitor_free(MonitorOption *monitor)
-{
-    g_free(monitor->path);
-    g_free(monitor);
-}
-
 static gboolean parse_qmp(const char *name, const char *value, gpointer data, GError **errp)
 {
     Options *options = data;
-    g_auto(GStrv) parts = option_split(value);
-    MonitorOption *monitor;
+    MonitorOption *monitor = monitor_option_parse(value, errp);
 
-    if (!parts[0] || !g_str_has_prefix(parts[0], "unix:") || strlen(parts[0]) == strlen("unix:")) {
-        return qmp_error_set(errp, "--qmp: '%s' is no address, expected unix:PATH", value);
+    if (!monitor) {
+        g_prefix_error(errp, "--qmp: ");
+        return FALSE;
     }
-    monitor = g_new0(MonitorOption, 1);
     g_ptr_array_add(options->monitors, monitor);
-    monitor->path = g_strdup(parts[0] + strlen("unix:"));
-    monitor->mode = default_mode;
-    monitor->group = (gid_t)-1;
-    for (char **setting = parts + 1; *setting; setting++) {
-        if (!parse_monitor_setting(monitor, *setting, errp)) {
-            return FALSE;
-        }
-    }
     return TRUE;
 }
-
-/* ---- the others ---- */
 
 static void startup_free(StartupOption *item)
 {
@@ -167,6 +108,20 @@ static gboolean parse_size(const char *name, const char *value, gpointer data, G
     return TRUE;
 }
 
+static gboolean parse_negotiation_timeout(const char *name, const char *value, gpointer data,
+                                          GError **errp)
+{
+    Options *options = data;
+    guint64 seconds;
+
+    if (!g_ascii_string_to_unsigned(value, 10, 0, max_negotiation_timeout_s, &seconds, NULL)) {
+        return qmp_error_set(errp, "%s: '%s' is no integer from 0 to %" G_GUINT64_FORMAT, name,
+                             value, max_negotiation_timeout_s);
+    }
+    options->negotiation_timeout_ns = (int64_t)seconds * 1000 * SCALE_MS;
+    return TRUE;
+}
+
 /* GOption takes --version=yes for --version. */
 static bool check_flags(int argc, char **argv, GError **errp)
 {
@@ -186,7 +141,7 @@ static bool check_flags(int argc, char **argv, GError **errp)
 }
 
 static const char summary[] =
-    "Hosts a main loop and IOThreads, controlled by QMP on unix sockets. See evloopd(8).";
+    "Hosts a main loop and IOThreads, controlled by QMP on sockets. See evloopd(8).";
 
 bool options_parse(Options *options, int argc, char **argv, GError **errp)
 {
@@ -196,7 +151,7 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
     const GOptionEntry entries[] = {
         { "qmp", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_qmp,
           "Listen for control sessions; may be given several times",
-          "unix:PATH[,mode=0660][,group=NAME]" },
+          "unix:PATH | fd:NUMBER | vsock:CID:PORT[,OPTION=VALUE...]" },
         { "object", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_startup,
           "Add an object at the start; may be given several times",
           "TYPE,id=ID[,PROPERTY=VALUE...] | JSON" },
@@ -212,6 +167,10 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
           "Refuse requests of more JSON tokens than this (default 131072)", "TOKENS" },
         { "max-output", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_size,
           "Disconnect sessions that leave more than this unread (default 4 MiB)", "BYTES" },
+        { "negotiation-timeout", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
+          (gpointer)parse_negotiation_timeout,
+          "Disconnect sessions that do not negotiate in this time (default 60; 0: never)",
+          "SECONDS" },
         { "debug-commands", 0, 0, G_OPTION_ARG_NONE, &debug_commands,
           "Offer the x-debug-* commands, for tests", NULL },
         { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version and exit", NULL },
@@ -220,8 +179,11 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
     GOptionGroup *group = g_option_group_new(NULL, NULL, NULL, options, NULL);
 
-    *options = (Options){ .max_output = QMP_MAX_OUTPUT_DEFAULT };
-    options->monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_free);
+    *options = (Options){
+        .max_output = QMP_MAX_OUTPUT_DEFAULT,
+        .negotiation_timeout_ns = default_negotiation_timeout_s * 1000 * SCALE_MS,
+    };
+    options->monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_option_free);
     options->startup = g_ptr_array_new_with_free_func((GDestroyNotify)startup_free);
     g_option_group_add_entries(group, entries);
     g_option_context_set_main_group(context, group);

@@ -6,18 +6,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
+#include <stdint.h>
 #include <glib.h>
 #include <json-c/json.h>
 
 #include "qmp/qmp-json.h"
-
-/* --qmp unix:PATH[,mode=MODE][,group=NAME] */
-typedef struct MonitorOption {
-    char *path;
-    mode_t mode;
-    gid_t group; /* -1: as it comes */
-} MonitorOption;
 
 /* --object or --config, in the order in which they stand on the command line. */
 typedef struct StartupOption {
@@ -26,12 +19,13 @@ typedef struct StartupOption {
 } StartupOption;
 
 typedef struct Options {
-    GPtrArray *monitors; /* of MonitorOption */
+    GPtrArray *monitors; /* of MonitorOption, in daemon/monitor-option.h */
     GPtrArray *startup;  /* of StartupOption */
     bool debug_commands;
     bool version; /* print the version and be done */
     QmpJsonLimits limits;
     size_t max_output;
+    int64_t negotiation_timeout_ns; /* 0: none */
 } Options;
 
 /* Parse the command line. False and @errp, which names the option. --help prints and exits. */

@@ -46,14 +46,14 @@ bool systemd_take_sockets(GArray *fds, GError **errp)
     return true;
 }
 
-bool systemd_has_socket(const char *path)
+int systemd_find_socket(const char *path)
 {
     for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n_passed; fd++) {
         if (sd_is_socket_unix(fd, SOCK_STREAM, 1, path, 0) > 0) {
-            return true;
+            return fd;
         }
     }
-    return false;
+    return -1;
 }
 
 /* Errors are the manager's: there is nobody else to tell, and the daemon works without it. */

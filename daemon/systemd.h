@@ -15,8 +15,9 @@
  */
 bool systemd_take_sockets(GArray *fds, GError **errp);
 
-/* Whether one of these sockets listens at @path. Main thread, before they are closed. */
-bool systemd_has_socket(const char *path);
+/* The one of these sockets that listens at @path; -1: none does. Main thread, before they are
+ * closed. */
+int systemd_find_socket(const char *path);
 
 /* Tell the manager that the daemon is up, with a line of status; or that it ends. */
 void systemd_notify_ready(const char *status);

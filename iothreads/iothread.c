@@ -94,10 +94,20 @@ static void finish_destroy(void *opaque)
     aio_context_unref(done_ctx);
 }
 
+/* A thread names itself by one system call; for another one there is only a file in /proc. */
+static void set_own_name(const char *id)
+{
+    char name[16]; /* all that Linux keeps */
+
+    g_strlcpy(name, id, sizeof(name));
+    pthread_setname_np(pthread_self(), name);
+}
+
 static void *iothread_main(void *opaque)
 {
     IOThread *iothread = opaque;
 
+    set_own_name(iothread->id);
     qemu_set_current_aio_context(iothread->ctx);
     iothread->thread_id = gettid();
     sem_post(&iothread->started);
@@ -122,7 +132,6 @@ static void *iothread_main(void *opaque)
 /* Start the thread with all signals blocked: they are for the main thread. */
 static bool start_thread(IOThread *iothread, GError **errp)
 {
-    char name[16];
     sigset_t all;
     sigset_t saved;
     int err;
@@ -136,8 +145,6 @@ static bool start_thread(IOThread *iothread, GError **errp)
                     iothread->id, g_strerror(err));
         return false;
     }
-    g_strlcpy(name, iothread->id, sizeof(name));
-    pthread_setname_np(iothread->thread, name);
     while (sem_wait(&iothread->started) != 0) {
         /* Interrupted by a signal. */
     }

@@ -189,6 +189,7 @@ void aio_notify(AioContext *ctx)
 {
     /* Sequentially consistent, as in aio_notify_arm(): see loop/aio-internal.h. */
     if (!atomic_exchange(&ctx->notified, true) && atomic_load(&ctx->notify_me)) {
+        aio_polling_wakes(ctx);
         event_notifier_set(&ctx->notifier);
     }
 }
@@ -202,6 +203,8 @@ void aio_notify_waiting(AioContext *ctx)
 
 bool aio_notify_arm(AioContext *ctx, unsigned who)
 {
+    /* Relaxed: a notifier that was slow to store it woke nobody. */
+    atomic_store_explicit(&ctx->polling.woken_at_ns, 0, memory_order_relaxed);
     if (who == NOTIFY_ME_GSOURCE) {
         atomic_fetch_or(&ctx->notify_me, NOTIFY_ME_GSOURCE);
     } else {

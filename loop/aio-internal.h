@@ -203,14 +203,16 @@ typedef struct AioPolling {
         max_ns; /* as in ctx->params; written with ctx->lock held, like the next three */
     _Atomic int64_t grow;
     _Atomic int64_t shrink;
-    _Atomic unsigned n_blind;  /* handlers without io_poll, the loop's own aside */
-    _Atomic int64_t learnt_ns; /* the loop's time; written by the home thread */
+    _Atomic unsigned n_blind;    /* handlers without io_poll, the loop's own aside */
+    _Atomic int64_t learnt_ns;   /* the loop's time; written by the home thread */
+    _Atomic int64_t woken_at_ns; /* when a notifier began to wake the loop; 0: none did */
     _Atomic uint64_t hits;
     _Atomic uint64_t misses;
 
     PollTimes times;      /* home thread, as all below */
     PollTime notifier;    /* of wake-ups by aio_notify() */
     PollTime requests;    /* of completions of aio_add_sqe() */
+    int64_t wake_ns;      /* what it takes to wake the loop */
     int64_t wait_from_ns; /* when the present wait began; -1 when nothing is learnt from it */
     int64_t waited_ns;    /* how long the last one took; -1 when there is nothing to learn */
     bool in_phase;
@@ -249,6 +251,9 @@ int64_t aio_polling_run_prepared(AioContext *const *contexts, size_t n, int64_t 
  * over. Home thread. */
 void aio_polling_blocks(AioContext *const *contexts, size_t n);
 void aio_polling_wait_over(AioContext *ctx);
+
+/* The notifier is about to be set, for the loop may be asleep. Any thread. */
+void aio_polling_wakes(AioContext *ctx);
 
 /* Learn from the wait that is over, whose events are the ready handlers, completions and, with
  * @notified, a notification. Home thread. */

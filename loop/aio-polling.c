@@ -370,6 +370,27 @@ int64_t aio_polling_run_prepared(AioContext *const *contexts, size_t n, int64_t 
 
 /* ---- learning ---- */
 
+void aio_polling_wakes(AioContext *ctx)
+{
+    if (can_poll(ctx)) {
+        /* Relaxed: the home thread may miss it, or see it early. */
+        atomic_store_explicit(&ctx->polling.woken_at_ns, qemu_clock_get_ns(QEMU_CLOCK_REALTIME),
+                              memory_order_relaxed);
+    }
+}
+
+/* The loop is awake. Learn from the notifier that woke it, if one did. */
+static void learn_wake(AioContext *ctx)
+{
+    AioPolling *polling = &ctx->polling;
+    int64_t from_ns = atomic_load_explicit(&polling->woken_at_ns, memory_order_relaxed);
+
+    if (from_ns != 0) {
+        atomic_store_explicit(&polling->woken_at_ns, 0, memory_order_relaxed);
+        polling->wake_ns = poll_time_learn_wake(polling->wake_ns, ctx->activity->now_ns - from_ns);
+    }
+}
+
 void aio_polling_blocks(AioContext *const *contexts, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -393,6 +414,7 @@ void aio_polling_wait_over(AioContext *ctx)
     polling->waited_ns =
         polling->wait_from_ns < 0 ? -1 : ctx->activity->now_ns - polling->wait_from_ns;
     polling->wait_from_ns = -1;
+    learn_wake(ctx);
 }
 
 static void learn_from(AioContext *ctx, PollTime *time, bool looked_at)
@@ -402,6 +424,7 @@ static void learn_from(AioContext *ctx, PollTime *time, bool looked_at)
         .max_ns = atomic_load_explicit(&polling->max_ns, memory_order_relaxed),
         .grow = atomic_load_explicit(&polling->grow, memory_order_relaxed),
         .shrink = atomic_load_explicit(&polling->shrink, memory_order_relaxed),
+        .wake_ns = polling->wake_ns,
     };
 
     poll_times_event(&polling->times, time, looked_at, &params, polling->waited_ns);

@@ -16,6 +16,11 @@ static int64_t grown(const PollTimeParams *params, int64_t ns)
     return MAX(ns, POLL_TIME_FIRST_NS);
 }
 
+static void shrink(PollTime *source, const PollTimeParams *params)
+{
+    source->ns = params->shrink == 0 ? 0 : source->ns / params->shrink;
+}
+
 static void event_was_late(PollTime *source, const PollTimeParams *params)
 {
     if (source->ns > 0 && !source->covered) {
@@ -23,13 +28,41 @@ static void event_was_late(PollTime *source, const PollTimeParams *params)
         source->hold_off = 1u << source->vain;
     }
     source->covered = false;
-    source->ns = params->shrink == 0 ? 0 : source->ns / params->shrink;
+    shrink(source, params);
+}
+
+/* An event that came too late, unless waking up took that long. */
+static void event_was_perhaps_late(PollTime *source, const PollTimeParams *params)
+{
+    if (source->hold_off > 0) {
+        source->hold_off--;
+        shrink(source, params);
+    } else if (source->ns < params->max_ns) {
+        source->ns = grown(params, source->ns);
+    } else if (source->covered) {
+        source->covered = false;
+    } else {
+        event_was_late(source, params);
+    }
+}
+
+int64_t poll_time_learn_wake(int64_t wake_ns, int64_t sample_ns)
+{
+    if (sample_ns < 0 || sample_ns > POLL_TIME_MAX_WAKE_NS) {
+        return wake_ns;
+    }
+    /* Up fast and down slowly: many find the thread awake still, and say nothing. */
+    return wake_ns + (sample_ns - wake_ns) / (sample_ns > wake_ns ? 2 : 128);
 }
 
 void poll_time_adjust(PollTime *source, const PollTimeParams *params, int64_t waited_ns)
 {
     if (waited_ns > params->max_ns) {
-        event_was_late(source, params);
+        if (waited_ns - params->max_ns > 2 * params->wake_ns) {
+            event_was_late(source, params);
+        } else {
+            event_was_perhaps_late(source, params);
+        }
     } else if (waited_ns <= source->ns) {
         source->covered = true;
         source->vain = 0;

@@ -10,6 +10,13 @@
  * longer time is too short again. So when a time has grown and shrunk without one event that it
  * covered, it stays as it is for some events before it may grow again, each time for twice as many.
  *
+ * The loop sees an event later than it came when it was asleep: its thread had to be woken, and on
+ * a processor that sleeps too, that takes longer than many a wait. Where the other side answers, it
+ * had to be woken in its turn. So an event that came later than the longest time, but not later
+ * than these two explain, is given a try: the time grows as if the event had come in time. If it
+ * was not to be seen by polling for the longest time either, that was in vain, and the above
+ * applies; one such event after one that was covered is forgiven.
+ *
  * The loop's time is the longest of those of the active sources. A source becomes active by an
  * event, and inactive, with a time of 0, by a number of polling phases that brought none: so a loop
  * does not go on to poll for one that has fallen silent.
@@ -35,10 +42,14 @@
  * largest n. */
 #define POLL_TIME_MAX_VAIN 10
 
+/* A wake-up that took longer waited for a busy processor, not for one that slept. */
+#define POLL_TIME_MAX_WAKE_NS 100000
+
 typedef struct PollTimeParams {
-    int64_t max_ns; /* more than 0 */
-    int64_t grow;   /* factor; 0: 2 */
-    int64_t shrink; /* divisor; 0: down to 0 at once */
+    int64_t max_ns;  /* more than 0 */
+    int64_t grow;    /* factor; 0: 2 */
+    int64_t shrink;  /* divisor; 0: down to 0 at once */
+    int64_t wake_ns; /* what it takes to wake a thread; 0 to POLL_TIME_MAX_WAKE_NS */
 } PollTimeParams;
 
 /* A source, zero-initialised. */
@@ -71,6 +82,9 @@ typedef struct PollTimes {
     unsigned n_in_class[64];
     int64_t longest_in_class[64];
 } PollTimes;
+
+/* What it takes to wake a thread, in ns: @wake_ns so far, and this time @sample_ns. */
+int64_t poll_time_learn_wake(int64_t wake_ns, int64_t sample_ns);
 
 /* Adjust the time of a source by an event for which the loop has waited @waited_ns. */
 void poll_time_adjust(PollTime *source, const PollTimeParams *params, int64_t waited_ns);

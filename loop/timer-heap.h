@@ -5,11 +5,13 @@
  * only. The copy may be earlier than the timer's own deadline: that is how pushing a deadline back
  * costs nothing until the entry comes to the top, where timer_heap_settle() puts it right.
  *
- * Not locked: the timer list's lock guards it.
+ * Not locked: the timer list's lock guards it. But any thread may meanwhile raise the deadline of a
+ * timer that is in the heap; what that changes here is only what timer_heap_settle() does anyway.
  */
 #ifndef LOOP_TIMER_HEAP_H
 #define LOOP_TIMER_HEAP_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,13 +21,27 @@
 #define TIMER_IDLE   (-1)
 #define TIMER_FIRING (-2)
 
+/* What QEMUTimer.expire_time says when the timer is not in the heap; the deadline of one that is
+ * firing is its key. */
+#define TIMER_EXPIRE_IDLE   (-1)
+#define TIMER_EXPIRE_FIRING (-2)
+
+/* QEMUTimer.expire_time, which C++ has no name for as the atomic that it is. */
+static inline _Atomic int64_t *timer_expire(QEMUTimer *timer)
+{
+    _Static_assert(sizeof(_Atomic int64_t) == sizeof(int64_t) &&
+                       offsetof(QEMUTimer, expire_time) % _Alignof(_Atomic int64_t) == 0,
+                   "an int64_t can be used as an atomic one");
+    return (_Atomic int64_t *)&timer->expire_time;
+}
+
 typedef struct TimerHeapEntry {
     int64_t key; /* ns; at most timer->expire_time */
     QEMUTimer *timer;
 } TimerHeapEntry;
 
 typedef struct TimerHeap {
-    TimerHeapEntry *entries;
+    TimerHeapEntry *entries; /* NULL while none are allocated */
     size_t len;
     size_t allocated;
 } TimerHeap;
@@ -45,8 +61,8 @@ void timer_heap_remove(TimerHeap *heap, QEMUTimer *timer);
  * left for timer_heap_settle(). */
 void timer_heap_update(TimerHeap *heap, QEMUTimer *timer);
 
-/* Put the top right: after this its key is its timer's deadline. Returns the timer, the earliest of
- * all, or NULL when the heap is empty. */
+/* Put the top right: its key is what its timer's deadline was a moment ago. Returns the timer, the
+ * earliest of all, or NULL when the heap is empty. */
 QEMUTimer *timer_heap_settle(TimerHeap *heap);
 
 #endif

@@ -5,6 +5,11 @@
  * those fire in deadline order, and what a callback arms waits for a later pass. A timer that has
  * been taken out but not fired yet is still pending: it can be armed anew or disarmed, by any
  * thread, and a nested pass fires it.
+ *
+ * All of this is guarded by the list's lock, but for one thing: to push the deadline of a timer in
+ * the heap back takes a compare-and-swap of expire_time and nothing else, neither the lock nor the
+ * heap. So whoever takes a timer out of the heap does that with a read-modify-write of expire_time
+ * too: either the push-back came before and is heeded, or it fails and takes the lock.
  */
 #include "config.h"
 #include "loop/aio-internal.h"
@@ -31,7 +36,7 @@ static void firing_insert(QEMUTimerList *list, QEMUTimer *timer)
 {
     QEMUTimer *before = list->firing_tail;
 
-    while (before && before->expire_time > timer->expire_time) {
+    while (before && before->key > timer->key) {
         before = before->prev;
     }
     timer->where = TIMER_FIRING;
@@ -80,18 +85,37 @@ static void publish_deadline(QEMUTimerList *list)
     }
 }
 
+/* The first deadline may be later than it is published. Sequentially consistent, like settle() and
+ * the load of next_deadline in push_back(): a push-back that settle() does not see yet is found in
+ * head_stale afterwards. */
+static void mark_stale(QEMUTimerList *list)
+{
+    atomic_store(&list->head_stale, true);
+}
+
+/* Find the first timer of the heap. With the lock held. */
+static QEMUTimer *settle(QEMUTimerList *list)
+{
+    if (atomic_load_explicit(&list->head_stale, memory_order_relaxed)) {
+        atomic_store(&list->head_stale, false);
+    }
+    return timer_heap_settle(&list->heap);
+}
+
 static void unlink_locked(QEMUTimerList *list, QEMUTimer *timer)
 {
+    /* Relaxed, and no exchange: a push-back that comes before is revoked by it, one that comes
+     * after fails. */
+    atomic_store_explicit(timer_expire(timer), TIMER_EXPIRE_IDLE, memory_order_relaxed);
     if (timer->where >= 0) {
         if (timer->where == 0) {
             /* The next one may have been pushed back while this one hid it. */
-            atomic_store_explicit(&list->head_stale, true, memory_order_relaxed);
+            mark_stale(list);
         }
         timer_heap_remove(&list->heap, timer);
     } else if (timer->where == TIMER_FIRING) {
         firing_remove(list, timer);
     }
-    timer->expire_time = -1;
 }
 
 void timer_list_disarm(QEMUTimerList *list)
@@ -123,7 +147,7 @@ void aio_timer_init_full(AioContext *ctx, QEMUTimer *ts, QEMUClockType type, int
         .name = name,
         .scale = scale,
         .where = TIMER_IDLE,
-        .expire_time = -1,
+        .expire_time = TIMER_EXPIRE_IDLE,
     };
     aio_context_memory_ref(ctx);
 }
@@ -137,32 +161,72 @@ QEMUTimer *aio_timer_new_full(AioContext *ctx, QEMUClockType type, int scale, QE
     return ts;
 }
 
+/* Push @ts, which has to be in the heap, back to @expire_time; false when it is not that simple. No
+ * loop needs to be woken for a later deadline. */
+static bool push_back(QEMUTimer *ts, int64_t expire_time)
+{
+    /* Relaxed: the exchange checks it. */
+    int64_t before = atomic_load_explicit(timer_expire(ts), memory_order_relaxed);
+
+    /* Release, part of sequential consistency: the callback sees what this thread did before. */
+    if (before < 0 || expire_time < before ||
+        !atomic_compare_exchange_strong(timer_expire(ts), &before, expire_time)) {
+        return false;
+    }
+    if (before <= atomic_load(&ts->timer_list->next_deadline)) {
+        mark_stale(ts->timer_list);
+    }
+    return true;
+}
+
+/* Set a deadline that may be an earlier one, for timer_arm(). With the lock held. */
+static void arm_locked(QEMUTimerList *list, QEMUTimer *ts, int64_t expire_time)
+{
+    if (ts->where >= 0) {
+        /* An exchange, not a store, so that whoever fires the timer still sees what the thread did
+         * that pushed it back before. Relaxed otherwise: the lock orders it. */
+        atomic_exchange_explicit(timer_expire(ts), expire_time, memory_order_relaxed);
+        timer_heap_update(&list->heap, ts);
+    } else {
+        if (ts->where == TIMER_FIRING) {
+            firing_remove(list, ts);
+        }
+        atomic_store_explicit(timer_expire(ts), expire_time, memory_order_relaxed);
+        timer_heap_insert(&list->heap, ts);
+    }
+    if (ts->where == 0 && list->heap.entries[0].key != expire_time) {
+        mark_stale(list);
+    }
+}
+
+/* The deadline of @ts, -1 when it is not pending. With the lock held. */
+static int64_t expire_time_locked(QEMUTimer *ts)
+{
+    int64_t expire_time = atomic_load_explicit(timer_expire(ts), memory_order_relaxed);
+
+    return expire_time == TIMER_EXPIRE_FIRING ? ts->key : expire_time;
+}
+
 /* Arm @ts for @expire_time; with @anticipate only when that is earlier. */
 static void timer_arm(QEMUTimer *ts, int64_t expire_time, bool anticipate)
 {
     QEMUTimerList *list = ts->timer_list;
     bool earlier = false;
+    int64_t present;
 
+    expire_time = MAX(expire_time, 0);
+    if (!anticipate && push_back(ts, expire_time)) {
+        return;
+    }
     if (list->clock == QEMU_CLOCK_HOST) {
         aio_watch_clock_jumps(list->ctx);
     }
-    expire_time = MAX(expire_time, 0);
     pthread_mutex_lock(&list->lock);
-    if (!anticipate || ts->expire_time < 0 || expire_time < ts->expire_time) {
+    present = expire_time_locked(ts);
+    if (!anticipate || present < 0 || expire_time < present) {
         int64_t before = atomic_load_explicit(&list->next_deadline, memory_order_relaxed);
 
-        if (ts->where == TIMER_FIRING) {
-            firing_remove(list, ts);
-        }
-        ts->expire_time = expire_time;
-        if (ts->where == TIMER_IDLE) {
-            timer_heap_insert(&list->heap, ts);
-        } else {
-            timer_heap_update(&list->heap, ts);
-        }
-        if (ts->where == 0 && list->heap.entries[0].key != expire_time) {
-            atomic_store_explicit(&list->head_stale, true, memory_order_relaxed);
-        }
+        arm_locked(list, ts, expire_time);
         publish_deadline(list);
         earlier = atomic_load_explicit(&list->next_deadline, memory_order_relaxed) < before;
     }
@@ -244,7 +308,7 @@ int64_t timer_expire_time_ns(QEMUTimer *ts)
 
     if (list) {
         pthread_mutex_lock(&list->lock);
-        expire_time = ts->expire_time;
+        expire_time = expire_time_locked(ts);
         pthread_mutex_unlock(&list->lock);
     }
     return expire_time;
@@ -255,12 +319,17 @@ static void take_due(QEMUTimerList *list, int64_t now)
 {
     QEMUTimer *timer;
 
-    while ((timer = timer_heap_settle(&list->heap)) && timer->expire_time <= now) {
-        timer_heap_remove(&list->heap, timer);
-        firing_insert(list, timer);
+    while ((timer = settle(list)) && timer->key <= now) {
+        int64_t expire_time = timer->key;
+
+        /* It fails when the timer has been pushed back since. Acquire, part of sequential
+         * consistency: see push_back(). */
+        if (atomic_compare_exchange_strong(timer_expire(timer), &expire_time,
+                                           TIMER_EXPIRE_FIRING)) {
+            timer_heap_remove(&list->heap, timer);
+            firing_insert(list, timer);
+        }
     }
-    /* Cleared under the lock, right after settling: a later push-back sets it anew. */
-    atomic_store_explicit(&list->head_stale, false, memory_order_relaxed);
 }
 
 /* Count a call; the timer may have been deinitialised meanwhile. With the lock held. */
@@ -278,6 +347,7 @@ static bool run_list(QEMUTimerList *list)
     LoopActivity *activity = list->ctx->activity;
     int64_t deadline = atomic_load_explicit(&list->next_deadline, memory_order_relaxed);
     bool progress = false;
+    ActivityScope outer;
     int64_t now;
 
     if (deadline == never || !qemu_clock_is_enabled(list->clock)) {
@@ -288,33 +358,32 @@ static bool run_list(QEMUTimerList *list)
         return false;
     }
 
+    activity_save(activity, &outer);
     pthread_mutex_lock(&list->lock);
     take_due(list, now);
     while (list->firing_head && qemu_clock_is_enabled(list->clock)) {
         TimerRun run = { .timer = list->firing_head, .outer = list->running };
         QEMUTimerCB *cb = run.timer->cb;
         void *opaque = run.timer->opaque;
-        ActivityScope scope;
-        int64_t elapsed_ns;
+        int64_t begin_ns;
 
-        firing_remove(list, run.timer);
-        run.timer->expire_time = -1;
+        unlink_locked(list, run.timer);
         publish_deadline(list);
         list->running = &run;
-        activity_call_begin(activity, &scope, run.timer->name);
+        begin_ns = activity_call_next(activity, run.timer->name);
         pthread_mutex_unlock(&list->lock);
 
         cb(opaque);
         progress = true;
 
-        elapsed_ns = activity_call_end(activity, &scope);
         counter_add(&list->ctx->timer_callbacks, 1);
         pthread_mutex_lock(&list->lock);
         list->running = run.outer;
-        record_call(run.timer, elapsed_ns);
+        record_call(run.timer, activity_call_done(activity) - begin_ns);
     }
     publish_deadline(list);
     pthread_mutex_unlock(&list->lock);
+    activity_restore(activity, &outer);
     return progress;
 }
 
@@ -338,8 +407,7 @@ static int64_t list_timeout_ns(QEMUTimerList *list)
     }
     if (atomic_load_explicit(&list->head_stale, memory_order_relaxed)) {
         pthread_mutex_lock(&list->lock);
-        timer_heap_settle(&list->heap);
-        atomic_store_explicit(&list->head_stale, false, memory_order_relaxed);
+        settle(list);
         publish_deadline(list);
         deadline = atomic_load_explicit(&list->next_deadline, memory_order_relaxed);
         pthread_mutex_unlock(&list->lock);
@@ -365,7 +433,7 @@ static void report_timer(QEMUTimer *timer, AioSourceFunc *func, void *opaque)
         .kind = AIO_SOURCE_TIMER,
         .name = timer->name,
         .fd = -1,
-        .deadline_ns = timer->expire_time,
+        .deadline_ns = expire_time_locked(timer),
         .calls = timer->calls,
         .total_ns = timer->total_ns,
         .max_ns = timer->max_ns,

@@ -45,7 +45,8 @@ typedef enum {
 #define QEMU_CLOCK_MAX 4
 
 /* The fields are private to loop/timer.c and loop/timer-heap.c; embed the struct and use the
- * functions. The list's lock guards all but what aio_timer_init() sets for good. */
+ * functions. The list's lock guards all but what aio_timer_init() sets for good, and expire_time
+ * while the timer is in the heap: see loop/timer.c. What pushing back needs is within 64 bytes. */
 struct QEMUTimer {
     QEMUTimerList *timer_list; /* for good; NULL when not initialised */
     QEMUTimerCB *cb;           /* for good */
@@ -53,8 +54,8 @@ struct QEMUTimer {
     const char *name;          /* for good */
     int scale;                 /* for good */
     int32_t where;             /* a heap index, or TIMER_IDLE or TIMER_FIRING */
-    int64_t expire_time;       /* ns on the list's clock; -1 when not pending */
-    int64_t key;               /* what the heap has placed it by; at most expire_time */
+    int64_t expire_time;       /* atomic: ns on the list's clock, or less than 0; timer_expire() */
+    int64_t key;               /* what the heap or the firing list has placed it by */
     QEMUTimer *prev, *next;    /* links among the timers about to fire in this pass */
     uint64_t calls;
     uint64_t total_ns;

@@ -147,7 +147,7 @@ static void run_clock_advance(QmpRequest *request, void *data)
 
 const QmpCommand clock_commands[] = {
     { .name = "query-clocks",
-      .flags = QMP_COMMAND_ALLOW_OOB,
+      .flags = QMP_COMMAND_ALLOW_OOB | QMP_COMMAND_READ_ONLY,
       .args = &qmp_type_empty,
       .ret = &clock_info_list_type,
       .run = run_query_clocks,

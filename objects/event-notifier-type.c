@@ -16,6 +16,7 @@
 #include "objects/counter.h"
 #include "objects/doorbell.h"
 #include "objects/event-pace.h"
+#include "objects/object-fd.h"
 #include "objects/object-types.h"
 #include "objects/placement.h"
 #include "qmp/qmp-error.h"
@@ -343,21 +344,6 @@ static void notifier_type_settled(Object *object)
 
 /* ---- descriptors of the client's ---- */
 
-/* Take the descriptor @name, for the property @property, from the session that adds the object. */
-static int take_fd(Object *object, const char *property, const char *name, GError **errp)
-{
-    int fd = object->session ? qmp_session_take_fd(object->session, name) : -1;
-
-    if (!object->session) {
-        qmp_error_set(errp, "Parameter '%s': descriptor '%s' can only be sent by a session",
-                      property, name);
-    } else if (fd < 0) {
-        qmp_error_set(errp, "Parameter '%s': there is no descriptor '%s'; getfd keeps one",
-                      property, name);
-    }
-    return fd;
-}
-
 static bool is_eventfd(int fd)
 {
     static const char kind[] = "anon_inode:[eventfd]";
@@ -374,12 +360,12 @@ static bool get_notifier(NotifierObject *self, const char *name, GError **errp)
     if (!name) {
         return event_notifier_init(&self->notifier, false, errp);
     }
-    fd = take_fd(&self->parent, "fd", name, errp);
+    fd = object_take_fd(&self->parent, "fd", name, errp);
     if (fd < 0) {
         return false;
     }
     if (!is_eventfd(fd)) {
-        qmp_session_add_fd(self->parent.session, name, fd);
+        object_give_fd_back(&self->parent, name, fd);
         return qmp_error_set(errp, "Parameter 'fd' expects an eventfd; '%s' is none", name);
     }
     event_notifier_init_fd(&self->notifier, fd);
@@ -394,7 +380,7 @@ static bool get_doorbell(NotifierObject *self, const char *name, GError **errp)
     if (!name) {
         return true;
     }
-    fd = take_fd(&self->parent, "doorbell", name, errp);
+    fd = object_take_fd(&self->parent, "doorbell", name, errp);
     if (fd < 0) {
         return false;
     }
@@ -402,7 +388,7 @@ static bool get_doorbell(NotifierObject *self, const char *name, GError **errp)
     if (ok) {
         close(fd);
     } else {
-        qmp_session_add_fd(self->parent.session, name, fd);
+        object_give_fd_back(&self->parent, name, fd);
     }
     return ok;
 }
@@ -411,7 +397,7 @@ static bool get_doorbell(NotifierObject *self, const char *name, GError **errp)
 static void give_notifier_back(NotifierObject *self, const char *name)
 {
     if (name) {
-        qmp_session_add_fd(self->parent.session, name, event_notifier_get_fd(&self->notifier));
+        object_give_fd_back(&self->parent, name, event_notifier_get_fd(&self->notifier));
     } else {
         event_notifier_cleanup(&self->notifier);
     }

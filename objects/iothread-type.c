@@ -190,6 +190,13 @@ static bool iothread_type_apply(Object *object, const QmpMember *changed, const 
     return groups[i].apply(iothread_of(object), properties, errp);
 }
 
+/* Whether a new thread, which has what its creator has, needs this at all: that is the main thread,
+ * whose CPUs are what an empty cpu-affinity means. */
+static bool is_inherited(ApplyFunc *apply, const IOThreadProperties *p)
+{
+    return apply == apply_affinity && p->cpu_affinity[0] == '\0';
+}
+
 static bool iothread_type_create(Object *object, GError **errp)
 {
     IOThreadObject *self = (IOThreadObject *)object;
@@ -200,7 +207,7 @@ static bool iothread_type_create(Object *object, GError **errp)
         return false;
     }
     for (size_t i = 0; i < G_N_ELEMENTS(groups); i++) {
-        if (!groups[i].apply(self->iothread, p, errp)) {
+        if (!is_inherited(groups[i].apply, p) && !groups[i].apply(self->iothread, p, errp)) {
             iothread_destroy(self->iothread);
             return false;
         }
@@ -269,6 +276,7 @@ static void run_query_iothreads(QmpRequest *request, void *args)
 
 static const QmpCommand iothread_commands[] = {
     { .name = "query-iothreads",
+      .flags = QMP_COMMAND_READ_ONLY,
       .args = &qmp_type_empty,
       .ret = &iothread_info_list_type,
       .run = run_query_iothreads,

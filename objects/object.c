@@ -425,6 +425,7 @@ bool object_set_property(Object *object, const char *name, json_object *value, G
         !qmp_check_member(property, value, errp)) {
         return false;
     }
+    g_assert(object_is_settled(object));
     properties = g_malloc(type->size);
     qmp_bind_copy(type, object->properties, properties);
     qmp_bind_member(property, value, properties);

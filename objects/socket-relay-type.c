@@ -8,10 +8,10 @@
 #include "objects/relay/relay.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "iothreads/iothread.h"
 #include "loop/main-loop.h"
+#include "objects/object-fd.h"
 #include "objects/object-types.h"
 #include "qmp/qmp-error.h"
 
@@ -545,24 +545,12 @@ static const char **targets_of(json_object *value, GError **errp)
     return g_steal_pointer(&targets);
 }
 
-/* The descriptor that @listen, "fd:NAME", names; -1 when it is no such address. False and @errp
- * when there is no such descriptor. */
-static bool take_fd(Object *object, const char *listen, int *fd, GError **errp)
+/* The name in the address @listen when that is "fd:NAME", else NULL. */
+static const char *fd_name(const char *listen)
 {
-    const char *name = listen + strlen("fd:");
+    size_t length = strlen("fd:");
 
-    *fd = -1;
-    if (!g_str_has_prefix(listen, "fd:") || !*name) {
-        return true;
-    }
-    if (object->session) {
-        *fd = qmp_session_take_fd(object->session, name);
-    }
-    if (*fd < 0) {
-        return qmp_error_set(
-            errp, "Parameter 'listen': there is no descriptor '%s'; getfd keeps one", name);
-    }
-    return true;
+    return g_str_has_prefix(listen, "fd:") && listen[length] ? listen + length : NULL;
 }
 
 /* ---- life ---- */
@@ -601,6 +589,7 @@ static bool create_relay(Object *object, GPtrArray *iothreads, const char *const
     RelaySetup setup = {
         .owner = qemu_get_aio_context(),
         .listen = p->listen,
+        .listen_fd = -1,
         .targets = targets,
         .params = p->params,
         .verbose = p->connection_events,
@@ -608,14 +597,18 @@ static bool create_relay(Object *object, GPtrArray *iothreads, const char *const
         .opaque = object,
     };
     g_autofree AioContext **contexts = contexts_of(iothreads, &setup.n_contexts);
+    const char *name = fd_name(p->listen);
 
     setup.contexts = contexts;
-    if (!take_fd(object, p->listen, &setup.listen_fd, errp)) {
-        return false;
+    if (name) {
+        setup.listen_fd = object_take_fd(object, "listen", name, errp);
+        if (setup.listen_fd < 0) {
+            return false;
+        }
     }
     self->relay = relay_new(&setup, errp);
-    if (!self->relay && setup.listen_fd >= 0) {
-        qmp_session_add_fd(object->session, p->listen + strlen("fd:"), setup.listen_fd);
+    if (!self->relay && name) {
+        object_give_fd_back(object, name, setup.listen_fd);
     }
     return self->relay != NULL;
 }
@@ -637,6 +630,9 @@ static bool socket_relay_create(Object *object, GError **errp)
     use_iothreads(object, iothreads);
     self->iothreads = iothreads;
     p->address = g_strdup(relay_get_address(self->relay));
+    if (!p->iothreads) {
+        p->iothreads = json_object_new_array();
+    }
     return true;
 }
 

@@ -21,7 +21,8 @@ typedef enum {
     QMP_COMMAND_ALLOW_OOB = 1 << 0, /* may run on the monitor thread, while the main loop runs */
     QMP_COMMAND_TAKES_FD = 1 << 1,  /* takes a descriptor that was sent along with it */
     QMP_COMMAND_NEGOTIATES =
-        1 << 2, /* works before the session is in command mode, and not after */
+        1 << 2,                     /* works before the session is in command mode, and not after */
+    QMP_COMMAND_READ_ONLY = 1 << 3, /* changes nothing: also for sessions that may only read */
 } QmpCommandFlags;
 
 /*

@@ -151,7 +151,8 @@ static inline void push_kind(QmpJsonParser *p, bool is_array)
     p->depth++;
 }
 
-/* json-c says NULL when memory is out; GLib's way, and so ours, is to abort. */
+/* For what is small, as json-c says NULL when memory is out; GLib's way, and so ours, is to abort.
+ */
 static inline json_object *checked(json_object *value)
 {
     if (value == NULL) {
@@ -182,6 +183,13 @@ void qmp_json_reset(QmpJsonParser *p);
 
 /* Empty @text, and give its memory back when it is much. */
 void qmp_json_empty_text(GString **text);
+
+/* Make room in @text for @more bytes, behind which a NUL fits. False when the memory is out: what a
+ * client makes large is its own loss, not the end of the program. */
+bool qmp_json_reserve(GString *text, size_t more);
+
+/* Report that the memory is out, and begin to skip the value. */
+void qmp_json_fail_memory(QmpJsonParser *p);
 
 /* A string that is no member name, a number or a word is complete; NULL is null. */
 void qmp_json_end_scalar(QmpJsonParser *p, json_object *value);

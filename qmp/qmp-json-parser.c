@@ -16,6 +16,9 @@
 /* A text buffer that one large string has made larger than this is not kept for the next value. */
 #define TEXT_KEPT 4096
 
+/* What one byte of the input adds to the text at the most: a character. */
+#define CHARACTER_MAX 4
+
 GQuark qmp_json_error_quark(void)
 {
     return g_quark_from_static_string("qmp-json-error-quark");
@@ -97,6 +100,33 @@ void qmp_json_reset(QmpJsonParser *p)
     p->excess = 0;
 }
 
+/* ---- memory ---- */
+
+bool qmp_json_reserve(GString *text, size_t more)
+{
+    size_t needed = text->len + more + 1;
+    size_t size = MAX(text->allocated_len, 1);
+    char *str;
+
+    while (size < needed) {
+        size *= 2;
+    }
+    if (size > text->allocated_len) {
+        str = g_try_realloc(text->str, size);
+        if (str == NULL) {
+            return false;
+        }
+        text->str = str;
+        text->allocated_len = size;
+    }
+    return true;
+}
+
+void qmp_json_fail_memory(QmpJsonParser *p)
+{
+    qmp_json_fail(p, QMP_JSON_ERROR_LIMIT, "JSON value is larger than the memory that is left");
+}
+
 /* ---- the tree ---- */
 
 /* Hand out @value, which is complete. */
@@ -116,8 +146,9 @@ static void deliver(QmpJsonParser *p, json_object *value)
     p->func(value, NULL, p->opaque);
 }
 
-/* Put @value, which is NULL for null, where the grammar has it: into the innermost container. */
-static void add_value(QmpJsonParser *p, json_object *value)
+/* Put @value, which is NULL for null, where the grammar has it: into the innermost container. When
+ * the memory is out for that, the value is broken, and @value freed. */
+static bool add_value(QmpJsonParser *p, json_object *value)
 {
     json_object *container = innermost(p);
     int failed;
@@ -129,9 +160,12 @@ static void add_value(QmpJsonParser *p, json_object *value)
             json_object_object_add_ex(container, p->name->str, value, JSON_C_OBJECT_ADD_KEY_IS_NEW);
     }
     if (failed != 0) {
-        g_error("out of memory for a JSON value");
+        json_object_put(value);
+        qmp_json_fail_memory(p);
+        return false;
     }
     p->expect = EXPECT_COMMA_OR_END;
+    return true;
 }
 
 void qmp_json_end_scalar(QmpJsonParser *p, json_object *value)
@@ -145,15 +179,17 @@ void qmp_json_end_scalar(QmpJsonParser *p, json_object *value)
     add_value(p, value);
 }
 
-static void open_container(QmpJsonParser *p, bool is_array)
+static void open_container(QmpJsonParser *p, char bracket)
 {
+    bool is_array = bracket == '[';
     json_object *container =
         checked(is_array ? json_object_new_array_ext(4) : json_object_new_object());
 
     if (p->depth == 0) {
         p->root = container;
-    } else {
-        add_value(p, container);
+    } else if (!add_value(p, container)) {
+        qmp_json_skip_char(p, bracket);
+        return;
     }
     g_ptr_array_add(p->open, container);
     push_kind(p, is_array);
@@ -208,7 +244,7 @@ static void begin_token(QmpJsonParser *p, const char *c, size_t len)
     switch (*c) {
     case '{':
     case '[':
-        open_container(p, *c == '[');
+        open_container(p, *c);
         break;
     case '}':
     case ']':
@@ -354,6 +390,8 @@ static bool take_byte(QmpJsonParser *p, unsigned char c)
     if (is_too_long(p, c)) {
         qmp_json_fail(p, QMP_JSON_ERROR_LIMIT, "JSON value is longer than %zu bytes",
                       p->limits.max_bytes);
+    } else if (p->active && !is_skipping(p) && !qmp_json_reserve(p->text, CHARACTER_MAX)) {
+        qmp_json_fail_memory(p);
     }
     if (c >= 0x80 || p->sequence_len > 0) {
         return take_wide_byte(p, c);
@@ -398,6 +436,10 @@ static size_t take_run(QmpJsonParser *p, const char *data, size_t len)
         return 0;
     }
     run = plain_run(data, MIN(len, p->limits.max_bytes - p->used), p->quote);
+    if (!qmp_json_reserve(p->text, run)) {
+        qmp_json_fail_memory(p);
+        return 0;
+    }
     g_string_append_len(p->text, data, (gssize)run);
     p->used += run;
     return run;

@@ -23,10 +23,27 @@ static void end_name(QmpJsonParser *p)
         return;
     }
     g_string_truncate(p->name, 0);
+    if (!qmp_json_reserve(p->name, p->text->len)) {
+        qmp_json_fail_memory(p);
+        qmp_json_skip_char(p, p->quote);
+        return;
+    }
     g_string_append_len(p->name, p->text->str, (gssize)p->text->len);
     qmp_json_empty_text(&p->text);
     p->state = STATE_BETWEEN;
     p->expect = EXPECT_COLON;
+}
+
+static void end_string(QmpJsonParser *p)
+{
+    json_object *value = json_object_new_string_len(p->text->str, (int)p->text->len);
+
+    if (value == NULL) {
+        qmp_json_fail_memory(p);
+        qmp_json_skip_char(p, p->quote);
+    } else {
+        qmp_json_end_scalar(p, value);
+    }
 }
 
 static void string_char(QmpJsonParser *p, const char *c, size_t len)
@@ -38,8 +55,7 @@ static void string_char(QmpJsonParser *p, const char *c, size_t len)
     } else if (is_name(p)) {
         end_name(p);
     } else {
-        qmp_json_end_scalar(p,
-                            checked(json_object_new_string_len(p->text->str, (int)p->text->len)));
+        end_string(p);
     }
 }
 
@@ -175,12 +191,14 @@ static bool is_whole_number(NumberPart part)
            part == NUMBER_EXPONENT;
 }
 
-/* The value of the number in text, or NULL when it is too large for a double. */
-static json_object *number_value(const QmpJsonParser *p)
+/* The value of the number in text, or NULL: *@in_range is false when it is too large for a double,
+ * else the memory is out. */
+static json_object *number_value(const QmpJsonParser *p, bool *in_range)
 {
     const char *text = p->text->str;
     double d;
 
+    *in_range = true;
     if ((p->number == NUMBER_ZERO || p->number == NUMBER_DIGITS) && strcmp(text, "-0") != 0) {
         int64_t i;
         uint64_t u;
@@ -197,7 +215,8 @@ static json_object *number_value(const QmpJsonParser *p)
         }
     }
     d = g_ascii_strtod(text, NULL);
-    return isinf(d) ? NULL : checked(json_object_new_double_s(d, text));
+    *in_range = !isinf(d);
+    return *in_range ? json_object_new_double_s(d, text) : NULL;
 }
 
 static void fail_number(QmpJsonParser *p, const char *what)
@@ -211,14 +230,19 @@ static void fail_number(QmpJsonParser *p, const char *what)
 static bool end_number(QmpJsonParser *p, char c)
 {
     json_object *value;
+    bool in_range;
 
     if (!is_whole_number(p->number)) {
         fail_number(p, "invalid number");
         return qmp_json_skip_char(p, c);
     }
-    value = number_value(p);
+    value = number_value(p, &in_range);
     if (value == NULL) {
-        fail_number(p, "number out of range");
+        if (in_range) {
+            qmp_json_fail_memory(p);
+        } else {
+            fail_number(p, "number out of range");
+        }
         return qmp_json_skip_char(p, c);
     }
     qmp_json_end_scalar(p, value);

@@ -1,23 +1,29 @@
 /*
- * Listening sockets: accepting sessions, on the monitor thread.
+ * Control sockets: who gets a session on one, on the monitor thread.
  *
  * When the process or the system is out of descriptors a waiting client can't be accepted and stays
- * readable; the listener then rests for a while instead of spinning.
+ * readable. The listener then rests until one of the server's sessions has ended, or for a while,
+ * for descriptors are freed elsewhere too.
  */
 #include "config.h"
 #include "qmp/qmp-session-internal.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 static const int64_t rest_ns = 100 * SCALE_MS;
 
-struct QmpListener {
-    QmpServer *server;
-    int fd;
-    QEMUTimer *rest_timer;
-    bool resting;
+/* What clients can cause again and again takes so many lines of the log in this time: QMP_LOG_BURST
+ * and one. */
+static const int64_t log_period_ns = INT64_C(10000) * SCALE_MS;
+
+static const char *const log_things[QMP_LISTENER_N_LOGS] = {
+    [QMP_LISTENER_LOG_REFUSED] = "clients were refused",
+    [QMP_LISTENER_LOG_FULL] = "clients were turned away",
+    [QMP_LISTENER_LOG_RESTS] = "pauses in accepting clients",
+    [QMP_LISTENER_LOG_SILENT] = "sessions were not negotiated in time",
 };
 
 static void listener_readable(void *opaque);
@@ -34,6 +40,8 @@ static void unwatch(QmpListener *listener)
                        NULL);
 }
 
+/* ---- resting ---- */
+
 static void rest_is_over(void *opaque)
 {
     watch(opaque);
@@ -42,11 +50,53 @@ static void rest_is_over(void *opaque)
 static void rest(QmpListener *listener, int error)
 {
     if (!listener->resting) {
-        g_warning("can't accept clients for now: %s", g_strerror(error));
+        qmp_log_limit_warn(listener->logs[QMP_LISTENER_LOG_RESTS],
+                           "can't accept clients for now: %s", g_strerror(error));
         listener->resting = true;
     }
     unwatch(listener);
     timer_mod_ns(listener->rest_timer, qemu_clock_get_ns(QEMU_CLOCK_REALTIME) + rest_ns);
+}
+
+void qmp_listener_wake(QmpListener *listener)
+{
+    if (listener->fd >= 0 && timer_pending(listener->rest_timer)) {
+        timer_del(listener->rest_timer);
+        watch(listener);
+    }
+}
+
+/* ---- accepting ---- */
+
+void qmp_listener_take_client(QmpListener *listener, int fd)
+{
+    const QmpAccess *access = listener->access;
+    g_autofree char *who = NULL;
+    QmpPeer peer;
+
+    qmp_peer_read(&peer, fd);
+    if (!qmp_peer_is_allowed(&peer, fd, access)) {
+        who = qmp_peer_describe(&peer);
+        qmp_log_limit_warn(listener->logs[QMP_LISTENER_LOG_REFUSED], "refused a client (%s)", who);
+    } else if (access->max_sessions > 0 && listener->n_sessions >= access->max_sessions) {
+        who = qmp_peer_describe(&peer);
+        qmp_log_limit_warn(listener->logs[QMP_LISTENER_LOG_FULL],
+                           "turned a client away (%s), for there are %u already", who,
+                           listener->n_sessions);
+    } else {
+        qmp_session_new(listener, fd, &peer);
+        return;
+    }
+    close(fd);
+}
+
+/* Whether somebody who shares the socket has shut it down: then it is readable for good, with
+ * nobody to accept. */
+static bool is_shut_down(const QmpListener *listener)
+{
+    struct pollfd pollfd = { .fd = listener->fd };
+
+    return poll(&pollfd, 1, 0) == 1 && (pollfd.revents & POLLHUP);
 }
 
 static void listener_readable(void *opaque)
@@ -56,29 +106,57 @@ static void listener_readable(void *opaque)
 
     if (fd >= 0) {
         listener->resting = false;
-        qmp_session_new(listener->server, fd);
+        qmp_listener_take_client(listener, fd);
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         rest(listener, errno);
+    } else if (is_shut_down(listener)) {
+        g_warning("%s: no client can connect any more, for it has been shut down",
+                  listener->access->name);
+        qmp_listener_close(listener);
     }
     /* Else the client has gone again, or was not there: EAGAIN, ECONNABORTED, EINTR. */
 }
 
-QmpListener *qmp_listener_new(QmpServer *server, int fd)
+/* ---- life ---- */
+
+QmpListener *qmp_listener_new(QmpServer *server, const QmpAccess *access)
 {
     QmpListener *listener = g_new0(QmpListener, 1);
 
     listener->server = server;
-    listener->fd = fd;
+    listener->access = access;
+    listener->fd = -1;
     listener->rest_timer = aio_timer_new(server->monitor_context, QEMU_CLOCK_REALTIME, SCALE_NS,
                                          rest_is_over, listener);
-    watch(listener);
+    for (int i = 0; i < QMP_LISTENER_N_LOGS; i++) {
+        listener->logs[i] =
+            qmp_log_limit_new(server->monitor_context, log_period_ns, access->name, log_things[i]);
+    }
     return listener;
+}
+
+void qmp_listener_listen(QmpListener *listener, int fd)
+{
+    listener->fd = fd;
+    watch(listener);
+}
+
+void qmp_listener_close(QmpListener *listener)
+{
+    if (listener->fd >= 0) {
+        timer_del(listener->rest_timer);
+        unwatch(listener);
+        close(listener->fd);
+        listener->fd = -1;
+    }
 }
 
 void qmp_listener_free(QmpListener *listener)
 {
-    unwatch(listener);
+    qmp_listener_close(listener);
     timer_free(listener->rest_timer);
-    close(listener->fd);
+    for (int i = 0; i < QMP_LISTENER_N_LOGS; i++) {
+        qmp_log_limit_free(listener->logs[i]);
+    }
     g_free(listener);
 }

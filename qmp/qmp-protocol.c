@@ -46,6 +46,7 @@ static void run_qmp_capabilities(QmpRequest *request, void *data)
 {
     CapabilitiesArgs *args = data;
     QmpSession *session = qmp_request_get_session(request);
+    bool wants_oob;
 
     if (!session) {
         qmp_fail(request, g_error_new(QMP_ERROR, QMP_ERROR_COMMAND_NOT_FOUND,
@@ -53,8 +54,14 @@ static void run_qmp_capabilities(QmpRequest *request, void *data)
         return;
     }
     /* There is but one capability, and the table has let no other through. */
-    session->oob_enabled = args->enable && json_object_array_length(args->enable) > 0;
+    wants_oob = args->enable && json_object_array_length(args->enable) > 0;
+    if (wants_oob && session->access->without_oob) {
+        qmp_fail_generic(request, "The capability 'oob' is not offered on this socket");
+        return;
+    }
+    session->oob_enabled = wants_oob;
     session->negotiated = true;
+    g_clear_pointer(&session->negotiation_timer, timer_free);
     pthread_mutex_lock(&session->lock);
     session->ends_negotiation = true;
     pthread_mutex_unlock(&session->lock);
@@ -236,19 +243,19 @@ const QmpCommand qmp_protocol_commands[] = {
       .run = run_qmp_capabilities,
       .help = "end the negotiation, with the capabilities that the client wants" },
     { .name = "query-version",
-      .flags = QMP_COMMAND_ALLOW_OOB,
+      .flags = QMP_COMMAND_ALLOW_OOB | QMP_COMMAND_READ_ONLY,
       .args = &qmp_type_empty,
       .ret = &version_type,
       .run = run_query_version,
       .help = "the server's version" },
     { .name = "query-commands",
-      .flags = QMP_COMMAND_ALLOW_OOB,
+      .flags = QMP_COMMAND_ALLOW_OOB | QMP_COMMAND_READ_ONLY,
       .args = &qmp_type_empty,
       .ret = &command_info_list_type,
       .run = run_query_commands,
       .help = "the names of all commands" },
     { .name = "query-qmp-schema",
-      .flags = QMP_COMMAND_ALLOW_OOB,
+      .flags = QMP_COMMAND_ALLOW_OOB | QMP_COMMAND_READ_ONLY,
       .args = &qmp_type_empty,
       .ret = &qmp_type_schema_info_list,
       .run = run_query_qmp_schema,

@@ -172,13 +172,13 @@ const QmpRegistry *qmp_server_get_registry(const QmpServer *server)
     return server->config.registry;
 }
 
-static char *make_greeting(QmpServer *server)
+static char *make_greeting(QmpServer *server, const char *capabilities)
 {
     GString *line = g_string_new("{\"QMP\": {\"version\": ");
     json_object *version = qmp_server_version(server);
 
     qmp_json_write(line, version);
-    g_string_append(line, ", \"capabilities\": [\"oob\"]}}\r\n");
+    g_string_append_printf(line, ", \"capabilities\": [%s]}}\r\n", capabilities);
     json_object_put(version);
     return g_string_free(line, FALSE);
 }
@@ -190,7 +190,8 @@ QmpServer *qmp_server_new(const QmpServerConfig *config)
     server->config = *config;
     server->monitor_context = iothread_get_aio_context(config->monitor);
     server->dispatcher_bh = aio_bh_new_full(config->main_context, dispatch, server, "qmp_dispatch");
-    server->greeting = make_greeting(server);
+    server->greeting = make_greeting(server, "\"oob\"");
+    server->greeting_without_oob = make_greeting(server, "");
     server->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)qmp_listener_free);
     server->read_buffer = g_malloc(QMP_READ_SIZE);
     pthread_mutex_init(&server->lock, NULL);
@@ -199,17 +200,57 @@ QmpServer *qmp_server_new(const QmpServerConfig *config)
     return server;
 }
 
-void qmp_server_listen(QmpServer *server, int fd)
+/* A socket on its way to the monitor thread. */
+typedef struct NewSocket {
+    QmpServer *server;
+    int fd;
+    const QmpAccess *access;
+} NewSocket;
+
+static QmpListener *add_listener(NewSocket *new)
 {
-    g_ptr_array_add(server->listeners, qmp_listener_new(server, fd));
+    QmpListener *listener = qmp_listener_new(new->server, new->access);
+
+    g_ptr_array_add(new->server->listeners, listener);
+    return listener;
 }
 
-/* On the monitor thread, which may be accepting right now. */
+static void listen_in_monitor(void *opaque)
+{
+    NewSocket *new = opaque;
+
+    qmp_listener_listen(add_listener(new), new->fd);
+}
+
+static void connect_in_monitor(void *opaque)
+{
+    NewSocket *new = opaque;
+
+    qmp_listener_take_client(add_listener(new), new->fd);
+}
+
+void qmp_server_listen(QmpServer *server, int fd, const QmpAccess *access)
+{
+    NewSocket new = { .server = server, .fd = fd, .access = access };
+
+    aio_wait_bh_oneshot(server->monitor_context, listen_in_monitor, &new);
+}
+
+void qmp_server_connect(QmpServer *server, int fd, const QmpAccess *access)
+{
+    NewSocket new = { .server = server, .fd = fd, .access = access };
+
+    aio_wait_bh_oneshot(server->monitor_context, connect_in_monitor, &new);
+}
+
+/* On the monitor thread, which may be accepting right now. What sessions need of them stays. */
 static void close_listeners(void *opaque)
 {
     QmpServer *server = opaque;
 
-    g_ptr_array_set_size(server->listeners, 0);
+    for (guint i = 0; i < server->listeners->len; i++) {
+        qmp_listener_close(g_ptr_array_index(server->listeners, i));
+    }
 }
 
 void qmp_server_stop(QmpServer *server)
@@ -245,13 +286,15 @@ bool qmp_server_has_output(QmpServer *server)
     return has_output;
 }
 
-static void close_sessions(void *opaque)
+static void close_all(void *opaque)
 {
-    g_autoptr(GPtrArray) sessions = snapshot_sessions(opaque);
+    QmpServer *server = opaque;
+    g_autoptr(GPtrArray) sessions = snapshot_sessions(server);
 
     for (guint i = 0; i < sessions->len; i++) {
         qmp_session_close(g_ptr_array_index(sessions, i));
     }
+    g_ptr_array_set_size(server->listeners, 0);
 }
 
 void qmp_server_free(QmpServer *server)
@@ -259,7 +302,7 @@ void qmp_server_free(QmpServer *server)
     QmpSession *session;
 
     qmp_server_stop(server);
-    aio_wait_bh_oneshot(server->monitor_context, close_sessions, server);
+    aio_wait_bh_oneshot(server->monitor_context, close_all, server);
     while ((session = g_queue_pop_head(&server->ready))) {
         qmp_session_unref(session);
     }
@@ -268,6 +311,7 @@ void qmp_server_free(QmpServer *server)
     g_ptr_array_unref(server->listeners);
     pthread_mutex_destroy(&server->lock);
     g_free(server->read_buffer);
+    g_free(server->greeting_without_oob);
     g_free(server->greeting);
     g_free(server);
 }

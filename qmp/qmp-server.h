@@ -14,19 +14,21 @@
 #include <glib.h>
 
 #include "iothreads/iothread.h"
+#include "qmp/qmp-access.h"
 #include "qmp/qmp-command.h"
 #include "qmp/qmp-json.h"
 
 typedef struct QmpServer QmpServer;
 
 typedef struct QmpServerConfig {
-    IOThread *monitor;           /* runs the sessions; outlives the server */
-    AioContext *main_context;    /* runs in-band commands; outlives the server */
-    const QmpRegistry *registry; /* outlives the server */
-    int version[3];              /* major, minor, micro, for the greeting and query-version */
-    const char *package;         /* likewise; must stay valid */
-    QmpJsonLimits limits;        /* of requests */
-    size_t max_output;           /* bytes that a session may leave unread, or one message */
+    IOThread *monitor;              /* runs the sessions; outlives the server */
+    AioContext *main_context;       /* runs in-band commands; outlives the server */
+    const QmpRegistry *registry;    /* outlives the server */
+    int version[3];                 /* major, minor, micro, for the greeting and query-version */
+    const char *package;            /* likewise; must stay valid */
+    QmpJsonLimits limits;           /* of requests */
+    size_t max_output;              /* bytes that a session may leave unread, or one message */
+    int64_t negotiation_timeout_ns; /* sessions that take longer end; 0: none does */
 } QmpServerConfig;
 
 #define QMP_MAX_OUTPUT_DEFAULT (4 * 1024 * 1024)
@@ -38,8 +40,13 @@ typedef struct QmpServerConfig {
 /* A server without listening sockets. Main thread. */
 QmpServer *qmp_server_new(const QmpServerConfig *config);
 
-/* Accept sessions on @fd, a listening stream socket, which the server takes over. Main thread. */
-void qmp_server_listen(QmpServer *server, int fd);
+/* Accept sessions on @fd, a non-blocking stream socket that listens, which the server takes over.
+ * @access outlives the server. Main thread. */
+void qmp_server_listen(QmpServer *server, int fd, const QmpAccess *access);
+
+/* Begin a session on @fd, a connected stream socket, which the server takes over. @access outlives
+ * the server, and is held against the peer as if it had connected. Main thread. */
+void qmp_server_connect(QmpServer *server, int fd, const QmpAccess *access);
 
 /* Send an event to every session in command mode: @data is the bound struct of its data. Any
  * thread. */

@@ -2,9 +2,10 @@
  * The inside of sessions and of the server.
  *
  *   qmp-server.c     life of the server, the list of sessions, the dispatcher, events
- *   qmp-listener.c   accepting
+ *   qmp-listener.c   accepting, and who is accepted
  *   qmp-session.c    a session's life; requests in: reading, negotiating, queueing
  *   qmp-output.c     answers and events out
+ *   qmp-audit.c      who changed what, for the log
  *   qmp-protocol.c   the commands of the protocol itself
  *
  * Locks: server->lock and session->lock, leaf locks both: nothing holds the two together.
@@ -18,6 +19,8 @@
 #include <glib.h>
 
 #include "qmp/qmp-json.h"
+#include "qmp/qmp-log-limit.h"
+#include "qmp/qmp-peer.h"
 #include "qmp/qmp-request.h"
 #include "qmp/qmp-server.h"
 
@@ -33,6 +36,8 @@ typedef struct QmpOutputFd {
     int fd;
 } QmpOutputFd;
 
+typedef struct QmpListener QmpListener;
+
 /* What has been given to a session to send, and has not been taken by the socket. */
 typedef struct QmpOutput {
     GByteArray *bytes; /* NULL when there is nothing */
@@ -43,10 +48,14 @@ typedef struct QmpOutput {
 struct QmpSession {
     _Atomic unsigned refcount;
     QmpServer *server;
-    unsigned number;   /* for the log */
+    unsigned number; /* for the log */
+    QmpPeer peer;
+    const QmpAccess *access;
     QEMUBH *update_bh; /* on the monitor: looks what there is to do, qmp_session_update() */
 
     /* The monitor thread's own. */
+    QmpListener *listener;        /* lives until all its sessions are closed */
+    QEMUTimer *negotiation_timer; /* NULL once negotiated, or without a limit */
     QmpJsonParser *parser;
     GByteArray *unparsed; /* what was read behind the request at which reading paused, or NULL */
     size_t parsed;        /* of these, meanwhile */
@@ -78,7 +87,8 @@ struct QmpServer {
     AioContext *monitor_context;
     QEMUBH *dispatcher_bh;
     char *greeting;
-    GPtrArray *listeners;       /* of QmpListener */
+    char *greeting_without_oob;
+    GPtrArray *listeners;       /* of QmpListener; monitor thread */
     unsigned next_number;       /* monitor thread */
     unsigned char *read_buffer; /* monitor thread: for every session's reading */
 
@@ -91,8 +101,9 @@ struct QmpServer {
 
 /* ---- qmp-session.c ---- */
 
-/* A session on the connected socket @fd, which it takes over. Monitor thread. */
-void qmp_session_new(QmpServer *server, int fd);
+/* A session of @listener with @peer on the connected socket @fd, which it takes over. Monitor
+ * thread. */
+void qmp_session_new(QmpListener *listener, int fd, const QmpPeer *peer);
 
 QmpSession *qmp_session_ref(QmpSession *session);
 void qmp_session_unref(QmpSession *session);
@@ -130,11 +141,46 @@ void qmp_output_clear(QmpOutput *output);
 /* Send what was kept, as far as the socket takes it. Monitor thread. */
 void qmp_session_flush(QmpSession *session);
 
-/* ---- qmp-listener.c ---- */
+/* ---- qmp-listener.c: all of it on the monitor thread ---- */
 
-typedef struct QmpListener QmpListener;
+/* The kinds of log lines that clients can cause, each with a limit of its own. */
+enum {
+    QMP_LISTENER_LOG_REFUSED,
+    QMP_LISTENER_LOG_FULL,
+    QMP_LISTENER_LOG_RESTS,
+    QMP_LISTENER_LOG_SILENT,
+    QMP_LISTENER_N_LOGS,
+};
 
-QmpListener *qmp_listener_new(QmpServer *server, int fd);
+struct QmpListener {
+    QmpServer *server;
+    const QmpAccess *access;
+    int fd; /* -1: it does not listen, or not any more */
+    QEMUTimer *rest_timer;
+    bool resting; /* the last try to accept has failed */
+    unsigned n_sessions;
+    QmpLogLimit *logs[QMP_LISTENER_N_LOGS];
+};
+
+QmpListener *qmp_listener_new(QmpServer *server, const QmpAccess *access);
+
+/* Listen on @fd, which is taken over; qmp_listener_close() ends that. */
+void qmp_listener_listen(QmpListener *listener, int fd);
+void qmp_listener_close(QmpListener *listener);
+
+/* Begin a session on the connected socket @fd, which is taken over, or close it. */
+void qmp_listener_take_client(QmpListener *listener, int fd);
+
+/* A descriptor has been freed: accept again, if that was the reason not to. */
+void qmp_listener_wake(QmpListener *listener);
+
+/* No session of it may be left. */
 void qmp_listener_free(QmpListener *listener);
+
+/* ---- qmp-audit.c ---- */
+
+/* Log who has asked for what, when the command of @request changes something. Threads as
+ * qmp_session_reply(). */
+void qmp_session_log_change(QmpSession *session, QmpRequest *request, const GError *error);
 
 #endif

@@ -25,6 +25,7 @@ static void session_update(void *opaque);
 static void reply_at_once(QmpRequest *request, json_object *value, const GError *error,
                           void *opaque)
 {
+    qmp_session_log_change(opaque, request, error);
     qmp_session_reply(opaque, request, value, error);
 }
 
@@ -34,6 +35,7 @@ static void reply_in_band(QmpRequest *request, json_object *value, const GError 
 {
     QmpSession *session = opaque;
 
+    qmp_session_log_change(session, request, error);
     qmp_session_reply(session, request, value, error);
     qmp_server_request_done(session->server, session);
 }
@@ -98,6 +100,11 @@ static GError *error_for_command_mode(QmpSession *session, QmpRequest *request)
     if (qmp_request_is_oob(request) && !session->oob_enabled) {
         return g_error_new(QMP_ERROR, QMP_ERROR_GENERIC,
                            "exec-oob needs the capability 'oob' to be negotiated");
+    }
+    if (command && session->access->read_only && !(command->flags & QMP_COMMAND_READ_ONLY)) {
+        return g_error_new(QMP_ERROR, QMP_ERROR_GENERIC,
+                           "The command %s may change something, and this session may only read",
+                           command->name);
     }
     return NULL;
 }
@@ -310,12 +317,48 @@ static void session_update(void *opaque)
     }
 }
 
-void qmp_session_new(QmpServer *server, int fd)
+static void negotiation_took_too_long(void *opaque)
+{
+    QmpSession *session = opaque;
+
+    qmp_log_limit_warn(session->listener->logs[QMP_LISTENER_LOG_SILENT],
+                       "session %u: disconnected, for it was not negotiated in time",
+                       session->number);
+    qmp_session_close(session);
+}
+
+static void limit_negotiation(QmpSession *session)
+{
+    QmpServer *server = session->server;
+
+    if (server->config.negotiation_timeout_ns > 0) {
+        session->negotiation_timer = aio_timer_new(server->monitor_context, QEMU_CLOCK_REALTIME,
+                                                   SCALE_NS, negotiation_took_too_long, session);
+        timer_mod_ns(session->negotiation_timer, qemu_clock_get_ns(QEMU_CLOCK_REALTIME) +
+                                                     server->config.negotiation_timeout_ns);
+    }
+}
+
+static void greet(QmpSession *session)
+{
+    const QmpServer *server = session->server;
+    const char *greeting =
+        session->access->without_oob ? server->greeting_without_oob : server->greeting;
+
+    qmp_session_send(session, greeting, strlen(greeting));
+}
+
+void qmp_session_new(QmpListener *listener, int fd, const QmpPeer *peer)
 {
     QmpSession *session = g_new0(QmpSession, 1);
+    QmpServer *server = listener->server;
+    g_autofree char *who = qmp_peer_describe(peer);
 
     session->refcount = 1;
     session->server = server;
+    session->listener = listener;
+    session->access = listener->access;
+    session->peer = *peer;
     session->number = ++server->next_number;
     session->fd = fd;
     session->parser = qmp_json_parser_new(&server->config.limits, take_value, session);
@@ -326,8 +369,11 @@ void qmp_session_new(QmpServer *server, int fd)
     pthread_mutex_lock(&server->lock);
     g_hash_table_add(server->sessions, session);
     pthread_mutex_unlock(&server->lock);
+    listener->n_sessions++;
     g_info("session %u: connected", session->number);
-    qmp_session_send(session, server->greeting, strlen(server->greeting));
+    g_info("session %u: %s, on %s", session->number, who, listener->access->name);
+    limit_negotiation(session);
+    greet(session);
     set_handlers(session, true, false);
 }
 
@@ -339,6 +385,7 @@ void qmp_session_close(QmpSession *session)
     int fd;
 
     set_handlers(session, false, false);
+    g_clear_pointer(&session->negotiation_timer, timer_free);
     g_clear_pointer(&session->parser, qmp_json_parser_free);
     g_clear_pointer(&session->unparsed, g_byte_array_unref);
     for (unsigned i = 0; i < session->n_received_fds; i++) {
@@ -365,6 +412,10 @@ void qmp_session_close(QmpSession *session)
     g_hash_table_remove(server->sessions, session);
     pthread_mutex_unlock(&server->lock);
     aio_notify(server->config.main_context);
+    session->listener->n_sessions--;
+    for (guint i = 0; i < server->listeners->len; i++) {
+        qmp_listener_wake(g_ptr_array_index(server->listeners, i));
+    }
     qmp_session_unref(session);
 }
 

@@ -21,10 +21,12 @@ class QmpError(Exception):
 class Qmp:
     """One session. Replies and events that are not asked for yet are kept, in order."""
 
-    def __init__(self, path, negotiate=True, oob=False):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    def __init__(self, path, negotiate=True, oob=False, sock=None):
+        """Connect to @path, or take the connected socket @sock over."""
+        self.socket = sock or socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(DEADLINE)
-        self.socket.connect(path)
+        if sock is None:
+            self.socket.connect(path)
         self.buffer = b""
         self.events = []
         self.fds = []  # that came with answers and are nobody's yet, in their order

@@ -198,6 +198,15 @@ def test_affinity_is_in_force(qmp):
     assert os.sched_getaffinity(thread) == set(CPUS)
 
 
+def test_without_affinity_a_new_thread_has_the_main_threads(daemon, qmp):
+    os.sched_setaffinity(daemon.proc.pid, {CPUS[-1]})
+    thread = add(qmp, "io0")["thread-id"]
+    assert (get(qmp, "io0", "cpu-affinity"), os.sched_getaffinity(thread)) == ("", {CPUS[-1]})
+    os.sched_setaffinity(daemon.proc.pid, CPUS)
+    set_(qmp, "io0", "cpu-affinity", "")
+    assert os.sched_getaffinity(thread) == set(CPUS)
+
+
 def test_cpus_that_are_not_there_are_left_out_as_long_as_one_is(qmp):
     thread = add(qmp, "io0", cpu_affinity=f"{CPUS[0]},{MISSING_CPU}")["thread-id"]
     assert os.sched_getaffinity(thread) == {CPUS[0]}
@@ -295,7 +304,7 @@ def test_arguments_that_are_missing_or_wrong(qmp):
     assert error_of(qmp.command, "object-add", id="a") == "Parameter 'qom-type' is missing"
     assert error_of(qmp.command, "object-add", qom_type="iothread") == "Parameter 'id' is missing"
     assert error_of(qmp.command, "object-add", qom_type="x", id="a") == (
-        "Parameter 'qom-type' expects one of 'iothread'")
+        "Parameter 'qom-type' expects one of 'event-notifier', 'iothread', 'socket-relay', 'timer'")
     assert error_of(add, qmp, 7) == "Parameter 'id' expects a string"
     assert error_of(qmp.command, "object-del") == "Parameter 'id' is missing"
     assert error_of(qmp.command, "object-del", id="a") == "There is no object 'a'"
@@ -443,7 +452,7 @@ def test_a_path_that_leads_nowhere(qmp, path):
 def test_types(qmp):
     assert {"name": "iothread", "parent": "object"} in qmp.command("qom-list-types")
     assert [t["name"] for t in qmp.command("qom-list-types", implements="user-creatable")] == [
-        "iothread"]
+        "event-notifier", "iothread", "socket-relay", "timer"]
     assert {"name": "object", "abstract": True} in qmp.command("qom-list-types", abstract=True)
     assert qmp.command("qom-list-types", implements="nothing") == []
     listed = {p["name"]: p for p in qmp.command("qom-list-properties", typename="iothread")}

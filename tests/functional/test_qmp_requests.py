@@ -154,11 +154,11 @@ IOTHREAD = {"qom-type": "iothread", "id": "new"}
     ("object-add", {"qom-type": "iothread"}, "Parameter 'id' is missing"),
     ("object-add", {"id": "new"}, "Parameter 'qom-type' is missing"),
     ("object-add", {"qom-type": "no-such-type", "id": "new"},
-     "Parameter 'qom-type' expects one of 'iothread'"),
+     "Parameter 'qom-type' expects one of 'event-notifier', 'iothread', 'timer'"),
     ("object-add", {"qom-type": None, "id": "new"},
-     "Parameter 'qom-type' expects one of 'iothread'"),
+     "Parameter 'qom-type' expects one of 'event-notifier', 'iothread', 'timer'"),
     ("object-add", {"qom-type": "iothread\0", "id": "new"},
-     "Parameter 'qom-type' expects one of 'iothread'"),
+     "Parameter 'qom-type' expects one of 'event-notifier', 'iothread', 'timer'"),
     ("object-add", {**IOTHREAD, "id": 1}, "Parameter 'id' expects a string"),
     ("object-add", {**IOTHREAD, "id": "a\0b"},
      "Parameter 'id' expects a string without the character \\u0000"),
@@ -277,10 +277,11 @@ def test_query_version_is_the_greetings(qmp):
 def test_query_commands_names_them_all(qmp):
     names = [command["name"] for command in qmp.command("query-commands")]
     assert names == [
-        "closefd", "getfd", "object-add", "object-del", "qmp_capabilities", "qom-get", "qom-list",
-        "qom-list-properties", "qom-list-types", "qom-set", "query-commands", "query-iothreads",
-        "query-loops", "query-qmp-schema", "query-sources", "query-version", "quit",
-        "x-debug-block", "x-debug-echo"]
+        "clock-advance", "clock-resume", "clock-stop", "closefd", "event-notifier-get",
+        "event-notifier-set", "getfd", "object-add", "object-del", "qmp_capabilities", "qom-get",
+        "qom-list", "qom-list-properties", "qom-list-types", "qom-set", "query-clocks",
+        "query-commands", "query-iothreads", "query-loops", "query-qmp-schema", "query-sources",
+        "query-version", "quit", "x-debug-block", "x-debug-echo"]
 
 
 def test_objects_are_found_by_path(qmp):
@@ -300,8 +301,9 @@ def test_qom_list_types_filters(qmp):
     def names(**arguments):
         return [item["name"] for item in qmp.command("qom-list-types", **arguments)]
 
-    assert names() == ["container", "iothread"]
-    assert names(abstract=True) == ["object", "container", "iothread"]
-    assert names(implements="user-creatable") == ["iothread"]
+    types = ["event-notifier", "iothread", "timer"]
+    assert names() == ["container", *types]
+    assert names(abstract=True) == ["object", "container", *types]
+    assert names(implements="user-creatable") == types
     assert names(implements="iothread") == ["iothread"]
     assert names(implements="nothing") == []

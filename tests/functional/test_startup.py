@@ -14,6 +14,7 @@ import pytest
 from qmp_client import DEADLINE, Qmp
 
 QUIT = '{"execute": "quit"}\n'
+SETTINGS = "expected mode=, group=, access=, max-clients=, oob=, allow-uid= or allow-gid="
 
 
 @pytest.fixture
@@ -57,7 +58,8 @@ def test_help_names_every_option(run):
     result = run("--help")
     assert (result.returncode, result.stderr) == (0, "")
     for option in ("qmp", "object", "config", "log-level", "max-request-size", "max-nesting",
-                   "max-tokens", "max-output", "debug-commands", "version", "help"):
+                   "max-tokens", "max-output", "negotiation-timeout", "debug-commands", "version",
+                   "help"):
         assert f"--{option}" in result.stdout
 
 
@@ -72,9 +74,13 @@ def test_help_names_every_option(run):
     (["--help=all"], "--help: 'all' is unexpected: it has no value"),
     *(([option], f"Missing argument for {option}") for option in (
         "--qmp", "--object", "--config", "--log-level", "--max-request-size", "--max-nesting",
-        "--max-tokens", "--max-output")),
-    *(([f"--qmp={value}"], f"--qmp: '{value}' is no address, expected unix:PATH") for value in (
-        "", "unix:", "unix:,mode=0600", "tcp:localhost:4444", "/run/x", "UNIX:/run/x", ",")),
+        "--max-tokens", "--max-output", "--negotiation-timeout")),
+    *(([f"--qmp={value}"], f"--qmp: '{value}' is no address, expected unix:PATH, fd:NUMBER (from 3) "
+       "or vsock:CID:PORT") for value in (
+        "", "unix:", "unix:,mode=0600", "tcp:localhost:4444", "/run/x", "UNIX:/run/x", ",",
+        "fd:", "fd:0", "fd:2", "fd:-1", "fd:x", "fd:3x", "fd: 3", "fd:2147483648", "vsock:",
+        "vsock:1", "vsock:1:", "vsock:1:2:3", "vsock::5", "vsock:nowhere:5", "vsock:4294967295:5",
+        "vsock:any:4294967295", "vsock:any:-1", "vsock:any:x")),
     *((["--qmp", f"unix:/none/x,mode={mode}"],
        f"--qmp: mode '{mode}' is no octal number from 0 to 0777") for mode in (
            "", "8", "1000", "-1", " 7", "rw", "0660x", "99999999999999999999")),
@@ -82,9 +88,32 @@ def test_help_names_every_option(run):
     (["--qmp", "unix:/none/x,group="], "--qmp: there is no group ''"),
     (["--qmp", "unix:/none/x,group=4294967295"], "--qmp: there is no group '4294967295'"),
     (["--qmp", "unix:/none/x,"],
-     "--qmp: '' is unexpected, expected 'mode=MODE' or 'group=NAME'"),
-    (["--qmp", "unix:/none/x,owner=me"],
-     "--qmp: 'owner=me' is unexpected, expected 'mode=MODE' or 'group=NAME'"),
+     f"--qmp: '' is unexpected, {SETTINGS}"),
+    *((["--qmp", f"unix:/none/x,{setting}"], f"--qmp: '{setting}' is unexpected, {SETTINGS}")
+      for setting in ("owner=me", "mode", "Mode=0600", "=0600", "read-only")),
+    *((["--qmp", f"unix:/none/x,{name}={value},{name}={value}"], f"--qmp: {name}= is given twice")
+      for name, value in (("mode", "0600"), ("group", "0"), ("access", "full"), ("oob", "on"),
+                          ("max-clients", "1"), ("allow-uid", "0"), ("allow-gid", "0"))),
+    *((["--qmp", f"unix:/none/x,access={value}"],
+       f"--qmp: access '{value}' is neither 'full' nor 'read-only'") for value in (
+           "", "ro", "Full", "full ")),
+    *((["--qmp", f"unix:/none/x,oob={value}"],
+       f"--qmp: oob '{value}' is neither 'on' nor 'off'") for value in ("", "yes", "true")),
+    *((["--qmp", f"unix:/none/x,max-clients={value}"],
+       f"--qmp: max-clients '{value}' is no integer from 1 to 2147483647") for value in (
+           "", "0", "-1", "x", "1k", "2147483648")),
+    *((["--qmp", f"unix:/none/x,allow-{kind}={value}"], f"--qmp: there is no {what} '{name}'")
+      for kind, what in (("uid", "user"), ("gid", "group"))
+      for value, name in (("", ""), ("0:", ""), (":0", ""), ("0:no-such", "no-such"),
+                          ("4294967295", "4294967295"), ("-1", "-1"), ("0 ", "0 "))),
+    *((["--qmp", f"{address},{setting}"],
+       f"--qmp: {setting.split('=')[0]}= is for unix sockets, not for '{address}'")
+      for address, setting in (("fd:3", "mode=0600"), ("fd:3", "group=0"),
+                               ("vsock:any:5", "mode=0600"), ("vsock:any:5", "group=0"),
+                               ("vsock:any:5", "allow-uid=0"), ("vsock:any:5", "allow-gid=0"))),
+    *(([f"--negotiation-timeout={value}"],
+       f"--negotiation-timeout: '{value}' is no integer from 0 to 86400") for value in (
+           "", "-1", "x", "1.5", "10s", "86401")),
     *(([f"--log-level={value}"], f"--log-level: '{value}' is no level, expected error, warning, "
        "notice, info or debug") for value in ("", "loud", "Error", "5")),
     *(([f"{option}={value}"], f"{option}: '{value}' is no integer from 1 to {most}")
@@ -286,8 +315,8 @@ def test_commas_are_doubled_in_a_value(start_daemon):
 
 
 @pytest.mark.parametrize("text, error", [
-    ("", "Parameter 'qom-type' expects one of 'iothread'"),
-    ("nothing,id=a", "Parameter 'qom-type' expects one of 'iothread'"),
+    ("", "Parameter 'qom-type' expects one of 'event-notifier', 'iothread', 'timer'"),
+    ("nothing,id=a", "Parameter 'qom-type' expects one of 'event-notifier', 'iothread', 'timer'"),
     ("iothread", "Parameter 'id' is missing"),
     ("iothread,id", "'id' is unexpected, expected PROPERTY=VALUE"),
     ("iothread,id=a,", "'' is unexpected, expected PROPERTY=VALUE"),

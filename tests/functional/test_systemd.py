@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from qmp_client import DEADLINE, Qmp
+from qmp_client import DEADLINE, Qmp, QmpError
 
 # Started as PROGRAM..., with descriptor 3 on as passed and LISTEN_PID its own.
 WRAPPER = """
@@ -135,6 +135,26 @@ def test_a_passed_socket_is_made_non_blocking(activate, listener, sockets):
     activate([sock.fileno()])
     with Qmp(f"{sockets}/a"):
         assert not os.get_blocking(sock.fileno())
+
+
+@pytest.mark.parametrize("address", ["fd:3", "unix:{sockets}/a"])
+def test_a_passed_socket_has_the_access_of_the_option_that_stands_for_it(
+        activate, listener, sockets, address):
+    fds = [listener("a").fileno(), listener("b").fileno()]
+    proc = activate(fds, "--qmp", address.format(sockets=sockets) + ",access=read-only")
+    with Qmp(f"{sockets}/a") as reader, Qmp(f"{sockets}/b") as full:
+        with pytest.raises(QmpError, match="may only read"):
+            reader.command("quit")
+        full.command("quit")
+    assert proc.wait(DEADLINE) == 0
+    assert sorted(os.listdir(sockets)) == ["a", "b"]
+
+
+def test_a_passed_socket_with_two_options_is_an_error(activate, listener, sockets):
+    proc = activate([listener("a").fileno()], "--qmp", "fd:3", "--qmp", f"unix:{sockets}/a")
+    assert proc.wait(DEADLINE) == 1
+    assert proc.stderr.read() == (
+        f"evloopd: --qmp: 'fd:3' and 'unix:{sockets}/a' are the same socket\n")
 
 
 @pytest.mark.parametrize("kind", ["datagram", "not listening", "connected", "file", "pipe", "tcp",

@@ -96,6 +96,29 @@ void json_assert_reports(const char *input, size_t len, const QmpJsonLimits *lim
     }
 }
 
+/* Whether there is one report, which is no error. */
+static bool is_one_value(const char *reports)
+{
+    const char *end = strchr(reports, '\n');
+
+    return *reports != '!' && end && end[1] == '\0';
+}
+
+void json_check_text(const char *text, size_t len, bool expected)
+{
+    for (size_t piece = 1; piece <= 2; piece++) {
+        g_autofree char *reports = json_reports_of(text, len, NULL, piece);
+
+        if (is_one_value(reports) != expected) {
+            g_autoptr(GString) shown = g_string_new(NULL);
+
+            qmp_json_escape(shown, text, len);
+            g_test_message("\"%s\" is %sto be accepted", shown->str, expected ? "" : "not ");
+            g_test_fail();
+        }
+    }
+}
+
 void json_run_cases(const JsonCase *cases, size_t n)
 {
     for (size_t i = 0; i < n; i++) {

@@ -37,6 +37,9 @@ char *json_reports_of(const char *input, size_t len, const QmpJsonLimits *limits
 void json_assert_reports(const char *input, size_t len, const QmpJsonLimits *limits,
                          const char *expected);
 
+/* Assert that @text is one value and nothing else, or, where @expected is false, that it is not. */
+void json_check_text(const char *text, size_t len, bool expected);
+
 /* ---- tables ---- */
 
 typedef struct JsonCase {

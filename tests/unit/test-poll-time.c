@@ -122,6 +122,90 @@ static void test_late_events_without_polling(void)
     g_assert_cmpint(source.ns, ==, POLL_TIME_FIRST_NS);
 }
 
+/* ---- waking up ---- */
+
+#define WAKE_NS 35000
+
+static const PollTimeParams sleepy = { .max_ns = MAX_NS, .wake_ns = WAKE_NS };
+
+/* An event that comes @after_ns into the wait. */
+static void sleepy_event(PollTime *source, int64_t after_ns)
+{
+    poll_time_adjust(source, &sleepy, after_ns <= source->ns ? after_ns : after_ns + WAKE_NS);
+}
+
+static void test_seen_late_for_waking_up(void)
+{
+    PollTime source = { 0 };
+
+    for (int i = 0; i < 3; i++) {
+        g_assert_cmpint(source.ns, <, 10000);
+        sleepy_event(&source, 10000);
+    }
+    g_assert_cmpint(source.ns, ==, 16000);
+    for (int i = 0; i < 100; i++) {
+        sleepy_event(&source, 10000);
+        g_assert_cmpint(source.ns, ==, 16000);
+    }
+    /* What waking up does not explain is late. */
+    poll_time_adjust(&source, &sleepy, MAX_NS + 2 * WAKE_NS + 1);
+    g_assert_cmpint(source.ns, ==, 0);
+}
+
+static void test_perhaps_late_once(void)
+{
+    PollTime source = { 0 };
+
+    while (source.ns < MAX_NS) {
+        sleepy_event(&source, MAX_NS);
+    }
+    /* Every other one is covered. */
+    for (int i = 0; i < 10; i++) {
+        sleepy_event(&source, MAX_NS);
+        sleepy_event(&source, MAX_NS + 1);
+        g_assert_cmpint(source.ns, ==, MAX_NS);
+    }
+    sleepy_event(&source, MAX_NS + 1);
+    g_assert_cmpint(source.ns, ==, 0);
+    g_assert_cmpuint(source.vain, ==, 1);
+}
+
+static void test_always_late_by_a_little(void)
+{
+    for (int64_t shrink = 0; shrink <= 4; shrink += 2) {
+        PollTimeParams params = sleepy;
+        PollTime source = { 0 };
+        int64_t polled_ns = 0, total_ns = 0;
+
+        params.shrink = shrink;
+        for (int i = 0; i < 20000; i++) {
+            polled_ns += source.ns;
+            total_ns += MAX_NS + 2000 + WAKE_NS;
+            poll_time_adjust(&source, &params, MAX_NS + 2000 + WAKE_NS);
+        }
+        g_assert_cmpint(polled_ns * 20, <, total_ns);
+        g_assert_cmpint(polled_ns, >, 0);
+    }
+}
+
+static void test_learning_what_waking_takes(void)
+{
+    int64_t wake_ns = 0;
+
+    for (int i = 0; i < 10; i++) {
+        wake_ns = poll_time_learn_wake(wake_ns, 40000);
+    }
+    g_assert_cmpint(wake_ns, >, 39000);
+    g_assert_cmpint(wake_ns, <=, 40000);
+    /* Finding the thread awake tells little, and waiting for a busy processor nothing. */
+    g_assert_cmpint(poll_time_learn_wake(wake_ns, 100), >, 38000);
+    g_assert_cmpint(poll_time_learn_wake(wake_ns, POLL_TIME_MAX_WAKE_NS + 1), ==, wake_ns);
+    for (int i = 0; i < 1000; i++) {
+        wake_ns = poll_time_learn_wake(wake_ns, 2000);
+    }
+    g_assert_cmpint(wake_ns, <, 2200);
+}
+
 /* ---- several sources ---- */
 
 static void event(PollTimes *times, PollTime *source, int64_t waited_ns)
@@ -286,6 +370,10 @@ int main(int argc, char **argv)
     test_add("/a-late-event-after-one-that-was-covered-costs-no-delay",
              test_late_event_after_one_that_was_covered);
     test_add("/late-events-that-nobody-polled-for-cost-no-delay", test_late_events_without_polling);
+    test_add("/poll-time/seen-late-for-waking-up", test_seen_late_for_waking_up);
+    test_add("/poll-time/perhaps-late-once-is-forgiven", test_perhaps_late_once);
+    test_add("/poll-time/always-late-by-a-little-is-not-polled-for", test_always_late_by_a_little);
+    test_add("/poll-time/learns-what-waking-takes", test_learning_what_waking_takes);
     test_add("/never-above-the-maximum", test_never_above_the_maximum);
     test_add("/the-loop-polls-for-the-longest", test_longest);
     test_add("/sources-of-equal-times-leave-one-by-one", test_equal_times);

@@ -326,6 +326,57 @@ static void test_pushed_back_one_wakes_once(Loop *loop)
     timer_free(timer);
 }
 
+/* Pushes its timer back again and again just when it comes due. */
+typedef struct Pusher {
+    Acting acting;
+    int64_t last; /* ns, what it is pushed back to */
+    pthread_t thread;
+} Pusher;
+
+static void *push_back_when_due(void *opaque)
+{
+    Pusher *pusher = opaque;
+    QEMUTimer *timer = pusher->acting.timer;
+
+    for (int i = 0; i < 50000; i++) {
+        timer_mod(timer, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + 20 * (i % 64));
+        timer_mod(timer, pusher->last);
+        g_assert_cmpint(timer_expire_time_ns(timer), ==, pusher->last);
+    }
+    return NULL;
+}
+
+static void test_pushed_back_when_due(Loop *loop)
+{
+    enum {
+        N = 3
+    };
+    int64_t last = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + HOUR_NS;
+    Pusher pushers[N];
+
+    for (int i = 0; i < N; i++) {
+        pushers[i].last = last;
+        acting_init(&pushers[i].acting, loop, NULL);
+    }
+    loop_start(loop);
+    for (int i = 0; i < N; i++) {
+        pthread_create(&pushers[i].thread, NULL, push_back_when_due, &pushers[i]);
+    }
+    for (int i = 0; i < N; i++) {
+        pthread_join(pushers[i].thread, NULL);
+    }
+    loop_stop(loop);
+    for (int i = 0; i < N; i++) {
+        pushers[i].acting.fires = 0;
+    }
+    qemu_clock_advance_virtual_time(last);
+    loop_passes(loop, 3);
+    for (int i = 0; i < N; i++) {
+        g_assert_cmpint(pushers[i].acting.fires, ==, 1);
+        timer_free(pushers[i].acting.timer);
+    }
+}
+
 /* ---- against a plain model ---- */
 
 static void test_many_changes(Loop *loop)
@@ -432,6 +483,7 @@ int main(int argc, char **argv)
     loop_test_add("armed-while-the-loop-sleeps", test_armed_while_the_loop_sleeps);
     loop_test_add("anticipated-while-the-loop-sleeps", test_anticipated_while_the_loop_sleeps);
     loop_test_add("pushed-back-one-lets-the-loop-sleep", test_pushed_back_one_wakes_once);
+    loop_test_add("pushed-back-by-another-thread-when-due", test_pushed_back_when_due);
     loop_test_add("many-changes-against-a-model", test_many_changes);
     loop_test_add("pushed-back-behind-one-deleted", test_pushed_back_behind_one_deleted);
     loop_test_add_aio_poll("armed-by-the-home-thread-costs-no-pass", test_armed_by_the_home_thread);

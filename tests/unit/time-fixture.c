@@ -12,8 +12,10 @@ static struct {
     int64_t event_at;
     void (*event)(void *opaque);
     void *event_opaque;
+    int64_t wake_ns;
     uint64_t waits;
     bool asleep;
+    bool firing_in_sleep;
 } sim;
 
 static void fire(void)
@@ -26,23 +28,38 @@ static void fire(void)
     }
 }
 
+/* Who brings the event may read the clock: it is the event's time, and time stands still. */
+static void fire_in_sleep(void)
+{
+    int64_t now = sim.now;
+
+    sim.now = MAX(now, sim.event_at);
+    sim.firing_in_sleep = true;
+    fire();
+    sim.firing_in_sleep = false;
+    sim.now = now;
+}
+
 /* The loop reads the clock as the last thing before it sleeps, having counted that it will. The
  * event is fired then, for the kernel wakes nobody at a simulated time; what the loop reads next is
- * the time of it. */
+ * the time of it, and what it takes to wake up. */
 static void advance(void)
 {
     AioContextStats stats;
 
+    if (sim.firing_in_sleep) {
+        return;
+    }
     if (sim.asleep) {
         sim.asleep = false;
-        sim.now = MAX(sim.now, sim.event_at);
+        sim.now = MAX(sim.now, sim.event_at) + sim.wake_ns;
     }
     sim.now += SIM_TICK_NS;
     aio_context_get_stats(sim.ctx, &stats);
     if (stats.waits != sim.waits) {
         sim.waits = stats.waits;
         sim.asleep = true;
-        fire();
+        fire_in_sleep();
     } else if (sim.now >= sim.event_at) {
         fire();
     }
@@ -70,12 +87,18 @@ void sim_begin(AioContext *ctx)
     sim.now = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
     sim.event_at = sim.now;
     sim.waits = stats.waits;
+    sim.wake_ns = 0;
     sim.ctx = ctx;
 }
 
 void sim_end(void)
 {
     sim.ctx = NULL;
+}
+
+void sim_set_wake_ns(int64_t wake_ns)
+{
+    sim.wake_ns = wake_ns;
 }
 
 int64_t sim_now(void)

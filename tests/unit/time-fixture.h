@@ -16,12 +16,15 @@
 void sim_begin(AioContext *ctx);
 void sim_end(void);
 
+/* How long a loop that sleeps takes to wake up, from now on; 0 at first. */
+void sim_set_wake_ns(int64_t wake_ns);
+
 /* The simulated time. */
 int64_t sim_now(void);
 
 /*
- * The next event comes in @delay_ns: call @func then, from inside the loop, which must not use a
- * clock. Without a @func that is just when a sleep ends, for a timer that is due then.
+ * The next event comes in @delay_ns: call @func then, from inside the loop. Without a @func that is
+ * just when a sleep ends, for a timer that is due then.
  */
 void sim_event_in(int64_t delay_ns, void (*func)(void *opaque), void *opaque);
 

@@ -1,0 +1,17 @@
+/*
+ * What the daemon offers: every table of commands and events, in one place.
+ */
+#include "config.h"
+#include "daemon/commands.h"
+
+void daemon_register(QmpRegistry *registry, const DaemonOffer *offer)
+{
+    qmp_registry_add_commands(registry, qmp_protocol_commands, offer->server);
+    object_types_register(registry, offer->objects);
+    qmp_registry_add_commands(registry, daemon_commands, offer->control);
+    qmp_registry_add_commands(registry, loop_commands, NULL);
+    if (offer->debug_commands) {
+        qmp_registry_add_commands(registry, debug_commands, NULL);
+    }
+    qmp_registry_add_events(registry, daemon_events);
+}

@@ -1,0 +1,200 @@
+"""When a system call fails, that session has an error or ends, and the daemon runs on.
+
+A scenario uses all that a session can. It is run with the first call of a function failing, then with
+the second one, and so on, until none is left to fail.
+"""
+
+import socket
+
+import pytest
+
+from conftest import BUILD
+from faults import Faults
+from qmp_client import Qmp
+
+LIBRARY = BUILD / "tests/fault/.libs/libfault.so"
+# More output than a socket takes, and a buffer of its own.
+LARGE = "x" * 400_000
+# Requests that make other things large, and answers that don't: each is in error.
+LARGE_REQUESTS = [
+    b'{"execute": "query-version", "arguments": {"a": "%s"}}' % (b"x" * 200_000),
+    b'{"execute": "query-version", "arguments": {"a": {"%s": 1}}}' % (b"x" * 200_000),
+    b'{"execute": "query-version", "arguments": {"a": 0.%s}}' % (b"1" * 200_000),
+    b'{"execute": "query-version", "arguments": {"a": [%s 0]}}' % (b"0, " * 20_000),
+    b'{"execute": "query-version", "arguments": {"a": {%s}}}' % b", ".join(
+        b'"%d": 0' % i for i in range(10_000)),
+]
+
+
+class Gone(Exception):
+    """The server has closed the session."""
+
+
+class Tolerant(Qmp):
+    """A session that takes errors as answers."""
+
+    def ask(self, command, key="execute", fds=(), **arguments):
+        """Send a command; its reply, whatever that is."""
+        message = {key: command, "arguments": arguments, "id": command}
+        try:
+            if fds:
+                self.send_with_fds(message, fds)
+            else:
+                self.send(message)
+            reply = self.receive_reply()
+        except (BrokenPipeError, ConnectionResetError):
+            reply = None
+        except AssertionError as error:  # it was cut off in the middle of a line
+            assert "half a line" in str(error)
+            reply = None
+        if reply is None:
+            raise Gone
+        assert reply["id"] == command and ("return" in reply) != ("error" in reply)
+        return reply
+
+
+def run_scenario(path):
+    """All that a session can do; whether it was let do it to the end."""
+    session = Tolerant(path, negotiate=False)
+    try:
+        if session.receive() is None:
+            raise Gone
+        session.ask("qmp_capabilities", enable=["oob"])
+        session.ask("query-qmp-schema", key="exec-oob")
+        for fdmon in ["auto", "epoll", "poll"]:
+            session.ask("object-add", **{"qom-type": "iothread", "id": fdmon, "fdmon": fdmon})
+        session.ask("query-iothreads")
+        session.ask("query-loops", key="exec-oob")
+        session.ask("x-debug-echo", value=LARGE)
+        with socket.socket() as sent:
+            session.ask("getfd", fds=[sent.fileno()], fdname="a")
+        session.ask("closefd", fdname="a")
+        for fdmon in ["auto", "epoll", "poll"]:
+            session.ask("object-del", id=fdmon)
+        return True
+    except (Gone, ConnectionResetError):
+        return False
+    finally:
+        session.close()
+
+
+def run_large_requests(path):
+    """Requests for which the server needs much memory; whether it had all of it."""
+    complete = True
+    with Qmp(path) as session:
+        for request in LARGE_REQUESTS:
+            session.send_raw(request)
+            desc = session.receive_reply()["error"]["desc"]
+            complete = complete and desc == "Parameter 'a' is unexpected"
+            session.sync()
+    return complete
+
+
+@pytest.fixture
+def start_faulty(evloopd, start_daemon, sockets):
+    """Start a daemon whose calls can be made to fail; the daemon, and what makes them fail."""
+    with open(evloopd, "rb") as file:
+        if b"__asan_init" in (program := file.read()) or b"__tsan_init" in program:
+            pytest.skip("a sanitizer's library must come before any that is preloaded")
+
+    def start(fdmon="auto"):
+        faults = Faults(LIBRARY, sockets / "faults")
+        daemon = start_daemon("--debug-commands",
+                              env={**faults.environment(), "EVLOOP_FDMON": fdmon})
+        faults.attach()
+        return daemon, faults
+
+    return start
+
+
+class Witness:
+    """A session that is there all the time, and gets the others' events."""
+
+    def __init__(self, daemon):
+        self.daemon = daemon
+        self.session = daemon.connect()
+
+    def is_well(self):
+        """Whether it has not been dropped; a new one is made if it has."""
+        try:
+            self.session.sync()
+            self.session.events.clear()
+            return True
+        except (AssertionError, BrokenPipeError, ConnectionResetError):
+            self.session.close()
+            self.session = self.daemon.connect()
+            return False
+
+
+def assert_healthy(daemon):
+    """A session can do all, and nothing is left in its way."""
+    with daemon.connect(oob=True) as session:
+        assert "return" in session.execute("query-commands")
+        for item in session.command("query-iothreads"):
+            session.command("object-del", id=item["id"])
+        session.command("object-add", qom_type="iothread", id="healthy")
+        session.command("object-del", id="healthy")
+
+
+# The calls on the way of a session, what each can fail with, and under which fd monitor.
+FAULTS = [
+    ("accept4", "EMFILE", "auto"), ("accept4", "ENFILE", "auto"), ("accept4", "ENOMEM", "auto"),
+    ("accept4", "ECONNABORTED", "auto"), ("accept4", "EINTR", "auto"),
+    ("recvmsg", "ECONNRESET", "auto"), ("recvmsg", "ENOMEM", "auto"),
+    ("recvmsg", "EINTR", "auto"), ("recvmsg", "EAGAIN", "auto"), ("recvmsg", "EAGAIN", "epoll"),
+    ("send", "EPIPE", "auto"), ("send", "ENOBUFS", "auto"), ("send", "EINTR", "auto"),
+    ("send", "EAGAIN", "auto"), ("send", "EAGAIN", "epoll"),
+    ("eventfd", "EMFILE", "auto"), ("eventfd", "ENOMEM", "auto"),
+    ("epoll_create1", "EMFILE", "auto"), ("epoll_create1", "ENOMEM", "auto"),
+    ("epoll_ctl", "ENOMEM", "epoll"), ("epoll_ctl", "ENOSPC", "epoll"),
+    ("io_uring_queue_init_params", "EMFILE", "auto"),
+    ("io_uring_queue_init_params", "ENOMEM", "auto"),
+    ("io_uring_queue_init_params", "EPERM", "auto"),
+    ("pthread_create", "EAGAIN", "auto"),
+]
+
+
+def walk(daemon, faults, function, error, scenario):
+    """Run @scenario with the first call of @function failing, then with the second..."""
+    fds = daemon.count_fds() + 1
+    threads = len(daemon.tasks())
+    witness = Witness(daemon)
+    assert scenario(daemon.socket)
+    assert_healthy(daemon)
+    daemon.wait_for_fds(fds)
+    nth = 0
+    fired = True
+    while fired:
+        nth += 1
+        faults.arm(function, nth, error)
+        complete = scenario(daemon.socket)
+        fired = faults.disarm(function) > 0
+        witness_is_well = witness.is_well()
+        # One fault ends one session at the most.
+        assert complete or witness_is_well
+        assert (complete and witness_is_well) or fired
+        assert_healthy(daemon)
+        daemon.wait_for_fds(fds)
+        assert len(daemon.tasks()) == threads
+    assert nth > 1, f"the scenario does not call {function}"
+    witness.session.close()
+
+
+@pytest.mark.parametrize("function, error, fdmon", FAULTS)
+def test_any_call_of_a_session_may_fail(start_faulty, function, error, fdmon):
+    daemon, faults = start_faulty(fdmon)
+    walk(daemon, faults, function, error, run_scenario)
+
+
+@pytest.mark.parametrize("function", ["malloc", "calloc", "realloc"])
+def test_memory_may_be_out_for_a_large_request(start_faulty, function):
+    daemon, faults = start_faulty()
+    walk(daemon, faults, function, "ENOMEM", run_large_requests)
+
+
+def test_a_listener_without_descriptors_rests_and_recovers(start_faulty):
+    daemon, faults = start_faulty()
+    faults.arm("accept4", 1, "EMFILE", times=3)
+    assert run_scenario(daemon.socket)
+    assert faults.fired("accept4") == 3
+    assert daemon.stderr().count("can't accept clients for now") == 1
