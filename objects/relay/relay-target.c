@@ -36,6 +36,7 @@ RelayTargets *relay_targets_new(const char *const *texts, GError **errp)
     }
     for (unsigned i = 0; i < n; i++) {
         if (!parse(&targets->target[i], texts[i], errp)) {
+            relay_address_clear(&targets->target[i].address);
             g_prefix_error(errp, "target: ");
             return NULL;
         }

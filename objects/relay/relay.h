@@ -70,7 +70,7 @@ typedef struct RelayParams {
 /* The bounds and defaults of these. */
 #define RELAY_BUFFER_SIZE_MIN            4096
 #define RELAY_BUFFER_SIZE_MAX            1048576
-#define RELAY_BUFFER_SIZE_DEFAULT        262144
+#define RELAY_BUFFER_SIZE_DEFAULT        524288
 #define RELAY_TIMEOUT_MS_MAX             (INT64_C(1) << 40)
 #define RELAY_CONNECT_TIMEOUT_MS_DEFAULT 10000
 #define RELAY_TARGET_RETRY_MS_DEFAULT    5000

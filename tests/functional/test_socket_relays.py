@@ -11,7 +11,7 @@ EMPTY_ERRORS = dict.fromkeys(
     ["reset", "idle-timeout", "limit", "accept", "resolve", "refused", "connect-timeout", "connect",
      "system", "stopped"], 0)
 DEFAULTS = {
-    "iothread": None, "iothreads": [], "buffer-size": 262144, "max-connections": 0,
+    "iothread": None, "iothreads": [], "buffer-size": 524288, "max-connections": 0,
     "idle-timeout-ms": 0, "connect-timeout-ms": 10000, "target-retry-ms": 5000,
     "drain-timeout-ms": 0, "connection-events": False,
 }
