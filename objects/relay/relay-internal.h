@@ -277,6 +277,11 @@ void relay_worker_evacuate(RelayWorker *worker, RelayWorker *const *to, size_t n
 /* Take in a list of connections that relay_worker_evacuate() made. */
 void relay_worker_take_in(RelayWorker *worker, RelayList *list);
 
+/* The same for a worker that gives all to one that has nothing yet: that gets the epoll set as it
+ * is. Each in its worker's home thread. */
+void relay_worker_leave(RelayWorker *worker, RelayWorker *to);
+void relay_worker_take_over(RelayWorker *worker, RelayWorker *from);
+
 /* A bottom half: timeouts have been changed. */
 void relay_worker_params_changed(void *worker);
 

@@ -2,11 +2,12 @@
  * Going over to other contexts, and the end of a relay.
  *
  * Both are operations in steps, one at a time, that begin and end in the owner's thread; so nothing
- * else reaches for a worker that is about to go. First the listener stops. With more than one
- * worker that is a step of its own, for bottom halves may be on their way that take accepted
- * clients to other workers: what is scheduled after it runs after them. Then each worker that
- * leaves gives up its connections in its own thread, and bottom halves take them, one list for each
- * new worker, to their new threads.
+ * else reaches for a worker that is about to go. Where there is one worker before and after, it
+ * hands its epoll set on as it is, and the listener goes along. Else the listener stops first, in a
+ * step of its own, for bottom halves may be on their way that take accepted clients to other
+ * workers: what is scheduled after it runs after them. Then each worker that leaves gives up its
+ * connections in its own thread, and bottom halves take them, one list for each new worker, to
+ * their new threads.
  */
 #include "config.h"
 #include "objects/relay/relay-internal.h"
@@ -146,17 +147,33 @@ static void arrive(void *opaque)
     step_done(step->op);
 }
 
-/* Hand the connections of the worker over; the listener goes with the last step before this. */
+static void take_over(void *opaque)
+{
+    g_autofree RelayStep *step = opaque;
+
+    relay_worker_take_over(step->op->workers[0], step->worker);
+    relay_listener_attach(step->op->relay->listener, step->op->workers, 1);
+    step_done(step->op);
+}
+
+/* The only worker gives all that there is, the listener too, to the only new one. */
+static void leave_to_one(void *opaque)
+{
+    g_autofree RelayStep *step = opaque;
+    RelayOp *op = step->op;
+
+    relay_listener_detach(op->relay->listener);
+    relay_worker_leave(step->worker, op->workers[0]);
+    schedule_step(op->workers[0]->ctx, take_over, op, step->worker, NULL, "relay_take_over");
+}
+
+/* Deal the connections of the worker out to the new ones. The listener has been detached. */
 static void leave(void *opaque)
 {
     g_autofree RelayStep *step = opaque;
     RelayOp *op = step->op;
     g_autofree RelayList *lists = g_new0(RelayList, op->n_contexts);
 
-    if (op->relay->n_workers == 1) {
-        relay_listener_detach(op->relay->listener);
-        schedule_step(op->workers[0]->ctx, attach_listener, op, NULL, NULL, "relay_attach");
-    }
     relay_worker_evacuate(step->worker, op->workers, op->n_contexts, lists);
     for (size_t i = 0; i < op->n_contexts; i++) {
         if (lists[i].head) {
@@ -172,13 +189,9 @@ static void leave(void *opaque)
 /* Those that leave do so, and the listener goes to the first of the new ones. */
 static void move_workers(RelayOp *op)
 {
-    Relay *relay = op->relay;
-
     /* One for the listener. Relaxed: nobody else knows of the operation yet. */
     atomic_store_explicit(&op->pending, op->n_leaving + 1, memory_order_relaxed);
-    if (relay->n_workers > 1 || op->n_leaving == 0) {
-        schedule_step(op->workers[0]->ctx, attach_listener, op, NULL, NULL, "relay_attach");
-    }
+    schedule_step(op->workers[0]->ctx, attach_listener, op, NULL, NULL, "relay_attach");
     for (size_t i = 0; i < op->n_leaving; i++) {
         schedule_step(op->leaving[i]->ctx, leave, op, op->leaving[i], NULL, "relay_leave");
     }
@@ -198,8 +211,10 @@ static void start_move(RelayOp *op, void (*detach)(RelayOp *op))
             op->leaving[op->n_leaving++] = relay->workers[i];
         }
     }
-    if (relay->n_workers == 1 && op->n_leaving == 1) {
-        move_workers(op);
+    if (relay->n_workers == 1 && op->n_contexts == 1 && op->n_leaving == 1) {
+        atomic_store_explicit(&op->pending, 1, memory_order_relaxed);
+        schedule_step(relay->workers[0]->ctx, leave_to_one, op, relay->workers[0], NULL,
+                      "relay_leave");
     } else {
         detach(op);
     }

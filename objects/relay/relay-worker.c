@@ -290,6 +290,49 @@ void relay_worker_take_in(RelayWorker *worker, RelayList *list)
     reckon_timer(worker);
 }
 
+/* Where the connections of @list are from now on, or will be when they have arrived. */
+static void set_homes(RelayList *list, RelayWorker *worker, bool in_transit)
+{
+    for (RelayConnection *connection = list->head; connection; connection = connection->next) {
+        set_home(connection, worker, in_transit);
+    }
+}
+
+void relay_worker_leave(RelayWorker *worker, RelayWorker *to)
+{
+    relay_worker_rest(worker);
+    timer_del(&worker->timer);
+    worker->timer_ns = INT64_MAX;
+    for (RelayConnection *c = worker->connecting.head; c; c = c->next) {
+        relay_connect_unwatch(c);
+    }
+    set_homes(&worker->connecting, to, true);
+    set_homes(&worker->established, to, true);
+}
+
+void relay_worker_take_over(RelayWorker *worker, RelayWorker *from)
+{
+    RelayConnection *connection = from->connecting.head;
+    int unused = worker->epoll;
+
+    relay_worker_rest(worker);
+    worker->epoll = from->epoll;
+    from->epoll = unused;
+    worker->connecting = from->connecting;
+    worker->established = from->established;
+    from->connecting = from->established = (RelayList){ 0 };
+    set_homes(&worker->connecting, worker, false);
+    set_homes(&worker->established, worker, false);
+    aio_set_fd_handler(worker->ctx, worker->epoll, relay_ready, NULL, NULL, NULL, worker);
+    while (connection) {
+        RelayConnection *next = connection->next;
+
+        relay_connect_watch(connection);
+        connection = next;
+    }
+    reckon_timer(worker);
+}
+
 /* ---- life ---- */
 
 int relay_worker_open(GError **errp)
