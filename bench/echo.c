@@ -1,12 +1,14 @@
 /*
  * A bare echo between two processes over a unix socket: the limit for one hop.
  *
- *     echo [-p] [-n COUNT]
+ *     echo [-p] [-t] [-n COUNT]
  *
  * The far process is an epoll loop that writes back what it reads; this one sends the bytes of a
  * small command and waits for them. On more than one processor each has one of its own: that is
  * the way of a request to a daemon, and leaves no luck of the scheduler in the figure. With -p the
- * far process never sleeps: the limit for a server that polls. Prints one line of JSON.
+ * far process never sleeps: the limit for a server that polls. With -t it reads in one thread and
+ * writes in another, woken by an eventfd, and nobody is tied to a processor: the limit for a server
+ * that does not run commands where it reads them. Prints one line of JSON.
  */
 #include "config.h"
 
@@ -14,9 +16,13 @@
 #include "bench/bench-util.h"
 
 #include <err.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,14 +50,66 @@ _Noreturn static void echo_loop(int fd, bool polling)
     }
 }
 
+/* What the two threads of the far process have between them: one message at a time. */
+typedef struct Hop {
+    int fd;
+    int event;
+    char buffer[4096];
+    ssize_t length;
+} Hop;
+
+static void *answer(void *opaque)
+{
+    Hop *hop = opaque;
+    uint64_t count;
+
+    /* The eventfd orders the buffer: written before it is set, read after it was. */
+    while (read(hop->event, &count, sizeof(count)) == sizeof(count)) {
+        if (write(hop->fd, hop->buffer, (size_t)hop->length) != hop->length) {
+            break;
+        }
+    }
+    _exit(0);
+}
+
+/* As echo_loop(), with a second thread that writes. */
+_Noreturn static void echo_hop(int fd)
+{
+    struct epoll_event event = { .events = EPOLLIN };
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    Hop hop = { .fd = fd, .event = eventfd(0, EFD_CLOEXEC) };
+    pthread_t thread;
+
+    if (epoll < 0 || hop.event < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
+        err(1, "epoll");
+    }
+    errno = pthread_create(&thread, NULL, answer, &hop);
+    if (errno != 0) {
+        err(1, "pthread_create");
+    }
+    for (;;) {
+        const uint64_t one = 1;
+
+        if (epoll_wait(epoll, &event, 1, -1) != 1) {
+            continue;
+        }
+        hop.length = read(fd, hop.buffer, sizeof(hop.buffer));
+        if (hop.length <= 0 || write(hop.event, &one, sizeof(one)) != sizeof(one)) {
+            _exit(0);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     static QmpClient client;
     static const char text[] = "{\"execute\": \"query-version\"}\r\n";
     unsigned int count = 20000;
     bool polling = false;
+    bool hop = false;
     const BenchOption options[] = {
         { 'p', .flag = &polling },
+        { 't', .flag = &hop },
         { 'n', &count, 1, 10000000 },
         { 0 },
     };
@@ -71,11 +129,16 @@ int main(int argc, char **argv)
     if (child == 0) {
         bench_end_with_parent();
         close(sockets[0]);
+        if (hop) {
+            echo_hop(sockets[1]);
+        }
         bench_pin(1);
         echo_loop(sockets[1], polling);
     }
     close(sockets[1]);
-    bench_pin(0);
+    if (!hop) {
+        bench_pin(0);
+    }
     qmp_client_init(&client, sockets[0]);
     samples_init(&samples, count);
     warm_up = count / 10 + 1;

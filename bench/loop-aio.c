@@ -61,7 +61,10 @@ static void aio_loop_run(void *opaque)
 {
     AioLoop *loop = opaque;
 
-    qemu_set_current_aio_context(loop->ctx);
+    /* Once: two loops that run in turns in a thread would be handed over each time. */
+    if (!qemu_get_current_aio_context()) {
+        qemu_set_current_aio_context(loop->ctx);
+    }
     loop->stopped = false;
     while (!loop->stopped) {
         aio_poll(loop->ctx, true);

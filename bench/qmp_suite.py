@@ -24,6 +24,7 @@ class Measure:
     bare: str = ""
     per_round: int = 1  # turns in each round
     varies: bool = True  # otherwise one turn tells it all
+    many: bool = False  # needs a server that serves more than one client at a time
 
     def turns(self, rounds):
         """How many turns there are in that many rounds."""
@@ -34,7 +35,7 @@ MEASURES = (
     Measure(
         "roundtrip",
         [
-            Row("a command and its reply, median", "median_us", "us", 1, "1/3 of the peer's"),
+            Row("a command and its reply, median", "median_us", "us", 1, "1/4 of the peer's"),
             Row("a command and its reply, p99", "p99_us", "us", 1),
         ],
         program="qmp-roundtrip -n 5000",
@@ -50,20 +51,57 @@ MEASURES = (
         bare="echo -p",
     ),
     Measure(
+        "hop",
+        [
+            Row("  where it answers in another thread", "median_us", "us", 1),
+            Row("  where it answers in another thread, p99", "p99_us", "us", 1),
+        ],
+        bare="echo -t",
+    ),
+    Measure(
         "oob",
         [
-            Row("the same out-of-band, median", "median_us", "us", 1),
+            Row("the same out-of-band, median", "median_us", "us", 1, "1/5 of the peer's in-band"),
             Row("the same out-of-band, p99", "p99_us", "us", 1),
         ],
         program="qmp-roundtrip -o -n 5000",
         quick="-n 1000",
     ),
     Measure(
+        "oob-held",
+        [
+            Row("  while the main loop is held, median", "median_us", "us", 1),
+            Row("  while the main loop is held, p99", "p99_us", "us", 1, "1.5 x otherwise"),
+        ],
+        program="qmp-roundtrip -o -b -n 5000",
+        quick="-n 1000",
+        many=True,
+    ),
+    Measure(
+        "oob-flood",
+        [
+            Row("  while another client floods, median", "median_us", "us", 1),
+            Row("  while another client floods, p99", "p99_us", "us", 1),
+        ],
+        program="qmp-roundtrip -o -f -n 5000",
+        quick="-n 1000",
+        many=True,
+    ),
+    Measure(
         "inflight",
-        [Row("commands, 64 in flight", "per_second", "/s")],
+        [Row("commands, 64 in flight", "per_second", "/s", 0, "30 x the peer's")],
         program="qmp-inflight -d 64 -n 6000",
         quick="-n 2000",
         per_round=3,
+    ),
+    Measure(
+        "schema",
+        [
+            Row("the whole schema, by the byte", "mb_per_second", "MB/s", 1, "5 x the peer's"),
+            Row("  its size", "reply_kb", "kB", 1),
+        ],
+        program="qmp-schema -n 500",
+        quick="-n 100",
     ),
     Measure(
         "objects",
@@ -90,6 +128,17 @@ MEASURES = (
             Row("each further IOThread: Pss", "iothread_pss_kb", "kB", 1),
         ],
         program="qmp-memory -t 100",
+    ),
+    Measure(
+        "sessions",
+        [
+            Row("each of 1,000 idle sessions: VmRSS", "session_kb", "kB", 2, "under 4 kB"),
+            Row("  wake-ups in 3 s, of all", "wakeups", "", 0, "0"),
+            Row("  processor time in 3 s, of all", "cpu_us", "us", 0, "0"),
+        ],
+        program="qmp-sessions -c 1000",
+        many=True,
+        varies=False,
     ),
     Measure(
         "idle",
@@ -125,7 +174,8 @@ class QmpSuite(Suite):
         super().__init__(options)
         self.socket = Path(folder) / "qmp.sock"
         self.servers = {}
-        self.find_server(OURS, options.evloopd, "--qmp", f"unix:{self.socket}")
+        qmp = f"unix:{self.socket}"
+        self.find_server(OURS, options.evloopd, "--qmp", qmp, "--debug-commands")
         self.find_server(
             PEER,
             options.peer,
@@ -150,7 +200,7 @@ class QmpSuite(Suite):
         """The program with its options for this column, or None."""
         if column == BARE:
             return measure.bare.split()
-        if not measure.program or column not in self.servers:
+        if not measure.program or column not in self.servers or (measure.many and column == PEER):
             return None
         quick = measure.quick if self.options.quick else ""
         return [*measure.program.split(), *quick.split(), str(self.socket), *self.servers[column]]

@@ -17,8 +17,9 @@ extern const QmpEvent daemon_events[];
 /* query-loops, query-sources; they need no opaque. */
 extern const QmpCommand loop_commands[];
 
-/* x-debug-block, x-debug-echo; they need no opaque. */
+/* x-debug-block, x-debug-echo, x-debug-event and its event; their opaque is the QmpServer. */
 extern const QmpCommand debug_commands[];
+extern const QmpEvent debug_events[];
 
 /* Why the daemon ends; in the order of the enum ShutdownCause. */
 typedef enum {

@@ -1,5 +1,5 @@
 /*
- * Commands for tests, offered with --debug-commands only.
+ * Commands and an event for tests, offered with --debug-commands only.
  */
 #include "config.h"
 #include "daemon/commands.h"
@@ -9,6 +9,7 @@
 
 #include "loop/timer.h"
 #include "qmp/qmp-request.h"
+#include "qmp/qmp-server.h"
 
 typedef struct BlockArgs {
     int64_t duration_ms;
@@ -66,17 +67,64 @@ static void run_echo(QmpRequest *request, void *data)
     qmp_return(request, json_object_get(args->value));
 }
 
+typedef struct EventArgs {
+    char *id;
+    int64_t value;
+} EventArgs;
+
+static const QmpMember event_members[] = {
+    { .name = "id",
+      .type = &qmp_type_str,
+      .offset = offsetof(EventArgs, id),
+      .help = "events with the same one are similar" },
+    { .name = "value",
+      .type = &qmp_type_int,
+      .offset = offsetof(EventArgs, value),
+      .help = "any number" },
+    { 0 },
+};
+static const QmpType event_args = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "XDebugEvent",
+    .members = event_members,
+    .size = sizeof(EventArgs),
+};
+
+const QmpEvent debug_events[] = {
+    { .name = "X_DEBUG_EVENT",
+      .features = QMP_FEATURE_UNSTABLE,
+      .data = &event_args,
+      .help = "x-debug-event was run",
+      .limit_ms = QMP_EVENT_LIMIT_MS,
+      .limit_by = "id" },
+    { 0 },
+};
+
+static void run_event(QmpRequest *request, void *args)
+{
+    qmp_server_emit(qmp_request_get_opaque(request), &debug_events[0], args);
+    qmp_return_empty(request);
+}
+
 const QmpCommand debug_commands[] = {
     { .name = "x-debug-block",
+      .features = QMP_FEATURE_UNSTABLE,
       .args = &block_args,
       .ret = &qmp_type_empty,
       .run = run_block,
       .help = "hold the main loop for a while" },
     { .name = "x-debug-echo",
       .flags = QMP_COMMAND_ALLOW_OOB | QMP_COMMAND_READ_ONLY,
+      .features = QMP_FEATURE_UNSTABLE,
       .args = &echo_args,
       .ret = &qmp_type_any,
       .run = run_echo,
       .help = "give the argument back" },
+    { .name = "x-debug-event",
+      .features = QMP_FEATURE_UNSTABLE,
+      .args = &event_args,
+      .ret = &qmp_type_empty,
+      .run = run_event,
+      .help = "send the event X_DEBUG_EVENT with the arguments as its data" },
     { 0 },
 };

@@ -378,6 +378,7 @@ const QmpCommand loop_commands[] = {
       .args = &sources_args,
       .ret = &source_info_list_type,
       .run = run_query_sources,
-      .help = "what runs on every loop, or on one: kind, name, calls and times" },
+      .help = "what runs on every loop, or on one: kind, name, calls and times",
+      .errors = "GenericError when there is no such loop" },
     { 0 },
 };

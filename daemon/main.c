@@ -50,6 +50,7 @@ static void start_server(Daemon *self)
         .package = PACKAGE_STRING,
         .limits = self->options.limits,
         .max_output = self->options.max_output,
+        .max_output_total = self->options.max_output_total,
         .negotiation_timeout_ns = self->options.negotiation_timeout_ns,
     };
     DaemonOffer offer = {

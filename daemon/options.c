@@ -93,6 +93,7 @@ static gboolean parse_size(const char *name, const char *value, gpointer data, G
         { "--max-nesting", &options->limits.max_depth, QMP_JSON_HIGHEST_MAX_DEPTH },
         { "--max-tokens", &options->limits.max_tokens, INT_MAX },
         { "--max-output", &options->max_output, INT_MAX },
+        { "--max-output-total", &options->max_output_total, G_MAXINT64 },
     };
     size_t i = 0;
     guint64 number;
@@ -166,7 +167,10 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
         { "max-tokens", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_size,
           "Refuse requests of more JSON tokens than this (default 131072)", "TOKENS" },
         { "max-output", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_size,
-          "Disconnect sessions that leave more than this unread (default 4 MiB)", "BYTES" },
+          "Disconnect clients that leave more than this unread (default 4 MiB)", "BYTES" },
+        { "max-output-total", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
+          (gpointer)parse_size,
+          "Disconnect those who leave most unread, past this for all (default 64 MiB)", "BYTES" },
         { "negotiation-timeout", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
           (gpointer)parse_negotiation_timeout,
           "Disconnect sessions that do not negotiate in this time (default 60; 0: never)",
@@ -181,6 +185,7 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
 
     *options = (Options){
         .max_output = QMP_MAX_OUTPUT_DEFAULT,
+        .max_output_total = QMP_MAX_OUTPUT_TOTAL_DEFAULT,
         .negotiation_timeout_ns = default_negotiation_timeout_s * 1000 * SCALE_MS,
     };
     options->monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_option_free);

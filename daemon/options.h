@@ -25,6 +25,7 @@ typedef struct Options {
     bool version; /* print the version and be done */
     QmpJsonLimits limits;
     size_t max_output;
+    size_t max_output_total;
     int64_t negotiation_timeout_ns; /* 0: none */
 } Options;
 

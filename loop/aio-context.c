@@ -111,11 +111,11 @@ static void context_free(AioContext *ctx)
         timer_list_disarm(&ctx->timers[i]);
     }
     aio_clock_jump_cleanup(ctx);
-    aio_handlers_cleanup(ctx);
     if (atomic_load(&ctx->fdmon) != ctx->fdmon_first) {
         atomic_load(&ctx->fdmon)->teardown(ctx);
     }
     ctx->fdmon_first->teardown(ctx);
+    aio_handlers_cleanup(ctx);
     event_notifier_cleanup(&ctx->notifier);
     pthread_mutex_destroy(&ctx->lock);
     aio_context_memory_unref(ctx);

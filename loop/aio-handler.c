@@ -210,27 +210,39 @@ static void count_call(AioContext *ctx, AioHandler *handler, int64_t elapsed_ns)
     counter_add(&ctx->fd_callbacks, 1);
 }
 
+/* Returns whether that was progress. */
+static bool dispatch(AioContext *ctx, AioHandler *handler)
+{
+    uint32_t revents = handler->revents;
+    ActivityScope scope;
+
+    handler->revents = 0;
+    if (is_removed(handler)) {
+        return false;
+    }
+    if (handler->internal) {
+        call_handler(handler, revents);
+        return false;
+    }
+    activity_call_begin(ctx->activity, &scope, handler->name);
+    call_handler(handler, revents);
+    count_call(ctx, handler, activity_call_end(ctx->activity, &scope));
+    return true;
+}
+
 bool aio_dispatch_handlers(AioContext *ctx)
 {
     bool progress = false;
     AioHandler *handler;
 
     while ((handler = take_ready(ctx))) {
-        uint32_t revents = handler->revents;
-        ActivityScope scope;
+        const FDMonOps *fdmon;
 
-        handler->revents = 0;
-        if (is_removed(handler)) {
-            continue;
+        progress |= dispatch(ctx, handler);
+        fdmon = atomic_load_explicit(&ctx->fdmon, memory_order_relaxed);
+        if (fdmon->dispatched) {
+            fdmon->dispatched(ctx, handler);
         }
-        if (handler->internal) {
-            call_handler(handler, revents);
-            continue;
-        }
-        activity_call_begin(ctx->activity, &scope, handler->name);
-        call_handler(handler, revents);
-        count_call(ctx, handler, activity_call_end(ctx->activity, &scope));
-        progress = true;
     }
     return progress;
 }

@@ -14,6 +14,7 @@
  *   thread-pool.c   functions that block, run by threads of their own
  *   fdmon*.c        which descriptors are ready: a table of operations a monitor
  *   ring.c          the context's io_uring, for its monitor and its users
+ *   ring-level.c    which of its handlers are still ready after their callbacks
  *   timer*.c        timers and their heap; clock.c the clocks
  *   clock-jump.c    waking a loop when the wall clock is set
  *   main-loop.c     the main loop: two contexts and GLib in one wait
@@ -154,6 +155,12 @@ struct AioHandler {
     bool in_todo; /* home thread, as all below */
     bool armed;   /* the kernel has a poll of it, or the submission queue has */
     AioHandler *next_todo;
+
+    /* ring-level.c; home thread: */
+    bool in_look;           /* in ring->look */
+    bool in_call;           /* reported, and its callbacks have not returned */
+    unsigned called_at;     /* the tail of the completion queue when they returned */
+    unsigned n_still_ready; /* how many times in a row it was ready again */
 };
 
 /* What to ask a monitor for: POLLIN and POLLOUT as the handler has callbacks. */
@@ -162,7 +169,7 @@ short aio_handler_events(const AioHandler *handler);
 /* Whether the monitor has a use for @handler still. Home thread, with ctx->lock held. */
 static inline bool aio_handler_in_use(const AioHandler *handler)
 {
-    return handler->in_changes || handler->in_todo || handler->armed;
+    return handler->in_changes || handler->in_todo || handler->armed || handler->in_look;
 }
 
 /* No event of poll(2): io_poll has found work. */

@@ -205,10 +205,25 @@ bool aio_dispatch_requests(AioContext *ctx)
 
 /* ---- the end of a context ---- */
 
+bool ring_cancel_requests(AioRing *ring)
+{
+    for (CqeHandler *handler = ring->in_flight; handler; handler = handler->next) {
+        struct io_uring_sqe *sqe = ring_get_sqe(ring);
+
+        if (!sqe) {
+            return false;
+        }
+        io_uring_prep_cancel(sqe, handler, 0);
+        sqe->user_data = RING_TAG_NONE;
+    }
+    return true;
+}
+
 bool aio_requests_finish(AioContext *ctx)
 {
     AioRing *ring = ctx->ring;
     CqeHandler *handler;
+    bool cancelled = false;
 
     if (!ring) {
         return false;
@@ -220,11 +235,9 @@ bool aio_requests_finish(AioContext *ctx)
         add_completion(ring, handler, -ECANCELED, 0);
         handler = next;
     }
-    if (ring->in_flight) {
-        ring_cancel_all(ring);
-    }
     while (ring->in_flight) {
-        ring_enter(ring, -1);
+        cancelled = cancelled || ring_cancel_requests(ring);
+        ring_enter(ring, cancelled ? -1 : 0);
         ring_reap(ctx);
     }
     return aio_dispatch_requests(ctx);

@@ -22,7 +22,8 @@ typedef struct FDMonOps {
      * left to tear down. */
     bool (*setup)(AioContext *ctx, GError **errp);
 
-    /* Release it; called once after a successful setup, when nobody uses @ctx any more. */
+    /* Release it; called once after a successful setup, when nobody uses @ctx any more. The
+     * handlers that are left are freed after this. */
     void (*teardown)(AioContext *ctx);
 
     /*
@@ -36,6 +37,10 @@ typedef struct FDMonOps {
      * @submit tell the kernel all that wait() would have told it, for it won't be wait() that
      * waits. NULL when there is nothing to do. Home thread, no lock held. */
     void (*prepare)(AioContext *ctx, bool submit);
+
+    /* @handler is not ready any more as far as it was reported: its callbacks have run, or it was
+     * removed. NULL when that makes no difference. Home thread. */
+    void (*dispatched)(AioContext *ctx, AioHandler *handler);
 
     /* The home thread gives the context up. NULL when that makes no difference. Home thread. */
     void (*leave)(AioContext *ctx);

@@ -32,6 +32,16 @@ static const unsigned setup_flags[] = {
     0,
 };
 
+/* A new ring may get the memory of one that went, of whose going only the kernel knows. Release,
+ * and acquire below: what other threads did with that memory came before. */
+static _Atomic unsigned rings_closed;
+
+static void discard(struct io_uring *uring)
+{
+    atomic_fetch_add_explicit(&rings_closed, 1, memory_order_release);
+    io_uring_queue_exit(uring);
+}
+
 static int setup(struct io_uring *uring, unsigned cq_entries)
 {
     /* Which of setup_flags this kernel takes, as far as is known. Relaxed: only a hint. */
@@ -49,10 +59,11 @@ static int setup(struct io_uring *uring, unsigned cq_entries)
     } while (ret == -EINVAL && ++i < G_N_ELEMENTS(setup_flags));
 
     if (ret == 0 && (params.features & NEEDED_FEATURES) != NEEDED_FEATURES) {
-        io_uring_queue_exit(uring);
+        discard(uring);
         ret = -ENOSYS;
     }
     if (ret == 0) {
+        atomic_load_explicit(&rings_closed, memory_order_acquire);
         atomic_store_explicit(&first_flags, i, memory_order_relaxed);
     }
     return ret;
@@ -68,23 +79,27 @@ bool ring_open(AioContext *ctx, GError **errp)
         fdmon_set_error(errp, "io_uring_setup", -ret);
         return false;
     }
-    ring->cq_entries = CQ_ENTRIES;
+    ring->cq_entries = ring->crowded_at = CQ_ENTRIES;
     ctx->ring = ring;
     return true;
 }
 
-bool ring_grow(AioRing *ring)
+bool ring_grow(AioContext *ctx, unsigned n_wanted)
 {
+    AioRing *ring = ctx->ring;
+    unsigned cq_entries = ring->cq_entries;
     struct io_uring uring;
 
-    if (setup(&uring, 4 * ring->cq_entries) != 0) {
+    while (cq_entries < n_wanted) {
+        cq_entries *= 4;
+    }
+    if (setup(&uring, cq_entries) != 0) {
         return false;
     }
-    ring_cancel_all(ring);
-    ring_enter(ring, 0);
-    io_uring_queue_exit(&ring->uring);
+    ring_cancel_all(ctx);
+    discard(&ring->uring);
     ring->uring = uring;
-    ring->cq_entries *= 4;
+    ring->cq_entries = ring->crowded_at = cq_entries;
     return true;
 }
 
@@ -94,31 +109,21 @@ void ring_close(AioContext *ctx)
 
     /* The kernel would do that too, but some time after the ring was closed, and until then the
      * polls keep files open that their users have closed. */
-    ring_cancel_all(ring);
-    ring_enter(ring, 0);
-    io_uring_queue_exit(&ring->uring);
+    ring_cancel_all(ctx);
+    discard(&ring->uring);
     g_free(ring->completions);
+    g_free(ring->look);
+    g_free(ring->look_fds);
     g_free(ring);
     ctx->ring = NULL;
 }
 
-void ring_cancel_all(AioRing *ring)
+void ring_cancel_all(AioContext *ctx)
 {
-    struct io_uring_sqe *sqe;
-
-    for (CqeHandler *handler = ring->in_flight; handler; handler = handler->next) {
-        sqe = ring_get_sqe(ring);
-        if (sqe) {
-            io_uring_prep_cancel(sqe, handler, 0);
-            sqe->user_data = RING_TAG_NONE;
-        }
-    }
-    /* The polls; before Linux 5.19 that is refused. */
-    sqe = ring_get_sqe(ring);
-    if (sqe) {
-        io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
-        sqe->user_data = RING_TAG_NONE;
-    }
+    ring_cancel_requests(ctx->ring);
+    ring_disarm_polls(ctx);
+    ring_enter(ctx->ring, 0);
+    ring_reap(ctx);
 }
 
 struct io_uring_sqe *ring_get_sqe(AioRing *ring)
@@ -186,7 +191,7 @@ bool ring_has_completions(AioRing *ring)
            (!ring->taskrun_is_stale && has_sq_flags(ring, IORING_SQ_TASKRUN));
 }
 
-static void complete(AioContext *ctx, const struct io_uring_cqe *cqe)
+static void complete(AioContext *ctx, const struct io_uring_cqe *cqe, const RingPosition *position)
 {
     void *data = (void *)(uintptr_t)(cqe->user_data & ~(uint64_t)RING_TAG_MASK);
 
@@ -195,7 +200,7 @@ static void complete(AioContext *ctx, const struct io_uring_cqe *cqe)
         ring_request_completed(ctx->ring, data, cqe->res, cqe->flags);
         break;
     case RING_TAG_POLL:
-        ring_poll_completed(ctx, data, cqe->res, cqe->flags);
+        ring_poll_completed(ctx, data, cqe->res, cqe->flags, position);
         break;
     default:
         break;
@@ -205,6 +210,7 @@ static void complete(AioContext *ctx, const struct io_uring_cqe *cqe)
 void ring_reap(AioContext *ctx)
 {
     AioRing *ring = ctx->ring;
+    bool overflowed = false;
     unsigned n;
 
     while ((n = io_uring_cq_ready(&ring->uring)) > 0) {
@@ -212,12 +218,14 @@ void ring_reap(AioContext *ctx)
         unsigned head;
         unsigned i = 0;
 
+        overflowed |= has_sq_flags(ring, IORING_SQ_CQ_OVERFLOW);
+
         io_uring_for_each_cqe(&ring->uring, head, cqe)
         {
             if (i++ == n) {
                 break;
             }
-            complete(ctx, cqe);
+            complete(ctx, cqe, &(RingPosition){ .index = head, .known = !overflowed });
         }
         io_uring_cq_advance(&ring->uring, n);
         if (!has_sq_flags(ring, IORING_SQ_CQ_OVERFLOW)) {

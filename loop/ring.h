@@ -28,6 +28,12 @@ typedef struct Completion {
     uint32_t flags;
 } Completion;
 
+/* Where a completion was in the queue. */
+typedef struct RingPosition {
+    unsigned index; /* counts up, and wraps */
+    bool known;     /* false: it may have waited for room, so that it is older than that tells */
+} RingPosition;
+
 struct AioRing {
     struct io_uring uring; /* home thread */
     bool taskrun_is_stale; /* home thread: see ring_enter() */
@@ -37,7 +43,14 @@ struct AioRing {
     AioHandler *changes; /* by any thread, last first; guarded by ctx->lock */
     atomic_bool has_changes;
     AioHandler *todo_head, *todo_tail; /* home thread, as the next */
-    unsigned n_armed;
+    unsigned n_armed, n_todo;
+    unsigned crowded_at; /* the sum of both above which a larger ring is wanted */
+
+    /* Levels: handlers that were reported and not yet seen silent. Home thread. */
+    AioHandler **look;
+    struct pollfd *look_fds; /* one for each of them, in a look */
+    size_t n_look, max_look;
+    bool to_look; /* one of them was called */
 
     /* Requests. */
     _Atomic(CqeHandler *) incoming; /* made by other threads, last first */
@@ -51,9 +64,10 @@ struct AioRing {
  * way, AIO_ERROR_SYSTEM when it is out of descriptors. */
 bool ring_open(AioContext *ctx, GError **errp);
 
-/* Put a ring with a larger completion queue in its place, when that can be had. Polls and
- * completions of the old one are gone, requests may not be in flight. Home thread. */
-bool ring_grow(AioRing *ring);
+/* Put a ring whose completion queue holds @n_wanted in its place, when that can be had. What the
+ * old one has completed is handed out first; polls that are armed after that are gone. Requests may
+ * not be in flight. Home thread. */
+bool ring_grow(AioContext *ctx, unsigned n_wanted);
 
 /* Close it. Polls that are left are cancelled, requests must have ended. */
 void ring_close(AioContext *ctx);
@@ -69,20 +83,46 @@ void ring_enter(AioRing *ring, int64_t timeout_ns);
 /* Hand out the completions that are there. Home thread. */
 void ring_reap(AioContext *ctx);
 
-/* Ask the kernel to cancel everything. Home thread. */
-void ring_cancel_all(AioRing *ring);
+/* Have the kernel cancel all polls and requests, and hand out what has completed. Home thread. */
+void ring_cancel_all(AioContext *ctx);
 
 /* Whether ring_enter() and ring_reap() would find a completion. Home thread. */
 bool ring_has_completions(AioRing *ring);
 
 /* ---- polls (fdmon-io_uring.c) ---- */
 
-void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned flags);
+void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned flags,
+                         const RingPosition *position);
+
+/* Make the kernel's view of @handler what it ought to be, before the next wait. Home thread. */
+void ring_poll_todo(AioRing *ring, AioHandler *handler);
+
+/* Queue the cancellation of each poll that is armed. Home thread. */
+void ring_disarm_polls(AioContext *ctx);
+
+/* ---- levels (ring-level.c) ---- */
+
+/* The poll of @handler has reported @revents. Home thread, as all below. */
+void ring_level_completed(AioContext *ctx, AioHandler *handler, uint32_t revents,
+                          const RingPosition *position);
+
+/* The callbacks of @handler have returned, or it was removed before they were called. */
+void ring_level_dispatched(AioContext *ctx, AioHandler *handler);
+
+/* Report those that are still ready. All completions that there are were handed out before. */
+void ring_level_look(AioContext *ctx);
+
+/* Whether @handler is not to be armed, because it is looked at before each wait. */
+bool ring_level_is_busy(const AioHandler *handler);
 
 /* ---- requests (aio-request.c) ---- */
 
 /* Put what other threads have made into the submission queue. Home thread. */
 void ring_take_requests(AioContext *ctx);
+
+/* Queue the cancellation of each request in flight. False when the kernel does not take them all at
+ * present. Home thread. */
+bool ring_cancel_requests(AioRing *ring);
 
 void ring_request_completed(AioRing *ring, CqeHandler *handler, int res, unsigned flags);
 

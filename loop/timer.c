@@ -314,22 +314,38 @@ int64_t timer_expire_time_ns(QEMUTimer *ts)
     return expire_time;
 }
 
+/* Make sure that no timer of the firing list can be pushed back any more; those that were since
+ * they came here go back to the heap. With the lock held. */
+static void claim_firing(QEMUTimerList *list)
+{
+    QEMUTimer *next;
+
+    for (QEMUTimer *timer = list->firing_head; timer; timer = next) {
+        int64_t expire_time = timer->key;
+
+        next = timer->next;
+        /* Acquire, part of sequential consistency: see push_back(). */
+        if (!atomic_compare_exchange_strong(timer_expire(timer), &expire_time,
+                                            TIMER_EXPIRE_FIRING) &&
+            expire_time != TIMER_EXPIRE_FIRING) {
+            firing_remove(list, timer);
+            timer_heap_insert(&list->heap, timer);
+        }
+    }
+}
+
 /* Move what is due at @now from the heap to its place in the firing list. With the lock held. */
 static void take_due(QEMUTimerList *list, int64_t now)
 {
     QEMUTimer *timer;
 
     while ((timer = settle(list)) && timer->key <= now) {
-        int64_t expire_time = timer->key;
-
-        /* It fails when the timer has been pushed back since. Acquire, part of sequential
-         * consistency: see push_back(). */
-        if (atomic_compare_exchange_strong(timer_expire(timer), &expire_time,
-                                           TIMER_EXPIRE_FIRING)) {
-            timer_heap_remove(&list->heap, timer);
-            firing_insert(list, timer);
-        }
+        timer_heap_remove(&list->heap, timer);
+        firing_insert(list, timer);
     }
+    /* All at once: each exchange waits for the stores before it, and removing one of many timers
+     * stores to memory that no cache holds. */
+    claim_firing(list);
 }
 
 /* Count a call; the timer may have been deinitialised meanwhile. With the lock held. */

@@ -169,6 +169,7 @@ const QmpCommand clock_commands[] = {
       .args = &advance_args,
       .ret = &clock_info_type,
       .run = run_clock_advance,
-      .help = "advance the virtual clock, whether it runs or stands" },
+      .help = "advance the virtual clock, whether it runs or stands",
+      .errors = "GenericError when not exactly one of the two is given, or it is too far" },
     { 0 },
 };

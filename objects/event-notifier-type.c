@@ -123,7 +123,9 @@ static const QmpType notifier_set_type = {
 static const QmpEvent notifier_events[] = {
     { .name = "EVENT_NOTIFIER_SET",
       .data = &notifier_set_type,
-      .help = "an event notifier has been kicked; at most once a second for each" },
+      .help = "an event notifier has been kicked",
+      .limit_ms = QMP_EVENT_LIMIT_MS,
+      .limit_by = "id" },
     { 0 },
 };
 
@@ -520,13 +522,16 @@ static const QmpCommand notifier_commands[] = {
       .args = &notifier_args,
       .ret = &qmp_type_empty,
       .run = run_event_notifier_set,
-      .help = "kick an event notifier once" },
+      .help = "kick an event notifier once",
+      .errors = "DeviceNotFound when there is no event notifier of that id" },
     { .name = "event-notifier-get",
       .flags = QMP_COMMAND_ALLOW_OOB,
       .args = &notifier_args,
       .ret = &qmp_type_empty,
       .run = run_event_notifier_get,
-      .help = "get the eventfd of an event notifier, which comes with the answer by SCM_RIGHTS" },
+      .help = "get the eventfd of an event notifier, which comes with the answer by SCM_RIGHTS",
+      .errors = "DeviceNotFound when there is no event notifier of that id, GenericError when the "
+                "daemon is out of descriptors" },
     { 0 },
 };
 

@@ -89,11 +89,15 @@ const QmpCommand object_commands[] = {
       .args = &object_add_args,
       .ret = &qmp_type_empty,
       .run = run_object_add,
-      .help = "add an object, with properties of its type; answered when it works" },
+      .help = "add an object, with properties of its type; answered when it works",
+      .errors = "GenericError when there is an object with that id already, or it cannot be made "
+                "as its properties say" },
     { .name = "object-del",
       .args = &object_del_args,
       .ret = &qmp_type_empty,
       .run = run_object_del,
-      .help = "delete an object; answered when it is gone" },
+      .help = "delete an object; answered when it is gone",
+      .errors = "GenericError when there is no object with that id, it is in use, or it is being "
+                "deleted already" },
     { 0 },
 };

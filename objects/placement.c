@@ -142,9 +142,13 @@ static void object_start(void *opaque)
 static void object_stop(void *opaque)
 {
     Object *object = opaque;
+    /* The object may have arrived, been deleted, and its IOThread with it, before
+     * aio_bh_schedule_oneshot() has returned. */
+    g_autoptr(AioContext) ctx = object->placement->now.ctx;
 
+    aio_context_ref(ctx);
     object->type->stop(object);
-    aio_bh_schedule_oneshot(object->placement->now.ctx, object_start, object);
+    aio_bh_schedule_oneshot(ctx, object_start, object);
 }
 
 void placement_start(Object *object)

@@ -158,7 +158,9 @@ static const QmpType timer_expired_type = {
 static const QmpEvent timer_events[] = {
     { .name = "TIMER_EXPIRED",
       .data = &timer_expired_type,
-      .help = "a timer has expired; at most once a second for each" },
+      .help = "a timer has expired",
+      .limit_ms = QMP_EVENT_LIMIT_MS,
+      .limit_by = "id" },
     { 0 },
 };
 

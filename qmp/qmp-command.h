@@ -33,16 +33,27 @@ typedef enum {
 typedef struct QmpCommand {
     const char *name;
     unsigned flags;
+    unsigned features;   /* QmpFeatures */
     const QmpType *args; /* an object type */
     const QmpType *ret;  /* any type */
     void (*run)(QmpRequest *request, void *args);
-    const char *help; /* one line */
+    const char *help;   /* one line */
+    const char *errors; /* one line: what it fails with when the arguments are of their types, as in
+                         * "GenericError when ..."; NULL: nothing */
 } QmpCommand;
+
+/* The limit_ms of events that can flood. */
+#define QMP_EVENT_LIMIT_MS 1000
 
 typedef struct QmpEvent {
     const char *name;
+    unsigned features;   /* QmpFeatures */
     const QmpType *data; /* an object type */
     const char *help;    /* one line */
+
+    /* Of similar ones at most one is sent in so many ms: the last, late. 0: all are sent. */
+    unsigned limit_ms;
+    const char *limit_by; /* similar are those with the same value of this member; NULL: all are */
 } QmpEvent;
 
 QmpRegistry *qmp_registry_new(void);
@@ -53,7 +64,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(QmpRegistry, qmp_registry_free)
  * qmp_request_get_opaque() gives back. Names must be new. */
 void qmp_registry_add_commands(QmpRegistry *registry, const QmpCommand *commands, void *opaque);
 
-/* Add @events, a table ended by one without a name. */
+/* Add @events, a table ended by one without a name. Names must be new. */
 void qmp_registry_add_events(QmpRegistry *registry, const QmpEvent *events);
 
 /* The command called @name, and where it was added with which opaque; NULL when there is none. */
@@ -64,7 +75,16 @@ const QmpCommand *qmp_registry_find_command(const QmpRegistry *registry, const c
 void qmp_registry_foreach_command(const QmpRegistry *registry,
                                   void (*func)(const QmpCommand *command, void *data), void *data);
 
-/* The commands of the protocol itself; they need the QmpServer as their opaque. */
+/* Call @func for every event, sorted by name. */
+void qmp_registry_foreach_event(const QmpRegistry *registry,
+                                void (*func)(const QmpEvent *event, void *data), void *data);
+
+/* The commands of the protocol itself, and those for descriptors; they need the QmpServer as their
+ * opaque. */
 extern const QmpCommand qmp_protocol_commands[];
+extern const QmpCommand qmp_fd_commands[];
+
+/* The events of the protocol itself. */
+extern const QmpEvent qmp_protocol_events[];
 
 #endif

@@ -65,6 +65,7 @@ static const QmpMember schema_info_enum_members[] = {
     { .name = "values",
       .type = &qmp_type_str_list,
       .offset = offsetof(QmpSchemaInfoEnum, values),
+      .features = QMP_FEATURE_DEPRECATED,
       .help = "the same as plain strings, for older clients" },
     { 0 },
 };
@@ -103,6 +104,11 @@ static const QmpMember schema_info_object_member_members[] = {
       .flags = QMP_MEMBER_MAYBE_ABSENT,
       .offset = offsetof(QmpSchemaInfoObjectMember, default_value),
       .help = "null when the member may be left out" },
+    { .name = "features",
+      .type = &qmp_type_str_list,
+      .flags = QMP_MEMBER_MAYBE_ABSENT,
+      .offset = offsetof(QmpSchemaInfoObjectMember, features),
+      .help = "as those of a whole entry" },
     { 0 },
 };
 const QmpType qmp_type_schema_info_object_member = {
@@ -253,6 +259,11 @@ static const QmpMember schema_info_members[] = {
       .type = &meta_type_enum,
       .offset = offsetof(QmpSchemaInfo, meta_type),
       .help = "what it is" },
+    { .name = "features",
+      .type = &qmp_type_str_list,
+      .flags = QMP_MEMBER_MAYBE_ABSENT,
+      .offset = offsetof(QmpSchemaInfo, features),
+      .help = "what to know before relying on it: 'deprecated', 'unstable'" },
     { 0 },
 };
 const QmpType qmp_type_schema_info = {

@@ -2,12 +2,12 @@
  * query-qmp-schema: the registry's tables as a list of SchemaInfo.
  *
  * Commands and events refer to types by name, and each type that is reached that way is described
- * once. Names of types are not part of the interface, as in QEMU; here they are readable.
+ * once. The order is that of the names for commands and events, and that of the first reference for
+ * types, so it is the same each time. Names of types are not part of the interface: QEMU makes
+ * numbers of them so that no client goes by them; here they stay readable.
  */
 #include "config.h"
 #include "qmp/qmp-introspect.h"
-
-#include "qmp/qmp-registry-internal.h"
 
 typedef struct Introspection {
     json_object *list;
@@ -41,13 +41,38 @@ static char *refer(Introspection *self, const QmpType *type)
     return name;
 }
 
-/* Append an entry: the members common to all, and those of @type out of @data. */
-static void append(Introspection *self, const char *name, QmpMetaType meta, const QmpType *type,
-                   const void *data)
+/* The names of @features, a new reference; NULL when there are none. */
+static json_object *describe_features(unsigned features)
 {
-    QmpSchemaInfo info = { .name = (char *)name, .meta_type = (int)meta };
+    static const struct {
+        unsigned feature;
+        const char *name;
+    } names[] = {
+        { QMP_FEATURE_DEPRECATED, "deprecated" },
+        { QMP_FEATURE_UNSTABLE, "unstable" },
+    };
+    json_object *list = features ? json_object_new_array() : NULL;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+        if (features & names[i].feature) {
+            json_object_array_add(list, json_object_new_string(names[i].name));
+        }
+    }
+    return list;
+}
+
+/* Append an entry: the members common to all, and those of @type out of @data. */
+static void append(Introspection *self, const char *name, QmpMetaType meta, unsigned features,
+                   const QmpType *type, const void *data)
+{
+    QmpSchemaInfo info = {
+        .name = (char *)name,
+        .meta_type = (int)meta,
+        .features = describe_features(features),
+    };
     json_object *entry = qmp_marshal(&qmp_type_schema_info, &info);
 
+    json_object_put(info.features);
     qmp_marshal_into(type, data, entry);
     json_object_array_add(self->list, entry);
 }
@@ -61,7 +86,7 @@ static void describe_builtin(Introspection *self, const QmpType *type, const cha
     };
     QmpSchemaInfoBuiltin info = { .json_type = (int)json_types[type->kind] };
 
-    append(self, name, QMP_META_BUILTIN, &qmp_type_schema_info_builtin, &info);
+    append(self, name, QMP_META_BUILTIN, type->features, &qmp_type_schema_info_builtin, &info);
 }
 
 static void describe_enum(Introspection *self, const QmpType *type, const char *name)
@@ -78,7 +103,7 @@ static void describe_enum(Introspection *self, const QmpType *type, const char *
                               qmp_marshal(&qmp_type_schema_info_enum_member, &member));
         json_object_array_add(info.values, json_object_new_string(type->values[i]));
     }
-    append(self, name, QMP_META_ENUM, &qmp_type_schema_info_enum, &info);
+    append(self, name, QMP_META_ENUM, type->features, &qmp_type_schema_info_enum, &info);
     qmp_unbind(&qmp_type_schema_info_enum, &info);
 }
 
@@ -93,7 +118,7 @@ static void describe_str_or_null(Introspection *self, const char *name)
         json_object_array_add(info.members,
                               qmp_marshal(&qmp_type_schema_info_alternate_member, &member));
     }
-    append(self, name, QMP_META_ALTERNATE, &qmp_type_schema_info_alternate, &info);
+    append(self, name, QMP_META_ALTERNATE, 0, &qmp_type_schema_info_alternate, &info);
     json_object_put(info.members);
 }
 
@@ -114,7 +139,9 @@ static void describe_members(Introspection *self, const QmpType *type, const Qmp
             continue;
         }
         info.type = refer(self, member->type);
+        info.features = describe_features(member->features);
         entry = qmp_marshal(&qmp_type_schema_info_object_member, &info);
+        json_object_put(info.features);
         if (qmp_member_is_optional(whole, member)) {
             /* The format knows only that there is a default: null, whatever its value. */
             json_object_object_add(entry, default_name, NULL);
@@ -149,7 +176,7 @@ static void describe_object(Introspection *self, const QmpType *type, const char
         info.tag = (char *)type->variants->tag;
         info.variants = describe_variants(self, type);
     }
-    append(self, name, QMP_META_OBJECT, &qmp_type_schema_info_object, &info);
+    append(self, name, QMP_META_OBJECT, type->features, &qmp_type_schema_info_object, &info);
     json_object_put(info.members);
     json_object_put(info.variants);
 }
@@ -175,7 +202,7 @@ static void describe_type(Introspection *self, const QmpType *type)
     case QMP_KIND_ARRAY: {
         QmpSchemaInfoArray info = { .element_type = refer(self, type->element) };
 
-        append(self, name, QMP_META_ARRAY, &qmp_type_schema_info_array, &info);
+        append(self, name, QMP_META_ARRAY, type->features, &qmp_type_schema_info_array, &info);
         break;
     }
     case QMP_KIND_OBJECT:
@@ -193,14 +220,16 @@ static void describe_command(const QmpCommand *command, void *data)
         .allow_oob = command->flags & QMP_COMMAND_ALLOW_OOB,
     };
 
-    append(self, command->name, QMP_META_COMMAND, &qmp_type_schema_info_command, &info);
+    append(self, command->name, QMP_META_COMMAND, command->features, &qmp_type_schema_info_command,
+           &info);
 }
 
-static void describe_event(Introspection *self, const QmpEvent *event)
+static void describe_event(const QmpEvent *event, void *data)
 {
+    Introspection *self = data;
     QmpSchemaInfoEvent info = { .arg_type = refer(self, event->data) };
 
-    append(self, event->name, QMP_META_EVENT, &qmp_type_schema_info_event, &info);
+    append(self, event->name, QMP_META_EVENT, event->features, &qmp_type_schema_info_event, &info);
 }
 
 json_object *qmp_registry_introspect(const QmpRegistry *registry)
@@ -213,9 +242,7 @@ json_object *qmp_registry_introspect(const QmpRegistry *registry)
     const QmpType *type;
 
     qmp_registry_foreach_command(registry, describe_command, &self);
-    for (guint i = 0; i < registry->events->len; i++) {
-        describe_event(&self, g_ptr_array_index(registry->events, i));
-    }
+    qmp_registry_foreach_event(registry, describe_event, &self);
     while ((type = g_queue_pop_head(&self.todo))) {
         describe_type(&self, type);
     }

@@ -14,6 +14,9 @@ extern const QmpType qmp_type_schema_info_list;
  * thread. */
 json_object *qmp_registry_introspect(const QmpRegistry *registry);
 
+/* The same as text, of *@len bytes; the registry's own, until a table is added. Any thread. */
+const char *qmp_registry_schema_text(const QmpRegistry *registry, size_t *len);
+
 /* ---- the tables of the answer, and the structs that they bind (qmp-introspect-types.c) ---- */
 
 /* In the order of the values of the enum SchemaMetaType. */
@@ -42,6 +45,7 @@ typedef enum {
 typedef struct QmpSchemaInfo {
     char *name;
     int meta_type;
+    json_object *features;
 } QmpSchemaInfo;
 
 typedef struct QmpSchemaInfoBuiltin {
@@ -71,6 +75,7 @@ typedef struct QmpSchemaInfoObjectMember {
     char *name;
     char *type;
     json_object *default_value;
+    json_object *features;
 } QmpSchemaInfoObjectMember;
 
 typedef struct QmpSchemaInfoObjectVariant {

@@ -488,6 +488,16 @@ void qmp_json_parser_finish(QmpJsonParser *parser)
     parser->line = 1;
 }
 
+QmpJsonPosition qmp_json_parser_get_position(const QmpJsonParser *parser)
+{
+    if (!parser->active) {
+        return QMP_JSON_BETWEEN;
+    }
+    /* While quiet, numbers, strings and words are dropped; a container may end that. */
+    return is_skipping(parser) || (parser->quiet && parser->depth == 0) ? QMP_JSON_SKIPPED
+                                                                        : QMP_JSON_INSIDE;
+}
+
 unsigned qmp_json_parser_get_line(const QmpJsonParser *parser)
 {
     return parser->reported_line;

@@ -87,6 +87,15 @@ void qmp_json_parser_stop(QmpJsonParser *parser);
  */
 void qmp_json_parser_finish(QmpJsonParser *parser);
 
+/* Where the input that has been fed ends. */
+typedef enum {
+    QMP_JSON_BETWEEN, /* before a value */
+    QMP_JSON_INSIDE,  /* inside a value, which will be reported, good or broken */
+    QMP_JSON_SKIPPED, /* inside what is skipped without a report to come */
+} QmpJsonPosition;
+
+QmpJsonPosition qmp_json_parser_get_position(const QmpJsonParser *parser);
+
 /* The line, counted from 1, on which the value last reported, good or broken, began. */
 unsigned qmp_json_parser_get_line(const QmpJsonParser *parser);
 

@@ -1,9 +1,16 @@
 /*
- * Answers and events on their way out.
+ * Answers and events on their way out, and the bounds on what clients leave unread.
  *
- * Whoever has something to send tries the socket at once, in its own thread. What the socket does
- * not take is kept, up to the server's limit, and the monitor flushes it. As long as something is
- * kept all else queues up behind it, so the order stays.
+ * Whoever has something to send tries the socket at once, in its own thread, unless it says that
+ * more is about to come (the dispatcher does, between commands that don't block, and the monitor
+ * within a turn). What the socket does not take is kept as the session's backlog, and the monitor
+ * flushes it. As long as something is kept all else queues up behind it, so the order stays.
+ *
+ * Two bounds. A session keeps up to max_output: then its events are left out, the gap being marked
+ * by one EVENTS_LOST once all before it is taken, and when answers alone are too much it ends. All
+ * sessions together keep up to max_output_total: past it the one that keeps most ends, until the
+ * rest fit. The sum is counted by whoever changed a session's part, with that session's lock held;
+ * it is looked at with none held, so each thread can exceed it by the one message that it adds.
  */
 #include "config.h"
 #include "qmp/qmp-session-internal.h"
@@ -15,16 +22,110 @@
 
 #include "qmp/qmp-error.h"
 
-/* The bytes that the socket took, and with the first of them the descriptor @fd (-1: none); the
- * session has ended when it is broken. With the lock held. */
-static size_t try_send_locked(QmpSession *session, const void *bytes, size_t len, int fd)
+/* So much may wait for more to come: then sending it in one piece gains nothing further. */
+#define CORKED_MAX ((size_t)64 * 1024)
+
+/* What one system call sends, in messages. */
+#define PARTS_MAX 64
+
+/* ---- counting, and ending who keeps too much ---- */
+
+/* Bring the sum up to date. Returns whether it is too much. With the lock held. */
+static bool settle_locked(QmpSession *session)
+{
+    QmpServer *server = session->server;
+    size_t held = session->output.held;
+    /* Relaxed: with the lock held nobody else writes it, and who looks for the largest can do with
+     * one that is a moment old. */
+    size_t counted = atomic_load_explicit(&session->counted, memory_order_relaxed);
+    size_t total;
+
+    if (held == counted) {
+        return false;
+    }
+    atomic_store_explicit(&session->counted, held, memory_order_relaxed);
+    /* Relaxed: a sum, that no other data is published by. Unsigned, so less is more too. */
+    total = atomic_fetch_add_explicit(&server->held, held - counted, memory_order_relaxed);
+    return held > counted && total + (held - counted) > server->config.max_output_total;
+}
+
+void qmp_session_drop_output_locked(QmpSession *session)
+{
+    qmp_backlog_clear(&session->output);
+    settle_locked(session);
+}
+
+/* End @session and give back what it keeps. With the lock held. */
+static void end_locked(QmpSession *session)
+{
+    session->ended = true;
+    qmp_session_drop_output_locked(session);
+    qemu_bh_schedule(session->update_bh);
+}
+
+/* The session that keeps most, with a reference; NULL when none keeps anything. */
+static QmpSession *find_largest(QmpServer *server)
+{
+    QmpSession *largest = NULL;
+    size_t most = 0;
+    GHashTableIter iter;
+    gpointer key;
+
+    pthread_mutex_lock(&server->lock);
+    g_hash_table_iter_init(&iter, server->sessions);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        QmpSession *session = key;
+        size_t counted = atomic_load_explicit(&session->counted, memory_order_relaxed);
+
+        if (counted > most) {
+            most = counted;
+            largest = session;
+        }
+    }
+    if (largest) {
+        qmp_session_ref(largest);
+    }
+    pthread_mutex_unlock(&server->lock);
+    return largest;
+}
+
+static bool is_over_total(QmpServer *server)
+{
+    return atomic_load_explicit(&server->held, memory_order_relaxed) >
+           server->config.max_output_total;
+}
+
+/* End sessions, the one that keeps most first, until the rest fit. No lock held. */
+static void shed(QmpServer *server)
+{
+    QmpSession *session;
+
+    /* One thread at a time, so that no two end a session each where one would do. */
+    pthread_mutex_lock(&server->shed_lock);
+    while (is_over_total(server) && (session = find_largest(server))) {
+        pthread_mutex_lock(&session->lock);
+        if (session->output.held > 0 && session->fd >= 0) {
+            g_warning("session %u: disconnected, for clients leave more than %zu bytes unread "
+                      "together, and this one the most: %zu",
+                      session->number, server->config.max_output_total, session->output.held);
+            end_locked(session);
+        }
+        pthread_mutex_unlock(&session->lock);
+        qmp_session_unref(session);
+    }
+    pthread_mutex_unlock(&server->shed_lock);
+}
+
+/* ---- the socket ---- */
+
+/* As sendmsg() without waiting, with the descriptor @fd (-1: none) along with the first byte. */
+static ssize_t send_parts(int socket, struct iovec *parts, int count, int fd)
 {
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control = { .bytes = { 0 } };
-    struct iovec iov = { .iov_base = (void *)bytes, .iov_len = len };
-    struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+    struct msghdr message = { .msg_iov = parts, .msg_iovlen = (size_t)count };
     ssize_t n;
 
     if (fd >= 0) {
@@ -36,186 +137,238 @@ static size_t try_send_locked(QmpSession *session, const void *bytes, size_t len
         message.msg_controllen = sizeof(control);
     }
     do {
-        n = sendmsg(session->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
-    if (n >= 0) {
-        return (size_t)n;
-    }
-    if (errno != EAGAIN && errno != EWOULDBLOCK) {
-        session->ended = true;
-    }
-    return 0;
+    return n;
 }
 
-static void close_output_fd(gpointer data)
+/* Offer the socket what is kept and then @len bytes more; returns how many of those it took. The
+ * session has ended when it is broken. With the lock held. */
+static size_t offer_locked(QmpSession *session, const char *bytes, size_t len)
 {
-    close(((QmpOutputFd *)data)->fd);
+    QmpBacklog *output = &session->output;
+    size_t sent = 0;
+
+    while (!session->blocked && !session->ended && (output->first || sent < len)) {
+        struct iovec parts[PARTS_MAX];
+        int count = qmp_backlog_peek(output, parts, PARTS_MAX);
+        int fd = qmp_backlog_peek_fd(output);
+        size_t kept = 0;
+        size_t offered;
+        ssize_t n;
+
+        for (int i = 0; i < count; i++) {
+            kept += parts[i].iov_len;
+        }
+        offered = kept;
+        /* What has a descriptor begins a part of its own, and may not have been peeked at. */
+        if (sent < len && count < PARTS_MAX && output->fds == 0) {
+            parts[count++] = (struct iovec){ (char *)bytes + sent, len - sent };
+            offered += len - sent;
+        }
+        n = send_parts(session->fd, parts, count, fd);
+        if (n < 0) {
+            session->blocked = errno == EAGAIN || errno == EWOULDBLOCK;
+            session->ended |= !session->blocked;
+        } else {
+            session->blocked = (size_t)n < offered;
+            qmp_backlog_take(output, MIN((size_t)n, kept));
+            sent += (size_t)n - MIN((size_t)n, kept);
+        }
+    }
+    return sent;
 }
 
-static void keep_fd(QmpOutput *output, int fd)
-{
-    QmpOutputFd entry = { .at = output->bytes->len, .fd = fd };
+/* ---- messages ---- */
 
-    if (!output->fds) {
-        output->fds = g_array_new(FALSE, FALSE, sizeof(QmpOutputFd));
-        g_array_set_clear_func(output->fds, close_output_fd);
-    }
-    g_array_append_val(output->fds, entry);
+typedef enum {
+    MESSAGE_ANSWER,
+    MESSAGE_ANSWER_LATER, /* more is about to come, and a flush after it */
+    MESSAGE_EVENT,
+} MessageKind;
+
+/* Whether @len bytes may be kept too. One message is kept whatever its size: its client has had no
+ * time yet to read it. With the lock held. */
+static bool fits_locked(const QmpSession *session, size_t len)
+{
+    size_t held = session->output.held;
+
+    return held == 0 || held + qmp_backlog_cost(len) <= session->server->config.max_output;
 }
 
-/* Forget what has been sent. */
-static void compact(QmpOutput *output)
+/* Keep what the socket did not take of a message. With the lock held. */
+static void keep_locked(QmpSession *session, const char *bytes, size_t len, bool is_event)
 {
-    g_byte_array_remove_range(output->bytes, 0, (guint)output->sent);
-    for (guint i = 0; output->fds && i < output->fds->len; i++) {
-        g_array_index(output->fds, QmpOutputFd, i).at -= output->sent;
+    if (!fits_locked(session, len) && is_event) {
+        session->events_lost++;
+        return;
     }
-    output->sent = 0;
+    if (!fits_locked(session, len)) {
+        session->events_lost += qmp_backlog_drop_events(&session->output);
+    }
+    if (fits_locked(session, len)) {
+        qmp_backlog_append(&session->output, bytes, len, is_event);
+        return;
+    }
+    g_warning("session %u: disconnected, for its client leaves more than %zu bytes unread",
+              session->number, session->server->config.max_output);
+    end_locked(session);
 }
 
-void qmp_output_clear(QmpOutput *output)
+static void send_locked(QmpSession *session, const char *bytes, size_t len, MessageKind kind)
 {
-    g_clear_pointer(&output->bytes, g_byte_array_unref);
-    g_clear_pointer(&output->fds, g_array_unref);
-    output->sent = 0;
+    bool later = kind == MESSAGE_ANSWER_LATER && session->output.held + len <= CORKED_MAX;
+    size_t sent = 0;
+
+    /* The gap that EVENTS_LOST stands for has no events in it. */
+    if (kind == MESSAGE_EVENT && session->events_lost > 0) {
+        session->events_lost++;
+        return;
+    }
+    if (!later || !fits_locked(session, len)) {
+        sent = offer_locked(session, bytes, len);
+    }
+    if (sent < len && !session->ended) {
+        /* What the client has a part of it must get whole. */
+        keep_locked(session, bytes + sent, len - sent, kind == MESSAGE_EVENT && sent == 0);
+    }
 }
 
-/* Keep what the socket did not take. One message is kept whatever its size: its client has had no
- * time yet to read it. Returns whether @fd (-1: none) is kept too. With the lock held. */
-static bool keep_locked(QmpSession *session, const char *bytes, size_t len, int fd)
+static void send_message(QmpSession *session, const char *bytes, size_t len, MessageKind kind)
 {
-    QmpOutput *output = &session->output;
-    size_t kept = output->bytes ? output->bytes->len - output->sent : 0;
+    bool too_much = false;
 
-    if (kept > 0 && kept + len > session->server->config.max_output) {
-        g_warning("session %u: disconnected, for its client leaves more than %zu bytes unread",
-                  session->number, session->server->config.max_output);
-        session->ended = true;
-        return false;
+    pthread_mutex_lock(&session->lock);
+    if (session->fd >= 0 && !session->ended && (kind != MESSAGE_EVENT || session->command_mode)) {
+        bool was_blocked = session->blocked;
+
+        send_locked(session, bytes, len, kind);
+        too_much = settle_locked(session);
+        /* Had it been blocked before, the monitor waits for the socket already. */
+        if ((session->blocked && !was_blocked) || session->ended) {
+            qemu_bh_schedule(session->update_bh);
+        }
     }
-    if (!output->bytes) {
-        output->bytes = g_byte_array_new();
+    if (kind != MESSAGE_EVENT) {
+        /* Together with the answer: no event goes before it, and none after it is missed. */
+        session->command_mode |= session->ends_negotiation;
+        session->ends_negotiation = false;
     }
-    if (output->sent > output->bytes->len / 2) {
-        compact(output);
+    pthread_mutex_unlock(&session->lock);
+    if (too_much) {
+        shed(session->server);
     }
-    if (fd >= 0) {
-        keep_fd(output, fd);
+}
+
+/* Send an answer with a descriptor, which is taken over. It goes by way of the backlog, so that the
+ * descriptor stays with its first byte. */
+static void send_with_fd(QmpSession *session, const char *bytes, size_t len, int fd)
+{
+    bool too_much = false;
+    bool taken = false;
+
+    pthread_mutex_lock(&session->lock);
+    if (session->fd >= 0 && !session->ended) {
+        bool was_blocked = session->blocked;
+
+        keep_locked(session, bytes, len, false);
+        taken = !session->ended;
+        if (taken) {
+            qmp_backlog_attach_fd(&session->output, fd);
+            offer_locked(session, NULL, 0);
+        }
+        too_much = settle_locked(session);
+        if ((session->blocked && !was_blocked) || session->ended) {
+            qemu_bh_schedule(session->update_bh);
+        }
     }
-    g_byte_array_append(output->bytes, (const guint8 *)bytes, (guint)len);
-    return true;
+    pthread_mutex_unlock(&session->lock);
+    if (!taken) {
+        close(fd);
+    }
+    if (too_much) {
+        shed(session->server);
+    }
 }
 
 void qmp_session_send(QmpSession *session, const char *bytes, size_t len)
 {
-    qmp_session_send_with_fd(session, bytes, len, -1);
+    send_message(session, bytes, len, MESSAGE_ANSWER);
 }
 
-void qmp_session_send_with_fd(QmpSession *session, const char *bytes, size_t len, int fd)
+void qmp_session_send_event(QmpSession *session, const char *bytes, size_t len)
 {
-    bool fd_is_kept = false;
-    size_t sent = 0;
-
-    pthread_mutex_lock(&session->lock);
-    if (session->fd >= 0 && !session->ended) {
-        bool had_output = session->output.bytes != NULL;
-
-        if (!had_output) {
-            sent = try_send_locked(session, bytes, len, fd);
-        }
-        if (sent < len && !session->ended) {
-            /* What has begun has taken its descriptor along. */
-            fd_is_kept =
-                keep_locked(session, bytes + sent, len - sent, sent == 0 ? fd : -1) && sent == 0;
-        }
-        /* With output kept before, the monitor waits for the socket already. */
-        if ((sent < len && !had_output) || session->ended) {
-            qemu_bh_schedule(session->update_bh);
-        }
-    }
-    /* Together with the answer: no event goes before it, and none after it is missed. */
-    session->command_mode |= session->ends_negotiation;
-    session->ends_negotiation = false;
-    pthread_mutex_unlock(&session->lock);
-    if (fd >= 0 && !fd_is_kept) {
-        close(fd);
-    }
+    send_message(session, bytes, len, MESSAGE_EVENT);
 }
 
-/* Send a part of what is kept: up to the next descriptor, or this and what follows it. Returns
- * whether the socket took it all. With the lock held. */
-static bool flush_part_locked(QmpSession *session)
+/* All before the gap is taken: mark it. With the lock held. */
+static void mark_gap_locked(QmpSession *session)
 {
-    QmpOutput *output = &session->output;
-    GArray *fds = output->fds;
-    size_t end = output->bytes->len;
-    guint next = 0; /* the index of the first descriptor behind this part */
-    int fd = -1;
-    size_t sent;
+    const QmpEventsLost data = { .count = (int64_t)session->events_lost };
+    g_autoptr(GString) line = qmp_event_format(&qmp_protocol_events[0], &data);
 
-    if (fds && fds->len > 0 && g_array_index(fds, QmpOutputFd, 0).at == output->sent) {
-        fd = g_array_index(fds, QmpOutputFd, 0).fd;
-        next = 1;
-    }
-    if (fds && fds->len > next) {
-        end = g_array_index(fds, QmpOutputFd, next).at;
-    }
-    sent = try_send_locked(session, output->bytes->data + output->sent, end - output->sent, fd);
-    if (sent > 0 && fd >= 0) {
-        g_array_remove_index(fds, 0);
-    }
-    output->sent += sent;
-    return output->sent == end;
+    session->events_lost = 0;
+    send_locked(session, line->str, line->len, MESSAGE_EVENT);
 }
 
-void qmp_session_flush(QmpSession *session)
+void qmp_session_flush_locked(QmpSession *session)
 {
-    QmpOutput *output = &session->output;
-    bool finished = false;
+    bool had_output = session->output.first != NULL;
 
-    pthread_mutex_lock(&session->lock);
-    if (output->bytes && session->fd >= 0 && !session->ended) {
-        while (!finished && flush_part_locked(session)) {
-            finished = output->sent == output->bytes->len;
-        }
-        if (finished) {
-            qmp_output_clear(output);
-        }
+    if (session->fd < 0 || session->ended) {
+        return;
     }
-    pthread_mutex_unlock(&session->lock);
-    if (finished) {
-        /* The end of the daemon may be waiting for this. */
+    offer_locked(session, NULL, 0);
+    if (session->events_lost > 0 && !session->output.first && !session->ended) {
+        mark_gap_locked(session);
+    }
+    settle_locked(session);
+    /* Relaxed: whoever ends the daemon sets it first and then looks for output, with the lock held
+     * that is held here. */
+    if (had_output && !session->output.first &&
+        atomic_load_explicit(&session->server->ending, memory_order_relaxed)) {
         aio_notify(session->server->config.main_context);
     }
 }
 
+/* ---- answers ---- */
+
 static void append_error(GString *line, const GError *error)
 {
-    json_object *desc = json_object_new_string(error->message);
-
-    g_string_append_printf(line,
-                           "{\"error\": {\"class\": \"%s\", \"desc\": ", qmp_error_class(error));
-    qmp_json_write(line, desc);
-    g_string_append_c(line, '}');
-    json_object_put(desc);
+    g_string_append_printf(line, "{\"error\": {\"class\": \"%s\", \"desc\": \"",
+                           qmp_error_class(error));
+    qmp_json_escape(line, error->message, strlen(error->message));
+    g_string_append(line, "\"}");
 }
 
 void qmp_session_reply(QmpSession *session, QmpRequest *request, json_object *value,
-                       const GError *error)
+                       const GError *error, bool later)
 {
-    g_autoptr(GString) line = g_string_sized_new(256);
+    size_t text_len;
+    const char *text = qmp_request_get_text(request, &text_len);
+    g_autoptr(GString) line = g_string_sized_new(256 + text_len);
     json_object *id;
+    int fd;
 
     if (error) {
         append_error(line, error);
     } else {
         g_string_append(line, "{\"return\": ");
-        qmp_json_write(line, value);
+        if (text) {
+            g_string_append_len(line, text, (gssize)text_len);
+        } else {
+            qmp_json_write(line, value);
+        }
     }
     if (qmp_request_get_id(request, &id)) {
         g_string_append(line, ", \"id\": ");
         qmp_json_write(line, id);
     }
     g_string_append(line, "}\r\n");
-    qmp_session_send_with_fd(session, line->str, line->len, qmp_request_take_reply_fd(request));
+    fd = qmp_request_take_reply_fd(request);
+    if (fd >= 0) {
+        send_with_fd(session, line->str, line->len, fd);
+    } else {
+        send_message(session, line->str, line->len, later ? MESSAGE_ANSWER_LATER : MESSAGE_ANSWER);
+    }
 }

@@ -1,10 +1,8 @@
 /*
- * The commands of the protocol itself: negotiation, what the server offers, descriptors.
+ * The commands of the protocol itself: negotiation, and what the server offers.
  */
 #include "config.h"
 #include "qmp/qmp-session-internal.h"
-
-#include <unistd.h>
 
 #include "qmp/qmp-error.h"
 #include "qmp/qmp-introspect.h"
@@ -123,7 +121,10 @@ static const QmpType version_type = {
 
 static void run_query_version(QmpRequest *request, void *args)
 {
-    qmp_return(request, qmp_server_version(qmp_request_get_opaque(request)));
+    size_t len;
+    const char *text = qmp_server_version_text(qmp_request_get_opaque(request), &len);
+
+    qmp_return_text(request, text, len);
 }
 
 /* ---- query-commands, query-qmp-schema ---- */
@@ -170,70 +171,29 @@ static void run_query_qmp_schema(QmpRequest *request, void *args)
 {
     QmpServer *server = qmp_request_get_opaque(request);
 
-    qmp_return(request, qmp_registry_introspect(qmp_server_get_registry(server)));
+    size_t len;
+    const char *text = qmp_registry_schema_text(qmp_server_get_registry(server), &len);
+
+    qmp_return_text(request, text, len);
 }
 
-/* ---- getfd, closefd ---- */
+/* ---- EVENTS_LOST ---- */
 
-typedef struct FdNameArgs {
-    char *fdname;
-} FdNameArgs;
-
-static const QmpMember fd_name_members[] = {
-    { .name = "fdname",
-      .type = &qmp_type_str,
-      .offset = offsetof(FdNameArgs, fdname),
-      .help = "the name that the session knows the descriptor by" },
+static const QmpMember events_lost_members[] = {
+    { .name = "count",
+      .type = &qmp_type_int,
+      .offset = offsetof(QmpEventsLost, count),
+      .help = "how many" },
     { 0 },
 };
-static const QmpType fd_name_args = {
+static const QmpType events_lost_type = {
     .kind = QMP_KIND_OBJECT,
-    .name = "FdNameArgs",
-    .members = fd_name_members,
-    .size = sizeof(FdNameArgs),
+    .name = "EventsLost",
+    .members = events_lost_members,
+    .size = sizeof(QmpEventsLost),
 };
 
-static void run_getfd(QmpRequest *request, void *data)
-{
-    FdNameArgs *args = data;
-    QmpSession *session = qmp_request_get_session(request);
-    int fd;
-
-    if (!session) {
-        qmp_fail_generic(request, "Descriptor '%s' can only be sent by a session", args->fdname);
-        return;
-    }
-    if (args->fdname[0] == '\0' || g_ascii_isdigit(args->fdname[0])) {
-        qmp_fail_generic(
-            request, "Parameter 'fdname' expects a name that does not start with a digit, not '%s'",
-            args->fdname);
-        return;
-    }
-    fd = qmp_request_take_fd(request);
-    if (fd < 0) {
-        qmp_fail_generic(request, "No descriptor for '%s' was sent along, by SCM_RIGHTS",
-                         args->fdname);
-        return;
-    }
-    qmp_session_add_fd(session, args->fdname, fd);
-    qmp_return_empty(request);
-}
-
-static void run_closefd(QmpRequest *request, void *data)
-{
-    FdNameArgs *args = data;
-    QmpSession *session = qmp_request_get_session(request);
-    int fd = session ? qmp_session_take_fd(session, args->fdname) : -1;
-
-    if (fd < 0) {
-        qmp_fail_generic(request, "There is no descriptor '%s'", args->fdname);
-        return;
-    }
-    close(fd);
-    qmp_return_empty(request);
-}
-
-/* ---- the table ---- */
+/* ---- the tables ---- */
 
 const QmpCommand qmp_protocol_commands[] = {
     { .name = "qmp_capabilities",
@@ -241,7 +201,8 @@ const QmpCommand qmp_protocol_commands[] = {
       .args = &capabilities_args,
       .ret = &qmp_type_empty,
       .run = run_qmp_capabilities,
-      .help = "end the negotiation, with the capabilities that the client wants" },
+      .help = "end the negotiation, with the capabilities that the client wants",
+      .errors = "CommandNotFound when the session is negotiated already" },
     { .name = "query-version",
       .flags = QMP_COMMAND_ALLOW_OOB | QMP_COMMAND_READ_ONLY,
       .args = &qmp_type_empty,
@@ -260,16 +221,12 @@ const QmpCommand qmp_protocol_commands[] = {
       .ret = &qmp_type_schema_info_list,
       .run = run_query_qmp_schema,
       .help = "the types of all commands and events, in QEMU's introspection format" },
-    { .name = "getfd",
-      .flags = QMP_COMMAND_TAKES_FD,
-      .args = &fd_name_args,
-      .ret = &qmp_type_empty,
-      .run = run_getfd,
-      .help = "keep the descriptor that was sent along by SCM_RIGHTS under a name" },
-    { .name = "closefd",
-      .args = &fd_name_args,
-      .ret = &qmp_type_empty,
-      .run = run_closefd,
-      .help = "close a descriptor that was kept by getfd" },
+    { 0 },
+};
+
+const QmpEvent qmp_protocol_events[] = {
+    { .name = "EVENTS_LOST",
+      .data = &events_lost_type,
+      .help = "events were left out here, for the client had left too much unread" },
     { 0 },
 };

@@ -11,9 +11,20 @@ typedef struct QmpRegisteredCommand {
     void *opaque;
 } QmpRegisteredCommand;
 
+typedef struct QmpSchemaText QmpSchemaText;
+
 struct QmpRegistry {
     GHashTable *commands; /* name -> QmpRegisteredCommand */
-    GPtrArray *events;    /* of const QmpEvent */
+    GHashTable *events;   /* name -> const QmpEvent */
+    QmpSchemaText *schema_text;
 };
+
+/* ---- qmp-schema-text.c ---- */
+
+QmpSchemaText *qmp_schema_text_new(void);
+void qmp_schema_text_free(QmpSchemaText *self);
+
+/* A table has been added: the text is made anew when it is next asked for. */
+void qmp_schema_text_forget(QmpSchemaText *self);
 
 #endif

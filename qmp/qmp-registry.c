@@ -11,19 +11,22 @@ QmpRegistry *qmp_registry_new(void)
     QmpRegistry *registry = g_new0(QmpRegistry, 1);
 
     registry->commands = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
-    registry->events = g_ptr_array_new();
+    registry->events = g_hash_table_new(g_str_hash, g_str_equal);
+    registry->schema_text = qmp_schema_text_new();
     return registry;
 }
 
 void qmp_registry_free(QmpRegistry *registry)
 {
     g_hash_table_unref(registry->commands);
-    g_ptr_array_unref(registry->events);
+    g_hash_table_unref(registry->events);
+    qmp_schema_text_free(registry->schema_text);
     g_free(registry);
 }
 
 void qmp_registry_add_commands(QmpRegistry *registry, const QmpCommand *commands, void *opaque)
 {
+    qmp_schema_text_forget(registry->schema_text);
     for (const QmpCommand *command = commands; command->name; command++) {
         QmpRegisteredCommand *entry = g_new(QmpRegisteredCommand, 1);
 
@@ -36,8 +39,11 @@ void qmp_registry_add_commands(QmpRegistry *registry, const QmpCommand *commands
 
 void qmp_registry_add_events(QmpRegistry *registry, const QmpEvent *events)
 {
+    qmp_schema_text_forget(registry->schema_text);
     for (const QmpEvent *event = events; event->name; event++) {
-        g_ptr_array_add(registry->events, (gpointer)event);
+        if (!g_hash_table_insert(registry->events, (gpointer)event->name, (gpointer)event)) {
+            g_error("event '%s' is registered twice", event->name);
+        }
     }
 }
 
@@ -67,5 +73,15 @@ void qmp_registry_foreach_command(const QmpRegistry *registry,
 
     for (GList *name = names; name; name = name->next) {
         func(qmp_registry_find_command(registry, name->data, NULL), data);
+    }
+}
+
+void qmp_registry_foreach_event(const QmpRegistry *registry,
+                                void (*func)(const QmpEvent *event, void *data), void *data)
+{
+    g_autoptr(GList) names = g_list_sort(g_hash_table_get_keys(registry->events), compare_names);
+
+    for (GList *name = names; name; name = name->next) {
+        func(g_hash_table_lookup(registry->events, name->data), data);
     }
 }

@@ -6,7 +6,6 @@
 #include "qmp/qmp-request.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "qmp/qmp-error.h"
 #include "qmp/qmp-session-internal.h"
@@ -17,12 +16,14 @@ struct QmpRequest {
     const QmpCommand *command;
     const char *name; /* in @value */
     void *opaque;     /* of the command */
-    void *args;       /* bound; NULL: there is an error */
+    void *args;       /* bound; NULL: there are none, or there is an error */
     GError *error;    /* what to answer instead of running it */
     bool oob;
-    int fd;
     int reply_fd;        /* to be sent along with the answer; -1: none */
+    QmpFds *fds;         /* that came along and are not taken; or NULL */
     QmpSession *session; /* a reference, or NULL */
+    const char *text;    /* the answer, as text; NULL: it is a value */
+    size_t text_len;
     QmpReplyFunc *reply;
     void *reply_opaque;
 };
@@ -33,7 +34,6 @@ static QmpRequest *request_alloc(QmpReplyFunc *reply, void *opaque)
 {
     QmpRequest *request = g_new0(QmpRequest, 1);
 
-    request->fd = -1;
     request->reply_fd = -1;
     request->reply = reply;
     request->reply_opaque = opaque;
@@ -106,6 +106,9 @@ static bool resolve(QmpRequest *request, const QmpRegistry *registry, GError **e
         return qmp_error_set(errp, "The command %s does not support out-of-band execution",
                              command->name);
     }
+    if (!request->arguments && command->args == &qmp_type_empty) {
+        return true;
+    }
     if (!request->arguments) {
         request->arguments = json_object_new_object();
         json_object_object_add(request->value, "arguments", request->arguments);
@@ -141,12 +144,10 @@ void qmp_request_free(QmpRequest *request)
     g_free(request->args);
     json_object_put(request->value);
     g_clear_error(&request->error);
-    if (request->fd >= 0) {
-        close(request->fd);
-    }
     if (request->reply_fd >= 0) {
         close(request->reply_fd);
     }
+    qmp_fds_free(request->fds);
     if (request->session) {
         qmp_session_unref(request->session);
     }
@@ -166,6 +167,7 @@ void qmp_request_run(QmpRequest *request)
 
 void qmp_return(QmpRequest *request, json_object *value)
 {
+    g_clear_pointer(&request->fds, qmp_fds_free);
     request->reply(request, value, NULL, request->reply_opaque);
     json_object_put(value);
     qmp_request_free(request);
@@ -185,6 +187,19 @@ int qmp_request_take_reply_fd(QmpRequest *request)
     return fd;
 }
 
+void qmp_return_text(QmpRequest *request, const char *text, size_t len)
+{
+    json_object *value = NULL;
+
+    if (request->session) {
+        request->text = text;
+        request->text_len = len;
+    } else {
+        value = json_tokener_parse(text);
+    }
+    qmp_return(request, value);
+}
+
 void qmp_return_empty(QmpRequest *request)
 {
     qmp_return(request, json_object_new_object());
@@ -192,6 +207,7 @@ void qmp_return_empty(QmpRequest *request)
 
 void qmp_fail(QmpRequest *request, GError *error)
 {
+    g_clear_pointer(&request->fds, qmp_fds_free);
     request->reply(request, NULL, error, request->reply_opaque);
     g_error_free(error);
     qmp_request_free(request);
@@ -223,12 +239,9 @@ QmpSession *qmp_request_get_session(QmpRequest *request)
     return request->session;
 }
 
-int qmp_request_take_fd(QmpRequest *request)
+int qmp_request_take_fd(QmpRequest *request, const char *what, GError **errp)
 {
-    int fd = request->fd;
-
-    request->fd = -1;
-    return fd;
+    return qmp_fds_take(request->fds, what, errp);
 }
 
 bool qmp_request_is_oob(const QmpRequest *request)
@@ -252,6 +265,12 @@ bool qmp_request_get_id(const QmpRequest *request, json_object **id)
            json_object_object_get_ex(request->value, "id", id);
 }
 
+const char *qmp_request_get_text(const QmpRequest *request, size_t *len)
+{
+    *len = request->text_len;
+    return request->text;
+}
+
 void qmp_request_set_error(QmpRequest *request, GError *error)
 {
     g_clear_error(&request->error);
@@ -269,7 +288,7 @@ void qmp_request_set_session(QmpRequest *request, QmpSession *session)
     request->session = qmp_session_ref(session);
 }
 
-void qmp_request_set_fd(QmpRequest *request, int fd)
+void qmp_request_set_fds(QmpRequest *request, QmpFds *fds)
 {
-    request->fd = fd;
+    request->fds = fds;
 }

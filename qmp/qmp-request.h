@@ -9,6 +9,7 @@
 #include <json-c/json.h>
 
 #include "qmp/qmp-command.h"
+#include "qmp/qmp-fds.h"
 
 /* ---- for those who implement commands ---- */
 
@@ -19,6 +20,10 @@ void qmp_return(QmpRequest *request, json_object *value);
 /* As qmp_return(), and send the descriptor @fd along, by SCM_RIGHTS with the first byte of the
  * answer. It is taken over, and closed when it is sent or can't be. */
 void qmp_return_with_fd(QmpRequest *request, json_object *value, int fd);
+
+/* Answer @request with @len bytes of JSON text, on one line and in ASCII, that stay as they are
+ * until this returns. Threads as qmp_return(). */
+void qmp_return_text(QmpRequest *request, const char *text, size_t len);
 
 /* Answer @request with an empty object. Threads as qmp_return(). */
 void qmp_return_empty(QmpRequest *request);
@@ -38,12 +43,17 @@ json_object *qmp_request_get_arguments(QmpRequest *request);
 /* The session that the request came in on, or NULL; alive as long as @request. */
 QmpSession *qmp_request_get_session(QmpRequest *request);
 
-/* Take the descriptor that was sent along, which the caller closes; -1 when there was none. */
-int qmp_request_take_fd(QmpRequest *request);
+/* Take the oldest descriptor that was sent along, for the one who @what names in an error ("for
+ * 'name'", or ""). The caller closes it. -1 and @errp when there is none, or there were too many.
+ */
+int qmp_request_take_fd(QmpRequest *request, const char *what, GError **errp);
 
 /* ---- for those who make requests ---- */
 
-/* Deliver the answer of @request: @value (NULL is null) when @error is NULL. Neither is taken. */
+/*
+ * Deliver the answer of @request: @value (NULL is null) when @error is NULL. Neither is taken. For
+ * a request of a session @value is NULL too where qmp_request_get_text() has the answer.
+ */
 typedef void QmpReplyFunc(QmpRequest *request, json_object *value, const GError *error,
                           void *opaque);
 
@@ -87,9 +97,14 @@ const char *qmp_request_get_command_name(const QmpRequest *request);
 /* The member "id", owned by @request. Returns whether there is one; *@id NULL is null. */
 bool qmp_request_get_id(const QmpRequest *request, json_object **id);
 
-/* Give it the session it came from, and the descriptor sent along with it (-1: none), which it
- * takes over. */
+/* What qmp_return_text() was given, while it is delivered to a session; else NULL and 0. */
+const char *qmp_request_get_text(const QmpRequest *request, size_t *len);
+
+/* Give it the session it came from. */
 void qmp_request_set_session(QmpRequest *request, QmpSession *session);
-void qmp_request_set_fd(QmpRequest *request, int fd);
+
+/* Give it the descriptors sent along with it (NULL: none), which it takes over. Those that its
+ * command does not take are closed before it is answered. */
+void qmp_request_set_fds(QmpRequest *request, QmpFds *fds);
 
 #endif

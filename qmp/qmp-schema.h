@@ -32,6 +32,12 @@ typedef enum {
     QMP_KIND_ARRAY,       /* [json_object *, likewise] */
 } QmpKind;
 
+/* What a client should know of a command, an event, a type or a member before it relies on it. */
+typedef enum {
+    QMP_FEATURE_DEPRECATED = 1 << 0, /* it will go */
+    QMP_FEATURE_UNSTABLE = 1 << 1,   /* it may change or go without notice */
+} QmpFeatures;
+
 struct QmpType {
     QmpKind kind;
     const char *name;          /* "int" and the like; CamelCase for enums and objects */
@@ -44,6 +50,7 @@ struct QmpType {
     const QmpVariants *variants; /* of an object: further members by the value of one, or NULL */
     const QmpType *element;      /* of an array */
     size_t size;                 /* of an object that is bound: of the C struct */
+    unsigned features;           /* QmpFeatures */
 };
 
 /* Which members there are beside the common ones depends on the value of the enum member @tag. */
@@ -68,6 +75,7 @@ struct QmpMember {
     int64_t default_int;     /* of an int or bool */
     const char *default_str; /* of a string or enum; NULL: none */
     size_t offset;           /* offsetof the field in the C struct */
+    unsigned features;       /* QmpFeatures */
     const char *help;        /* one line, without a full stop at its end */
 };
 

@@ -1,105 +1,14 @@
 /*
- * The server: its sessions, the dispatcher of in-band requests, and events.
+ * The server: its sessions, and events to them.
  */
 #include "config.h"
 #include "qmp/qmp-session-internal.h"
 
 #include <string.h>
 
-/* So many requests are run in one pass of the main loop, before its other work has its turn. */
-#define DISPATCH_BATCH 16
-
-/* ---- the dispatcher ---- */
-
-void qmp_server_make_ready(QmpServer *server, QmpSession *session)
-{
-    pthread_mutex_lock(&server->lock);
-    g_queue_push_tail(&server->ready, qmp_session_ref(session));
-    pthread_mutex_unlock(&server->lock);
-    qemu_bh_schedule(server->dispatcher_bh);
-}
-
-static QmpSession *take_ready(QmpServer *server)
-{
-    QmpSession *session = NULL;
-
-    pthread_mutex_lock(&server->lock);
-    if (!server->stopped) {
-        session = g_queue_pop_head(&server->ready);
-        server->running += session != NULL;
-    }
-    pthread_mutex_unlock(&server->lock);
-    return session;
-}
-
-/* The next request of @session, which now runs; NULL when its client has gone meanwhile. */
-static QmpRequest *take_request(QmpSession *session)
-{
-    QmpRequest *request = NULL;
-
-    pthread_mutex_lock(&session->lock);
-    /* Where nothing is read from the socket, nobody else notices that. */
-    if (!((session->paused || session->half_closed) && qmp_session_peer_is_gone(session))) {
-        request = g_queue_pop_head(&session->queue);
-    } else if (session->fd >= 0) {
-        session->ended = true;
-        qemu_bh_schedule(session->update_bh);
-    }
-    session->running = request != NULL;
-    pthread_mutex_unlock(&session->lock);
-    return request;
-}
-
-static void count_finished(QmpServer *server)
-{
-    pthread_mutex_lock(&server->lock);
-    server->running--;
-    pthread_mutex_unlock(&server->lock);
-}
-
-/* Bottom half of the main context: one request of each session in turn. */
-static void dispatch(void *opaque)
-{
-    QmpServer *server = opaque;
-    QmpSession *session = NULL;
-
-    for (int i = 0; i < DISPATCH_BATCH && (session = take_ready(server)); i++) {
-        QmpRequest *request = take_request(session);
-
-        if (request) {
-            qmp_request_run(request);
-        } else {
-            count_finished(server);
-        }
-        qmp_session_unref(session);
-    }
-    if (session) {
-        qemu_bh_schedule(server->dispatcher_bh);
-    }
-}
-
-void qmp_server_request_done(QmpServer *server, QmpSession *session)
-{
-    bool more;
-
-    pthread_mutex_lock(&session->lock);
-    session->running = false;
-    session->in_flight--;
-    more = !g_queue_is_empty(&session->queue);
-    if (session->fd >= 0 &&
-        (session->half_closed || (session->paused && session->in_flight <= QMP_MAX_IN_FLIGHT))) {
-        qemu_bh_schedule(session->update_bh);
-    }
-    pthread_mutex_unlock(&session->lock);
-    count_finished(server);
-    if (more) {
-        qmp_server_make_ready(server, session);
-    }
-}
-
 /* ---- events ---- */
 
-static GString *format_event(const QmpEvent *event, const void *data)
+GString *qmp_event_format(const QmpEvent *event, const void *data)
 {
     GString *line = g_string_sized_new(256);
     json_object *value = qmp_marshal(event->data, data);
@@ -133,30 +42,34 @@ static GPtrArray *snapshot_sessions(QmpServer *server)
     return sessions;
 }
 
-void qmp_server_emit(QmpServer *server, const QmpEvent *event, const void *data)
+static void send_event(const GString *line, void *opaque)
 {
-    g_autoptr(GString) line = format_event(event, data);
-    g_autoptr(GPtrArray) sessions = snapshot_sessions(server);
+    g_autoptr(GPtrArray) sessions = snapshot_sessions(opaque);
 
     for (guint i = 0; i < sessions->len; i++) {
-        QmpSession *session = g_ptr_array_index(sessions, i);
-        bool wants_it;
+        qmp_session_send_event(g_ptr_array_index(sessions, i), line->str, line->len);
+    }
+}
 
-        pthread_mutex_lock(&session->lock);
-        wants_it = session->command_mode;
-        pthread_mutex_unlock(&session->lock);
-        if (wants_it) {
-            qmp_session_send(session, line->str, line->len);
-        }
+void qmp_server_emit(QmpServer *server, const QmpEvent *event, const void *data)
+{
+    GString *line = qmp_event_format(event, data);
+
+    if (event->limit_ms > 0) {
+        qmp_event_limit_emit(server->event_limit, event, data, line);
+    } else {
+        send_event(line, server);
+        g_string_free(line, TRUE);
     }
 }
 
 /* ---- life ---- */
 
-json_object *qmp_server_version(const QmpServer *server)
+static GString *make_version_text(const QmpServer *server)
 {
     static const char *const names[] = { "major", "minor", "micro" };
-    json_object *version = json_object_new_object();
+    GString *text = g_string_new(NULL);
+    g_autoptr(json_object) version = json_object_new_object();
     json_object *triple = json_object_new_object();
 
     for (int i = 0; i < 3; i++) {
@@ -164,7 +77,14 @@ json_object *qmp_server_version(const QmpServer *server)
     }
     json_object_object_add(version, "qemu", triple);
     json_object_object_add(version, "package", json_object_new_string(server->config.package));
-    return version;
+    qmp_json_write(text, version);
+    return text;
+}
+
+const char *qmp_server_version_text(const QmpServer *server, size_t *len)
+{
+    *len = server->version_text->len;
+    return server->version_text->str;
 }
 
 const QmpRegistry *qmp_server_get_registry(const QmpServer *server)
@@ -175,11 +95,9 @@ const QmpRegistry *qmp_server_get_registry(const QmpServer *server)
 static char *make_greeting(QmpServer *server, const char *capabilities)
 {
     GString *line = g_string_new("{\"QMP\": {\"version\": ");
-    json_object *version = qmp_server_version(server);
 
-    qmp_json_write(line, version);
+    g_string_append_len(line, server->version_text->str, (gssize)server->version_text->len);
     g_string_append_printf(line, ", \"capabilities\": [%s]}}\r\n", capabilities);
-    json_object_put(version);
     return g_string_free(line, FALSE);
 }
 
@@ -188,12 +106,22 @@ QmpServer *qmp_server_new(const QmpServerConfig *config)
     QmpServer *server = g_new0(QmpServer, 1);
 
     server->config = *config;
+    if (server->config.max_output_total == 0) {
+        server->config.max_output_total = QMP_MAX_OUTPUT_TOTAL_DEFAULT;
+    }
     server->monitor_context = iothread_get_aio_context(config->monitor);
-    server->dispatcher_bh = aio_bh_new_full(config->main_context, dispatch, server, "qmp_dispatch");
+    server->dispatcher_bh =
+        aio_bh_new_full(config->main_context, qmp_server_dispatch, server, "qmp_dispatch");
+    server->version_text = make_version_text(server);
     server->greeting = make_greeting(server, "\"oob\"");
     server->greeting_without_oob = make_greeting(server, "");
     server->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)qmp_listener_free);
     server->read_buffer = g_malloc(QMP_READ_SIZE);
+    server->fdsets = qmp_fdsets_new();
+    server->event_limit =
+        qmp_event_limit_new(server->monitor_context, QEMU_CLOCK_REALTIME, send_event, server);
+    server->held_back = g_ptr_array_new();
+    pthread_mutex_init(&server->shed_lock, NULL);
     pthread_mutex_init(&server->lock, NULL);
     server->sessions = g_hash_table_new(NULL, NULL);
     g_queue_init(&server->ready);
@@ -253,12 +181,29 @@ static void close_listeners(void *opaque)
     }
 }
 
+static void end_event_limit(void *opaque)
+{
+    QmpServer *server = opaque;
+
+    qmp_event_limit_end(server->event_limit);
+}
+
+static void free_event_limit(void *opaque)
+{
+    QmpServer *server = opaque;
+
+    g_clear_pointer(&server->event_limit, qmp_event_limit_free);
+}
+
 void qmp_server_stop(QmpServer *server)
 {
+    /* Relaxed: see qmp_session_flush_locked(). */
+    atomic_store_explicit(&server->ending, true, memory_order_relaxed);
     pthread_mutex_lock(&server->lock);
     server->stopped = true;
     pthread_mutex_unlock(&server->lock);
     aio_wait_bh_oneshot(server->monitor_context, close_listeners, server);
+    aio_wait_bh_oneshot(server->monitor_context, end_event_limit, server);
 }
 
 bool qmp_server_is_busy(QmpServer *server)
@@ -280,7 +225,7 @@ bool qmp_server_has_output(QmpServer *server)
         QmpSession *session = g_ptr_array_index(sessions, i);
 
         pthread_mutex_lock(&session->lock);
-        has_output |= session->fd >= 0 && session->output.bytes && !session->ended;
+        has_output |= session->fd >= 0 && session->output.first && !session->ended;
         pthread_mutex_unlock(&session->lock);
     }
     return has_output;
@@ -303,14 +248,19 @@ void qmp_server_free(QmpServer *server)
 
     qmp_server_stop(server);
     aio_wait_bh_oneshot(server->monitor_context, close_all, server);
+    aio_wait_bh_oneshot(server->monitor_context, free_event_limit, server);
     while ((session = g_queue_pop_head(&server->ready))) {
         qmp_session_unref(session);
     }
     qemu_bh_delete(server->dispatcher_bh);
     g_hash_table_unref(server->sessions);
     g_ptr_array_unref(server->listeners);
+    g_ptr_array_unref(server->held_back);
+    pthread_mutex_destroy(&server->shed_lock);
     pthread_mutex_destroy(&server->lock);
+    qmp_fdsets_free(server->fdsets);
     g_free(server->read_buffer);
+    g_string_free(server->version_text, TRUE);
     g_free(server->greeting_without_oob);
     g_free(server->greeting);
     g_free(server);

@@ -4,7 +4,7 @@
  * Sessions are read, parsed and negotiated on the monitor IOThread, where out-of-band commands run
  * too. In-band commands run on the main context, in the order of their session, one request a
  * session in turn. Answers are written by whoever has them; what a socket does not take at once
- * is flushed by the monitor IOThread.
+ * is flushed by the monitor IOThread. What clients leave unread is bounded, for each and for all.
  */
 #ifndef QMP_QMP_SERVER_H
 #define QMP_QMP_SERVER_H
@@ -28,10 +28,12 @@ typedef struct QmpServerConfig {
     const char *package;            /* likewise; must stay valid */
     QmpJsonLimits limits;           /* of requests */
     size_t max_output;              /* bytes that a session may leave unread, or one message */
+    size_t max_output_total;        /* bytes that all sessions together may; 0: the default */
     int64_t negotiation_timeout_ns; /* sessions that take longer end; 0: none does */
 } QmpServerConfig;
 
-#define QMP_MAX_OUTPUT_DEFAULT (4 * 1024 * 1024)
+#define QMP_MAX_OUTPUT_DEFAULT       ((size_t)4 << 20)
+#define QMP_MAX_OUTPUT_TOTAL_DEFAULT ((size_t)64 << 20)
 
 /* Reading from a session pauses when more of its requests than these are unanswered: so many that
  * wait behind the one that runs. */
@@ -48,11 +50,11 @@ void qmp_server_listen(QmpServer *server, int fd, const QmpAccess *access);
  * the server, and is held against the peer as if it had connected. Main thread. */
 void qmp_server_connect(QmpServer *server, int fd, const QmpAccess *access);
 
-/* Send an event to every session in command mode: @data is the bound struct of its data. Any
- * thread. */
+/* Send an event to every session in command mode, at once or as its limit says: @data is the bound
+ * struct of its data. Any thread. */
 void qmp_server_emit(QmpServer *server, const QmpEvent *event, const void *data);
 
-/* Stop listening, and stop starting in-band commands. Main thread. */
+/* Stop listening and starting in-band commands, and send events that wait. Main thread. */
 void qmp_server_stop(QmpServer *server);
 
 /* Whether in-band commands are still running. Main thread. */
@@ -64,9 +66,9 @@ bool qmp_server_has_output(QmpServer *server);
 /* Close all sessions and free the server. No in-band command may be running. Main thread. */
 void qmp_server_free(QmpServer *server);
 
-/* The "qemu" version triple and package of the config, as query-version answers them; the caller
- * owns the reference. Any thread. */
-json_object *qmp_server_version(const QmpServer *server);
+/* The "qemu" version triple and package of the config as JSON text of *@len bytes, the server's
+ * own; query-version answers it. Any thread. */
+const char *qmp_server_version_text(const QmpServer *server, size_t *len);
 
 const QmpRegistry *qmp_server_get_registry(const QmpServer *server);
 

@@ -1,14 +1,18 @@
 /*
  * The inside of sessions and of the server.
  *
- *   qmp-server.c     life of the server, the list of sessions, the dispatcher, events
+ *   qmp-server.c     life of the server, the list of sessions, events
+ *   qmp-dispatch.c   running in-band requests, on the main loop
  *   qmp-listener.c   accepting, and who is accepted
  *   qmp-session.c    a session's life; requests in: reading, negotiating, queueing
- *   qmp-output.c     answers and events out
+ *   qmp-session-fds.c  its descriptors
+ *   qmp-output.c     answers and events out, and the bounds on them
+ *   qmp-backlog.c    what a session's socket has not taken yet
  *   qmp-audit.c      who changed what, for the log
  *   qmp-protocol.c   the commands of the protocol itself
  *
  * Locks: server->lock and session->lock, leaf locks both: nothing holds the two together.
+ * server->shed_lock is taken before either, by one who holds none.
  */
 #ifndef QMP_QMP_SESSION_INTERNAL_H
 #define QMP_QMP_SESSION_INTERNAL_H
@@ -18,6 +22,10 @@
 #include <stdbool.h>
 #include <glib.h>
 
+#include "qmp/qmp-backlog.h"
+#include "qmp/qmp-event-limit.h"
+#include "qmp/qmp-fds.h"
+#include "qmp/qmp-fdset.h"
 #include "qmp/qmp-json.h"
 #include "qmp/qmp-log-limit.h"
 #include "qmp/qmp-peer.h"
@@ -27,23 +35,7 @@
 /* What one system call reads of a session: the size of server->read_buffer. */
 #define QMP_READ_SIZE 16384
 
-/* What of a client's descriptors may wait for a command to take them. */
-#define QMP_MAX_RECEIVED_FDS 16
-
-/* A descriptor that goes along with the byte at @at of the output. */
-typedef struct QmpOutputFd {
-    size_t at;
-    int fd;
-} QmpOutputFd;
-
 typedef struct QmpListener QmpListener;
-
-/* What has been given to a session to send, and has not been taken by the socket. */
-typedef struct QmpOutput {
-    GByteArray *bytes; /* NULL when there is nothing */
-    size_t sent;       /* of these */
-    GArray *fds;       /* of QmpOutputFd, in their order; closes what it holds; NULL: none */
-} QmpOutput;
 
 struct QmpSession {
     _Atomic unsigned refcount;
@@ -51,22 +43,24 @@ struct QmpSession {
     unsigned number; /* for the log */
     QmpPeer peer;
     const QmpAccess *access;
-    QEMUBH *update_bh; /* on the monitor: looks what there is to do, qmp_session_update() */
+    AioContext *context; /* the monitor's */
+    QEMUBH *update_bh;   /* of it: looks what there is to do; there as long as the session */
 
     /* The monitor thread's own. */
     QmpListener *listener;        /* lives until all its sessions are closed */
     QEMUTimer *negotiation_timer; /* NULL once negotiated, or without a limit */
     QmpJsonParser *parser;
-    GByteArray *unparsed; /* what was read behind the request at which reading paused, or NULL */
+    GByteArray *unparsed; /* what was read behind the request at which a turn ended, or NULL */
     size_t parsed;        /* of these, meanwhile */
+    unsigned taken;       /* values, in this turn */
     bool negotiated;
     bool oob_enabled;
     bool eof;     /* the client sends no more */
     bool reading; /* which handlers the descriptor has now */
     bool writing;
-    int received_fds[QMP_MAX_RECEIVED_FDS]; /* by SCM_RIGHTS, the oldest first */
-    unsigned n_received_fds;
-    bool lost_fds; /* more came than can be kept, which has been logged */
+    QmpFds *read_fds; /* that came with the bytes being parsed, not yet a request's; or NULL */
+    QmpFds *kept_fds; /* likewise with earlier ones, for the next request only; or NULL */
+    bool lost_fds;    /* some were dropped, which has been logged */
 
     pthread_mutex_t lock;  /* guards all below */
     int fd;                /* -1 once closed */
@@ -78,19 +72,33 @@ struct QmpSession {
     GQueue queue;          /* of QmpRequest: in-band, not yet run */
     unsigned in_flight;    /* these and the one that runs */
     bool running;          /* one is being run */
-    QmpOutput output;
-    GHashTable *fds; /* name -> descriptor + 1, by getfd; NULL when there are none */
+    bool newly_ready;      /* the main loop has yet to be told of the queue */
+    bool held_back;        /* the dispatcher will flush output, and look whether reading goes on */
+    QmpBacklog output;     /* given to be sent, and not taken by the socket */
+    bool blocked;          /* the socket took less than it was offered: the monitor waits for it */
+    uint64_t events_lost;  /* since the last one that was sent */
+    GHashTable *named_fds; /* name -> descriptor + 1, by getfd; NULL when there are none */
+
+    _Atomic size_t counted; /* output.held as server->held has it; written with the lock held */
 };
 
 struct QmpServer {
     QmpServerConfig config;
     AioContext *monitor_context;
     QEMUBH *dispatcher_bh;
+    GString *version_text; /* what query-version answers, and the greeting has */
     char *greeting;
     char *greeting_without_oob;
     GPtrArray *listeners;       /* of QmpListener; monitor thread */
     unsigned next_number;       /* monitor thread */
     unsigned char *read_buffer; /* monitor thread: for every session's reading */
+    QmpFdsets *fdsets;          /* main thread */
+    QmpEventLimit *event_limit;
+    GPtrArray *held_back;      /* main thread: sessions, with references, see qmp-dispatch.c */
+    bool holding_back;         /* main thread: the command that runs never blocks */
+    _Atomic size_t held;       /* all sessions' output, in bytes of memory */
+    _Atomic bool ending;       /* whoever ends the daemon waits for output to be taken */
+    pthread_mutex_t shed_lock; /* held by who looks for the session that keeps most */
 
     pthread_mutex_t lock; /* guards all below */
     GHashTable *sessions; /* a set, each with a reference */
@@ -114,7 +122,28 @@ void qmp_session_close(QmpSession *session);
 /* Whether the client has closed its end altogether. With session->lock held. */
 bool qmp_session_peer_is_gone(QmpSession *session);
 
+/* ---- qmp-session-fds.c: monitor thread ---- */
+
+/* As recv() without waiting; what descriptors came along becomes the session's. */
+ssize_t qmp_session_receive(QmpSession *session, void *buffer, size_t size);
+
+/* Give @request, just parsed, the descriptors that came with it, or see to it that none of its own
+ * is left to the next. */
+void qmp_session_hand_over_fds(QmpSession *session, QmpRequest *request);
+
+/* All that one read gave has been parsed: close what nobody can claim any more. @bytes is what was
+ * read; NULL when a request was among it. */
+void qmp_session_settle_fds(QmpSession *session, const char *bytes, size_t len);
+
+/* Close all that no request has. */
+void qmp_session_close_fds(QmpSession *session);
+
 /* ---- qmp-server.c ---- */
+
+/* The line that is sent for @event, with the time of now. Any thread. */
+GString *qmp_event_format(const QmpEvent *event, const void *data);
+
+/* ---- qmp-dispatch.c ---- */
 
 /* @session has a request to be run, and none running. Monitor or main thread, no lock held. */
 void qmp_server_make_ready(QmpServer *server, QmpSession *session);
@@ -122,24 +151,28 @@ void qmp_server_make_ready(QmpServer *server, QmpSession *session);
 /* The in-band request that ran has been answered. Main thread. */
 void qmp_server_request_done(QmpServer *server, QmpSession *session);
 
+/* Bottom half of the main context: run what is ready, one request of each session in turn. */
+void qmp_server_dispatch(void *opaque);
+
 /* ---- qmp-output.c ---- */
 
-/* Answer @request on its session. Monitor or main thread. */
+/* Answer @request on its session. With @later more is about to come in this thread, and
+ * qmp_session_flush_locked() after it. Monitor or main thread. */
 void qmp_session_reply(QmpSession *session, QmpRequest *request, json_object *value,
-                       const GError *error);
+                       const GError *error, bool later);
 
 /* Send @len bytes, or keep them until the socket takes them. Any thread. */
 void qmp_session_send(QmpSession *session, const char *bytes, size_t len);
 
-/* As qmp_session_send(), with a descriptor (-1: none), which is taken over, along with the first
- * byte. */
-void qmp_session_send_with_fd(QmpSession *session, const char *bytes, size_t len, int fd);
+/* The same for an event, which a session that is not in command mode, or leaves too much unread,
+ * does not get. Any thread. */
+void qmp_session_send_event(QmpSession *session, const char *bytes, size_t len);
 
-/* Drop what was kept. With the lock held. */
-void qmp_output_clear(QmpOutput *output);
+/* Send what is kept, as far as the socket takes it. With session->lock held. Any thread. */
+void qmp_session_flush_locked(QmpSession *session);
 
-/* Send what was kept, as far as the socket takes it. Monitor thread. */
-void qmp_session_flush(QmpSession *session);
+/* Forget what is kept. With session->lock held. Any thread. */
+void qmp_session_drop_output_locked(QmpSession *session);
 
 /* ---- qmp-listener.c: all of it on the monitor thread ---- */
 
@@ -182,5 +215,12 @@ void qmp_listener_free(QmpListener *listener);
 /* Log who has asked for what, when the command of @request changes something. Threads as
  * qmp_session_reply(). */
 void qmp_session_log_change(QmpSession *session, QmpRequest *request, const GError *error);
+
+/* ---- qmp-protocol.c ---- */
+
+/* The data of EVENTS_LOST. */
+typedef struct QmpEventsLost {
+    int64_t count;
+} QmpEventsLost;
 
 #endif

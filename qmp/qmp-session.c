@@ -11,22 +11,24 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "qmp/qmp-error.h"
 
-static void session_readable(void *opaque);
-static void session_update(void *opaque);
+/* So many values are taken from a session in one turn, before others have theirs. */
+#define VALUES_A_TURN 32
+
+static void session_writable(void *opaque);
+static void session_finish_turn(QmpSession *session);
 
 /* ---- requests ---- */
 
-/* An answer that was made on the monitor thread. */
+/* An answer that was made on the monitor thread; it goes out at the end of the turn. */
 static void reply_at_once(QmpRequest *request, json_object *value, const GError *error,
                           void *opaque)
 {
     qmp_session_log_change(opaque, request, error);
-    qmp_session_reply(opaque, request, value, error);
+    qmp_session_reply(opaque, request, value, error, true);
 }
 
 /* The answer of an in-band request. */
@@ -36,7 +38,7 @@ static void reply_in_band(QmpRequest *request, json_object *value, const GError 
     QmpSession *session = opaque;
 
     qmp_session_log_change(session, request, error);
-    qmp_session_reply(session, request, value, error);
+    qmp_session_reply(session, request, value, error, session->server->holding_back);
     qmp_server_request_done(session->server, session);
 }
 
@@ -55,37 +57,19 @@ static void run_negotiating(QmpSession *session, QmpRequest *request)
     qmp_request_run(request);
 }
 
-/* Queue @request for the main loop; reading pauses when there are too many. */
+/* Queue @request for the main loop, which gets to know at the end of the turn; reading pauses when
+ * there are too many. */
 static void enqueue(QmpSession *session, QmpRequest *request)
 {
-    bool make_ready;
-
     pthread_mutex_lock(&session->lock);
     g_queue_push_tail(&session->queue, request);
     session->in_flight++;
-    make_ready = !session->running && session->queue.length == 1;
+    session->newly_ready |= !session->running && session->queue.length == 1;
     if (session->in_flight > QMP_MAX_IN_FLIGHT) {
         session->paused = true;
         qmp_json_parser_stop(session->parser);
     }
     pthread_mutex_unlock(&session->lock);
-    if (make_ready) {
-        qmp_server_make_ready(session->server, session);
-    }
-}
-
-/* Give @request the descriptor that waits longest, when its command takes one: also when it fails,
- * for the descriptor came with it, and is not the next one's. */
-static void hand_over_fd(QmpSession *session, QmpRequest *request)
-{
-    const QmpCommand *command = qmp_request_get_command(request);
-
-    if (session->n_received_fds > 0 && command && (command->flags & QMP_COMMAND_TAKES_FD)) {
-        qmp_request_set_fd(request, session->received_fds[0]);
-        session->n_received_fds--;
-        memmove(session->received_fds, session->received_fds + 1,
-                session->n_received_fds * sizeof(int));
-    }
 }
 
 static GError *error_for_command_mode(QmpSession *session, QmpRequest *request)
@@ -118,6 +102,9 @@ static void take_value(json_object *value, GError *error, void *opaque)
     QmpReplyFunc *reply;
     bool at_once;
 
+    if (++session->taken == VALUES_A_TURN) {
+        qmp_json_parser_stop(session->parser);
+    }
     reply = session->negotiated ? reply_in_band : reply_at_once;
     if (error) {
         request = qmp_request_new_error(error, reply, session);
@@ -125,7 +112,7 @@ static void take_value(json_object *value, GError *error, void *opaque)
         request = qmp_request_new(registry, value, reply, session);
     }
     qmp_request_set_session(request, session);
-    hand_over_fd(session, request);
+    qmp_session_hand_over_fds(session, request);
     if (!session->negotiated) {
         run_negotiating(session, request);
         return;
@@ -153,84 +140,24 @@ bool qmp_session_peer_is_gone(QmpSession *session)
     return session->fd < 0 || (poll(&pollfd, 1, 0) == 1 && (pollfd.revents & (POLLHUP | POLLERR)));
 }
 
-/* Once a session, for its client decides how often it happens. */
-static void warn_of_lost_fds(QmpSession *session)
-{
-    if (!session->lost_fds) {
-        session->lost_fds = true;
-        g_warning("session %u: dropped descriptors that were sent: more than %d wait to be taken, "
-                  "or the daemon is out of them",
-                  session->number, QMP_MAX_RECEIVED_FDS);
-    }
-}
-
-/* Keep the descriptors that came with a message. */
-static void receive_fds(QmpSession *session, struct msghdr *message)
-{
-    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(message); cmsg; cmsg = CMSG_NXTHDR(message, cmsg)) {
-        size_t n;
-
-        if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS) {
-            continue;
-        }
-        n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < n; i++) {
-            int fd;
-
-            memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
-            if (session->n_received_fds < QMP_MAX_RECEIVED_FDS) {
-                session->received_fds[session->n_received_fds++] = fd;
-            } else {
-                warn_of_lost_fds(session);
-                close(fd);
-            }
-        }
-    }
-    /* The kernel has dropped those that do not fit, or that the daemon is out of descriptors for.
-     */
-    if (message->msg_flags & MSG_CTRUNC) {
-        warn_of_lost_fds(session);
-    }
-}
-
-static ssize_t receive(QmpSession *session, void *buffer, size_t size)
-{
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(QMP_MAX_RECEIVED_FDS * sizeof(int))];
-    } control;
-    struct iovec iov = { .iov_base = buffer, .iov_len = size };
-    struct msghdr message = {
-        .msg_iov = &iov,
-        .msg_iovlen = 1,
-        .msg_control = &control,
-        .msg_controllen = sizeof(control),
-    };
-    ssize_t n;
-
-    do {
-        n = recvmsg(session->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    } while (n < 0 && errno == EINTR);
-    if (n >= 0) {
-        receive_fds(session, &message);
-    }
-    return n;
-}
-
-/* Parse until reading has to pause, and keep the rest. */
+/* Parse until the turn is over or reading has to pause, and keep the rest. */
 static void parse(QmpSession *session, const void *bytes, size_t len)
 {
-    size_t used = qmp_json_parser_feed(session->parser, bytes, len);
+    size_t used;
 
+    session->taken = 0;
+    used = qmp_json_parser_feed(session->parser, bytes, len);
     if (used < len) {
         session->unparsed = g_byte_array_new();
         session->parsed = 0;
         g_byte_array_append(session->unparsed, (const guint8 *)bytes + used, (guint)(len - used));
+    } else {
+        qmp_session_settle_fds(session, bytes, len);
     }
 }
 
-/* Reading may have paused, and may go on: parse what is left from before, where it is. */
-static void resume(QmpSession *session)
+/* Parse what is left from the turn before, where it is, unless reading is paused. */
+static void parse_rest(QmpSession *session)
 {
     GByteArray *bytes = session->unparsed;
     bool paused;
@@ -240,11 +167,14 @@ static void resume(QmpSession *session)
     session->paused = paused;
     pthread_mutex_unlock(&session->lock);
     if (!paused && bytes) {
+        session->taken = 0;
         session->parsed +=
             qmp_json_parser_feed(session->parser, (const char *)bytes->data + session->parsed,
                                  bytes->len - session->parsed);
         if (session->parsed == bytes->len) {
             g_clear_pointer(&session->unparsed, g_byte_array_unref);
+            /* There was a request in it at least. */
+            qmp_session_settle_fds(session, NULL, 0);
         }
     }
 }
@@ -265,8 +195,14 @@ static void session_readable(void *opaque)
 {
     QmpSession *session = opaque;
     unsigned char *buffer = session->server->read_buffer;
-    ssize_t n = receive(session, buffer, QMP_READ_SIZE);
+    ssize_t n;
 
+    if (session->unparsed) {
+        /* It has had its turn, or waits for the main loop. */
+        session_finish_turn(session);
+        return;
+    }
+    n = qmp_session_receive(session, buffer, QMP_READ_SIZE);
     if (n > 0) {
         parse(session, buffer, (size_t)n);
     } else if (n == 0) {
@@ -277,7 +213,7 @@ static void session_readable(void *opaque)
         qmp_session_close(session);
         return;
     }
-    session_update(session);
+    session_finish_turn(session);
 }
 
 /* ---- life ---- */
@@ -288,8 +224,42 @@ static void set_handlers(QmpSession *session, bool reading, bool writing)
         session->reading = reading;
         session->writing = writing;
         aio_set_fd_handler_full(session->server->monitor_context, session->fd,
-                                reading ? session_readable : NULL, writing ? session_update : NULL,
-                                NULL, NULL, session, "session_readable", "session_update");
+                                reading ? session_readable : NULL,
+                                writing ? session_writable : NULL, NULL, NULL, session,
+                                "session_readable", "session_writable");
+    }
+}
+
+/* A turn of the monitor's is over: hand over what it brought, and look how the session goes on. */
+static void session_finish_turn(QmpSession *session)
+{
+    bool make_ready;
+    bool paused;
+    bool blocked;
+    bool over;
+
+    /* All under one lock: the last answer may come in between, and be more than the socket takes.
+     */
+    pthread_mutex_lock(&session->lock);
+    qmp_session_flush_locked(session);
+    make_ready = session->newly_ready;
+    session->newly_ready = false;
+    paused = session->paused;
+    blocked = session->blocked;
+    over = session->ended || (session->eof && !session->unparsed && session->in_flight == 0 &&
+                              !session->output.first);
+    if (!over && !paused && session->unparsed) {
+        /* Others first. */
+        qemu_bh_schedule(session->update_bh);
+    }
+    pthread_mutex_unlock(&session->lock);
+    if (make_ready) {
+        qmp_server_make_ready(session->server, session);
+    }
+    if (over) {
+        qmp_session_close(session);
+    } else {
+        set_handlers(session, !session->eof && !paused, blocked);
     }
 }
 
@@ -297,24 +267,22 @@ static void set_handlers(QmpSession *session, bool reading, bool writing)
 static void session_update(void *opaque)
 {
     QmpSession *session = opaque;
-    bool paused;
-    bool has_output;
-    bool over;
 
-    qmp_session_flush(session);
-    resume(session);
-    /* All under one lock: the last answer may come in between, and be more than the socket takes.
-     */
-    pthread_mutex_lock(&session->lock);
-    paused = session->paused;
-    has_output = session->output.bytes != NULL;
-    over = session->ended || (session->eof && session->in_flight == 0 && !has_output);
-    pthread_mutex_unlock(&session->lock);
-    if (over) {
-        qmp_session_close(session);
-    } else {
-        set_handlers(session, !session->eof && !paused, has_output);
+    if (!session->parser) {
+        return; /* closed meanwhile */
     }
+    parse_rest(session);
+    session_finish_turn(session);
+}
+
+static void session_writable(void *opaque)
+{
+    QmpSession *session = opaque;
+
+    pthread_mutex_lock(&session->lock);
+    session->blocked = false;
+    pthread_mutex_unlock(&session->lock);
+    session_finish_turn(session);
 }
 
 static void negotiation_took_too_long(void *opaque)
@@ -356,6 +324,7 @@ void qmp_session_new(QmpListener *listener, int fd, const QmpPeer *peer)
 
     session->refcount = 1;
     session->server = server;
+    session->context = server->monitor_context;
     session->listener = listener;
     session->access = listener->access;
     session->peer = *peer;
@@ -388,10 +357,7 @@ void qmp_session_close(QmpSession *session)
     g_clear_pointer(&session->negotiation_timer, timer_free);
     g_clear_pointer(&session->parser, qmp_json_parser_free);
     g_clear_pointer(&session->unparsed, g_byte_array_unref);
-    for (unsigned i = 0; i < session->n_received_fds; i++) {
-        close(session->received_fds[i]);
-    }
-    session->n_received_fds = 0;
+    qmp_session_close_fds(session);
 
     pthread_mutex_lock(&session->lock);
     fd = session->fd;
@@ -399,8 +365,7 @@ void qmp_session_close(QmpSession *session)
     while ((request = g_queue_pop_head(&session->queue))) {
         g_queue_push_tail(&dropped, request);
     }
-    qmp_output_clear(&session->output);
-    g_clear_pointer(&session->update_bh, qemu_bh_delete);
+    qmp_session_drop_output_locked(session);
     pthread_mutex_unlock(&session->lock);
     close(fd);
 
@@ -426,43 +391,20 @@ QmpSession *qmp_session_ref(QmpSession *session)
     return session;
 }
 
-void qmp_session_unref(QmpSession *session)
+/* On the monitor thread, where nobody can be inside the bottom half. */
+static void free_session(void *opaque)
 {
-    if (atomic_fetch_sub_explicit(&session->refcount, 1, memory_order_acq_rel) != 1) {
-        return;
-    }
-    g_clear_pointer(&session->fds, g_hash_table_unref);
+    QmpSession *session = opaque;
+
+    qemu_bh_delete(session->update_bh);
     pthread_mutex_destroy(&session->lock);
     g_free(session);
 }
 
-/* ---- named descriptors ---- */
-
-static void close_value(gpointer value)
+void qmp_session_unref(QmpSession *session)
 {
-    close(GPOINTER_TO_INT(value) - 1);
-}
-
-void qmp_session_add_fd(QmpSession *session, const char *name, int fd)
-{
-    pthread_mutex_lock(&session->lock);
-    if (!session->fds) {
-        session->fds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, close_value);
+    if (atomic_fetch_sub_explicit(&session->refcount, 1, memory_order_acq_rel) == 1) {
+        g_clear_pointer(&session->named_fds, g_hash_table_unref);
+        aio_bh_schedule_oneshot(session->context, free_session, session);
     }
-    g_hash_table_replace(session->fds, g_strdup(name), GINT_TO_POINTER(fd + 1));
-    pthread_mutex_unlock(&session->lock);
-}
-
-int qmp_session_take_fd(QmpSession *session, const char *name)
-{
-    gpointer key = NULL;
-    gpointer value = NULL;
-
-    pthread_mutex_lock(&session->lock);
-    if (session->fds) {
-        g_hash_table_steal_extended(session->fds, name, &key, &value);
-        g_free(key);
-    }
-    pthread_mutex_unlock(&session->lock);
-    return GPOINTER_TO_INT(value) - 1;
 }

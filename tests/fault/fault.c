@@ -43,7 +43,6 @@ typedef enum {
     FAULT_ACCEPT4,
     FAULT_RECVMSG,
     FAULT_SEND,
-    FAULT_SENDMSG,
     FAULT_GETSOCKOPT,
     FAULT_EVENTFD,
     FAULT_EPOLL_CREATE1,
@@ -61,7 +60,6 @@ static const char *const names[FAULT_COUNT] = {
     [FAULT_ACCEPT4] = "accept4",
     [FAULT_RECVMSG] = "recvmsg",
     [FAULT_SEND] = "send",
-    [FAULT_SENDMSG] = "sendmsg",
     [FAULT_GETSOCKOPT] = "getsockopt",
     [FAULT_EVENTFD] = "eventfd",
     [FAULT_EPOLL_CREATE1] = "epoll_create1",
@@ -224,11 +222,17 @@ ssize_t send(int fd, const void *bytes, size_t len, int flags)
     return fails_with_errno(FAULT_SEND) ? -1 : next(fd, bytes, len, flags);
 }
 
+/* Whether it is send() or sendmsg() that a program sends with makes no difference to the test. */
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
-    ssize_t (*next)(int, const struct msghdr *, int) = real(FAULT_SENDMSG);
+    static _Atomic(void *) function;
+    ssize_t (*next)(int, const struct msghdr *, int);
 
-    return fails_with_errno(FAULT_SENDMSG) ? -1 : next(fd, message, flags);
+    if (!atomic_load(&function)) {
+        atomic_store(&function, dlsym(RTLD_NEXT, "sendmsg"));
+    }
+    next = atomic_load(&function);
+    return fails_with_errno(FAULT_SEND) ? -1 : next(fd, message, flags);
 }
 
 int getsockopt(int fd, int level, int option, void *restrict value, socklen_t *restrict len)

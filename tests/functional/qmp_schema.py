@@ -24,6 +24,9 @@ ENTRY_MEMBERS = {
 TYPES = {"builtin", "enum", "array", "object", "alternate"}
 
 
+FEATURES = {"deprecated", "unstable"}
+
+
 class Mismatch(Exception):
     """A value is not as the schema says."""
 
@@ -53,6 +56,22 @@ class Schema:
         expect(referred <= types, "schema", f"refers to {referred - types}, which are no types")
         expect(types <= referred, "schema", f"nothing refers to {types - referred}")
 
+    def references(self, entry):
+        """The types that a well-formed entry refers to, in the order in which it does."""
+        names = [entry[key] for key in ("arg-type", "ret-type", "element-type") if key in entry]
+        if entry["meta-type"] != "enum":
+            names += [member["type"] for member in entry.get("members", [])]
+        return names + [variant["type"] for variant in entry.get("variants", [])]
+
+    @staticmethod
+    def check_features(where, entry):
+        """The features of an entry or a member."""
+        if "features" in entry:
+            features = entry["features"]
+            expect(isinstance(features, list) and features, where, "features without any")
+            expect(all(isinstance(feature, str) and feature in FEATURES for feature in features),
+                   where, f"unknown features {features}")
+
     def check_entry(self, entry):
         """Check the members of an entry; returns the types that it refers to."""
         where = entry["name"]
@@ -60,6 +79,7 @@ class Schema:
         required, optional = ENTRY_MEMBERS[meta_type]
         found = set(entry) - {"name", "meta-type", "features"}
         expect(required <= found <= required | optional, where, f"has the members {found}")
+        self.check_features(where, entry)
         if meta_type == "builtin":
             expect(entry["json-type"] in JSON_TYPES, where, "unknown json-type")
             return set()
@@ -86,6 +106,7 @@ class Schema:
             expect({"name", "type"} <= set(member) <= {"name", "type", "default", "features"},
                    where, f"member {member}")
             expect(member.get("default") is None, where, "the default's value is null")
+            self.check_features(where, member)
         names = [member["name"] for member in entry["members"]]
         expect(len(set(names)) == len(names), where, "a member occurs twice")
         expect(("tag" in entry) == ("variants" in entry), where, "tag and variants go together")

@@ -4,6 +4,7 @@ A scenario uses all that a session can. It is run with the first call of a funct
 the second one, and so on, until none is left to fail.
 """
 
+import os
 import socket
 
 import pytest
@@ -97,9 +98,9 @@ def start_faulty(evloopd, start_daemon, sockets):
         if b"__asan_init" in (program := file.read()) or b"__tsan_init" in program:
             pytest.skip("a sanitizer's library must come before any that is preloaded")
 
-    def start(fdmon="auto"):
+    def start(*options, fdmon="auto"):
         faults = Faults(LIBRARY, sockets / "faults")
-        daemon = start_daemon("--debug-commands",
+        daemon = start_daemon("--debug-commands", *options,
                               env={**faults.environment(), "EVLOOP_FDMON": fdmon})
         faults.attach()
         return daemon, faults
@@ -142,8 +143,9 @@ FAULTS = [
     ("accept4", "ECONNABORTED", "auto"), ("accept4", "EINTR", "auto"),
     ("recvmsg", "ECONNRESET", "auto"), ("recvmsg", "ENOMEM", "auto"),
     ("recvmsg", "EINTR", "auto"), ("recvmsg", "EAGAIN", "auto"), ("recvmsg", "EAGAIN", "epoll"),
-    ("send", "EPIPE", "auto"), ("send", "ENOBUFS", "auto"), ("send", "EINTR", "auto"),
-    ("send", "EAGAIN", "auto"), ("send", "EAGAIN", "epoll"),
+    ("sendmsg", "EPIPE", "auto"), ("sendmsg", "ENOBUFS", "auto"), ("sendmsg", "EINTR", "auto"),
+    ("sendmsg", "EAGAIN", "auto"), ("sendmsg", "EAGAIN", "epoll"),
+    ("getsockopt", "ENOBUFS", "auto"),
     ("eventfd", "EMFILE", "auto"), ("eventfd", "ENOMEM", "auto"),
     ("epoll_create1", "EMFILE", "auto"), ("epoll_create1", "ENOMEM", "auto"),
     ("epoll_ctl", "ENOMEM", "epoll"), ("epoll_ctl", "ENOSPC", "epoll"),
@@ -182,7 +184,7 @@ def walk(daemon, faults, function, error, scenario):
 
 @pytest.mark.parametrize("function, error, fdmon", FAULTS)
 def test_any_call_of_a_session_may_fail(start_faulty, function, error, fdmon):
-    daemon, faults = start_faulty(fdmon)
+    daemon, faults = start_faulty(fdmon=fdmon)
     walk(daemon, faults, function, error, run_scenario)
 
 
@@ -198,3 +200,19 @@ def test_a_listener_without_descriptors_rests_and_recovers(start_faulty):
     assert run_scenario(daemon.socket)
     assert faults.fired("accept4") == 3
     assert daemon.stderr().count("can't accept clients for now") == 1
+
+
+def test_who_is_not_known_is_refused_where_only_some_may_connect(start_faulty, sockets):
+    path = str(sockets / "listed.sock")
+    daemon, faults = start_faulty("--qmp", f"unix:{path},allow-uid={os.getuid()}")
+    nth = 0
+    fired = True
+    while fired:
+        nth += 1
+        faults.arm("getsockopt", nth, "ENOBUFS")
+        with Qmp(path, negotiate=False) as session:
+            greeting = session.receive()
+        fired = faults.disarm("getsockopt") > 0
+        assert (greeting is None) == fired
+    assert nth > 1
+    assert_healthy(daemon)

@@ -193,29 +193,6 @@ def test_what_a_half_closed_client_left_unfinished_is_an_error(daemon, half):
 
 # ---- not reading ----
 
-def test_a_client_that_does_not_read_is_disconnected(start_daemon):
-    daemon = start_daemon("--debug-commands", "--max-output", "100000")
-    with daemon.connect() as slow, daemon.connect() as other:
-        # Events, so that it is sent something without asking.
-        other.command("object-add", qom_type="iothread", id="io0")
-        other.send({"execute": "qom-set", "arguments": {
-            "path": "io0", "property": "poll-max-ns", "value": 1}})
-        assert other.receive_reply() == {"return": {}}
-        while "disconnected, for its client" not in daemon.stderr():
-            for value in range(50):
-                other.command("qom-set", path="io0", property="poll-max-ns", value=value)
-            other.events.clear()
-        assert daemon.stderr().count(
-            "disconnected, for its client leaves more than 100000 bytes unread\n") == 1
-        # Nobody else notices, and what it was sent before it can still read.
-        other.sync()
-        assert slow.receive()["event"] == "OBJECT_ADDED"
-        with pytest.raises((AssertionError, ConnectionError)):
-            while True:
-                assert slow.receive() is not None, "the end"
-        other.sync()
-
-
 def test_a_client_that_asks_and_does_not_read_is_disconnected(start_daemon):
     daemon = start_daemon("--debug-commands", "--max-output", "100000")
     with daemon.connect() as slow, daemon.connect(oob=True) as other:

@@ -1,12 +1,25 @@
-"""Descriptors by SCM_RIGHTS: getfd and closefd, and that none is ever leaked."""
+"""Descriptors by SCM_RIGHTS: which request they belong to, getfd and closefd, and that none leaks."""
 
+import array
+import json
 import os
+import resource
+import socket
 
 import pytest
 
 from qmp_client import QmpError
 
-MOST_WAITING = 16
+MOST = 16  # descriptors with one message
+QUERY = b'{"execute": "query-version", "id": 1}'
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks(daemon):
+    """Whatever a test does: once its clients are gone, the daemon has what it had before."""
+    count = daemon.count_fds()
+    yield
+    daemon.wait_for_fds(count)
 
 
 @pytest.fixture
@@ -16,6 +29,9 @@ def pipe():
     yield ends
     for end in ends:
         os.close(end)
+
+
+other_pipe = pipe
 
 
 def send_fds(session, fds, name="fd0"):
@@ -52,36 +68,13 @@ def test_the_name_can_be_used_again(daemon, qmp, pipe):
     assert daemon.count_fds() == count
 
 
-def test_a_descriptor_replaces_one_of_the_same_name(daemon, qmp, pipe):
+def test_a_descriptor_replaces_one_of_the_same_name(daemon, qmp, pipe, other_pipe):
     count = daemon.count_fds()
-    other = os.pipe()
-    try:
-        assert send_fds(qmp, other[:1]) == {"return": {}}
-        assert is_held(daemon, other[0])
-        assert send_fds(qmp, pipe[:1]) == {"return": {}}
-        assert daemon.count_fds() == count + 1
-        assert is_held(daemon, pipe[0]) and not is_held(daemon, other[0])
-    finally:
-        for end in other:
-            os.close(end)
-
-
-def test_several_descriptors_go_to_several_getfds_in_their_order(daemon, qmp, pipe):
-    others = [os.pipe() for _ in range(3)]
-    firsts = [ends[0] for ends in others]
-    try:
-        assert send_fds(qmp, firsts, "a") == {"return": {}}
-        for name in "bc":
-            assert qmp.command("getfd", fdname=name) == {}
-        with pytest.raises(QmpError, match="No descriptor for 'd' was sent along"):
-            qmp.command("getfd", fdname="d")
-        for name, fd in zip("abc", firsts):
-            assert is_held(daemon, fd)
-            qmp.command("closefd", fdname=name)
-            assert not is_held(daemon, fd)
-    finally:
-        for end in sum(others, ()):
-            os.close(end)
+    assert send_fds(qmp, other_pipe[:1]) == {"return": {}}
+    assert is_held(daemon, other_pipe[0])
+    assert send_fds(qmp, pipe[:1]) == {"return": {}}
+    assert daemon.count_fds() == count + 1
+    assert is_held(daemon, pipe[0]) and not is_held(daemon, other_pipe[0])
 
 
 def test_without_a_descriptor_getfd_fails(daemon, qmp):
@@ -142,28 +135,249 @@ def test_a_client_that_leaves_takes_its_descriptors_with_it(daemon, qmp, pipe, t
     qmp.sync()
 
 
-def test_more_descriptors_than_may_wait_are_closed_at_once(daemon, qmp, pipe):
+def test_a_message_takes_sixteen_descriptors_of_which_getfd_keeps_the_first(daemon, qmp, pipe,
+                                                                            other_pipe):
     count = daemon.count_fds()
-    assert send_fds(qmp, pipe[:1] * (MOST_WAITING + 10)) == {"return": {}}
-    assert daemon.count_fds() == count + MOST_WAITING
-    assert daemon.stderr().count("dropped descriptors that were sent") == 1
-    # They go to those who ask, and then there are none.
-    for i in range(1, MOST_WAITING):
-        qmp.command("getfd", fdname=f"fd{i}")
-    with pytest.raises(QmpError, match="No descriptor"):
-        qmp.command("getfd", fdname="one-more")
-    for i in range(MOST_WAITING):
-        qmp.command("closefd", fdname=f"fd{i}")
-    assert daemon.count_fds() == count
+    assert send_fds(qmp, pipe[:1] + other_pipe[:1] * (MOST - 1)) == {"return": {}}
+    assert daemon.count_fds() == count + 1
+    assert is_held(daemon, pipe[0]) and not is_held(daemon, other_pipe[0])
+    assert daemon.stderr() == ""
+    qmp.command("closefd", fdname="fd0")
+
+
+def test_more_descriptors_than_sixteen_are_an_error_and_closed(daemon, qmp, pipe):
+    count = daemon.count_fds()
+    for _ in range(3):
+        assert send_fds(qmp, pipe[:1] * (MOST + 1)) == {"error": {
+            "class": "GenericError", "desc": "More than 16 descriptors for 'fd0' were sent along"}}
+        assert daemon.count_fds() == count
+    assert daemon.stderr().count("dropped descriptors that were sent") == 1  # not 3 lines
+
+
+def test_descriptors_of_a_request_s_pieces_are_counted_together(daemon, qmp, pipe):
+    request = json.dumps({"execute": "getfd", "arguments": {"fdname": "fd0"}}).encode()
+    send_bytes_with_fds(qmp, request[:20], pipe[:1] * (MOST - 1))
+    daemon.sync_monitor()
+    send_bytes_with_fds(qmp, request[20:], pipe[:1] * 2)
+    assert qmp.receive()["error"]["desc"] == "More than 16 descriptors for 'fd0' were sent along"
+
+
+def test_a_daemon_that_is_out_of_descriptors_says_so(daemon, qmp, pipe):
+    count = daemon.count_fds()
+    limit = resource.prlimit(daemon.proc.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(daemon.proc.pid, resource.RLIMIT_NOFILE, (count, limit[1]))
+    try:
+        assert send_fds(qmp, pipe[:1]) == {"error": {
+            "class": "GenericError",
+            "desc": "The descriptor for 'fd0' was lost: the daemon has no room for more"}}
+    finally:
+        resource.prlimit(daemon.proc.pid, resource.RLIMIT_NOFILE, limit)
+    assert send_fds(qmp, pipe[:1]) == {"return": {}}
+    qmp.command("closefd", fdname="fd0")
+
+
+# ---- which request they belong to ----
+
+
+def send_bytes_with_fds(session, data, fds):
+    session.socket.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                                     array.array("i", fds))])
+
+
+def getfd(name="fd0"):
+    return json.dumps({"execute": "getfd", "arguments": {"fdname": name}, "id": name}).encode()
+
+
+def expect_getfd_without(session, name="fd0"):
+    """There is none left for a getfd that brings none."""
+    session.send_raw(getfd(name))
+    assert session.receive() == {"id": name, "error": {
+        "class": "GenericError",
+        "desc": f"No descriptor for '{name}' was sent along, by SCM_RIGHTS"}}
+
+
+@pytest.mark.parametrize("message", [
+    QUERY,
+    QUERY + b"\r\n",
+    b'{"execute": "no-such", "id": 1}',
+    b'{"execute": "getfd", "arguments": {"fdname": 1}, "id": 1}',
+    b'{"execute": "getfd", "arguments": {}, "x": 1, "id": 1}',
+    b'{"execute": "closefd", "arguments": {"fdname": "a"}, "id": 1}',
+    b'{"execute": "object-add", "arguments": {"qom-type": "iothread", "id": "9"}, "id": 1}',
+    b"[]",
+    b"5 ",
+    b"nonsense ",
+    b"{]}",
+    b"\xff",
+    b'{"exec-oob": "query-version", "id": 1}',
+    b'{"exec-oob": "getfd", "arguments": {"fdname": "a"}, "id": 1}',
+], ids=repr)
+def test_what_a_request_does_not_take_is_closed_and_not_the_next_one_s(daemon, qmp, pipe, message):
+    count = daemon.count_fds()
+    send_bytes_with_fds(qmp, message, pipe)
+    qmp.receive()
+    daemon.sync_monitor()
+    daemon.wait_for_fds(count)
+    expect_getfd_without(qmp)
 
 
 def test_descriptors_that_nobody_takes_do_not_pile_up(daemon, qmp, pipe):
     count = daemon.count_fds()
     for _ in range(100):
-        qmp.send_with_fds({"execute": "query-version"}, pipe[:1])
+        send_bytes_with_fds(qmp, QUERY, pipe[:1])
         assert "return" in qmp.receive()
-    assert daemon.count_fds() == count + MOST_WAITING
-    assert daemon.stderr().count("dropped descriptors that were sent") == 1  # not 84 lines
+    daemon.sync_monitor()
+    daemon.wait_for_fds(count)
+    assert daemon.stderr() == ""
+
+
+def test_each_of_many_requests_gets_its_own(daemon, qmp, pipe):
+    """Also when they are read faster than they are answered: reading pauses in between."""
+    pipes = [os.pipe() for _ in range(20)]
+    blocker = daemon.block_main_loop(200)
+    for i, ends in enumerate(pipes):
+        send_bytes_with_fds(qmp, QUERY + getfd(f"fd{i}") + QUERY, ends[:1])
+    replies = [qmp.receive() for _ in range(60)]
+    assert [reply["id"] for reply in replies] == [
+        item for i in range(20) for item in (1, f"fd{i}", 1)]
+    assert all("return" in reply for reply in replies)
+    for i, ends in enumerate(pipes):
+        assert is_held(daemon, ends[0])
+        qmp.command("closefd", fdname=f"fd{i}")
+        assert not is_held(daemon, ends[0])
+        os.close(ends[0])
+        os.close(ends[1])
+    blocker.close()
+
+
+@pytest.mark.parametrize("before, behind", [
+    (b"", QUERY), (QUERY, b""), (QUERY + b"\n", QUERY), (b'{"execute": "no-such"} ', b""),
+    (b"\n  ", b"  \n"), (b"", b'{"execute": "query-ver'),
+], ids=repr)
+def test_of_several_requests_in_one_message_the_first_that_takes_descriptors_gets_them(
+        daemon, qmp, pipe, before, behind):
+    send_bytes_with_fds(qmp, before + getfd() + behind, pipe[:1])
+    if before.strip():
+        qmp.receive()
+    assert qmp.receive() == {"return": {}, "id": "fd0"}
+    assert is_held(daemon, pipe[0])
+
+
+def test_a_second_getfd_in_the_same_message_gets_nothing(daemon, qmp, pipe):
+    count = daemon.count_fds()
+    send_bytes_with_fds(qmp, getfd("a") + getfd("b"), pipe)
+    assert qmp.receive() == {"return": {}, "id": "a"}
+    assert "No descriptor for 'b'" in qmp.receive()["error"]["desc"]
+    assert daemon.count_fds() == count + 1
+
+
+def test_requests_that_were_sent_before_and_are_read_along_do_not_take_them(daemon, qmp, pipe,
+                                                                            other_pipe):
+    """The kernel puts bytes without descriptors and later ones with them into one read."""
+    blocker = daemon.block_main_loop(200)
+    for _ in range(9):  # more than may be in flight: from here on nothing is read
+        qmp.send_raw(QUERY)
+    daemon.sync_monitor()
+    qmp.send_raw(QUERY)
+    send_bytes_with_fds(qmp, getfd(), pipe[:1])
+    send_bytes_with_fds(qmp, getfd("fd1"), other_pipe[:1])
+    replies = [qmp.receive() for _ in range(12)]
+    assert all("return" in reply for reply in replies)
+    qmp.command("closefd", fdname="fd0")
+    assert not is_held(daemon, pipe[0]) and is_held(daemon, other_pipe[0])
+    blocker.close()
+
+
+@pytest.mark.parametrize("with_fds", [0, 1, 2])
+def test_a_request_in_pieces_has_the_descriptors_of_each(daemon, qmp, pipe, with_fds):
+    request = getfd()
+    pieces = [request[:5], request[5:40], request[40:]]
+    for i, piece in enumerate(pieces):
+        if i == with_fds:
+            send_bytes_with_fds(qmp, piece, pipe[:1])
+        else:
+            qmp.send_raw(piece)
+        daemon.sync_monitor()
+    assert qmp.receive() == {"return": {}, "id": "fd0"}
+    assert is_held(daemon, pipe[0])
+    expect_getfd_without(qmp, "fd1")
+
+
+def test_the_piece_of_a_request_that_takes_none_does_not_leave_its_descriptor(daemon, qmp, pipe):
+    send_bytes_with_fds(qmp, QUERY[:20], pipe[:1])
+    daemon.sync_monitor()
+    qmp.send_raw(QUERY[20:] + getfd())
+    assert qmp.receive()["id"] == 1
+    assert "No descriptor" in qmp.receive()["error"]["desc"]
+    assert not is_held(daemon, pipe[0])
+
+
+@pytest.mark.parametrize("space", [b" ", b"\r\n", b"\t\n  "], ids=repr)
+def test_white_space_stands_for_the_request_that_follows_it(daemon, qmp, pipe, space):
+    """As clients do that send descriptors by a helper of their own."""
+    send_bytes_with_fds(qmp, space, pipe[:1])
+    daemon.sync_monitor()
+    qmp.send_raw(b" ")
+    daemon.sync_monitor()
+    qmp.send_raw(getfd())
+    assert qmp.receive() == {"return": {}, "id": "fd0"}
+    expect_getfd_without(qmp, "fd1")
+
+
+def test_white_space_stands_for_no_request_beyond_the_next(daemon, qmp, pipe):
+    send_bytes_with_fds(qmp, b" ", pipe[:1])
+    daemon.sync_monitor()
+    qmp.send_raw(QUERY + getfd())
+    assert qmp.receive()["id"] == 1
+    assert "No descriptor" in qmp.receive()["error"]["desc"]
+    assert not is_held(daemon, pipe[0])
+
+
+@pytest.mark.parametrize("broken, rest", [
+    (b'{"execute": "getfd" "arguments"', b": {}}"),
+    (b'{"execute": "getfd", "arguments": {"fdname" 1', b"} }")], ids=repr)
+def test_a_request_that_is_broken_inside_does_not_leave_its_descriptor(daemon, qmp, pipe, broken,
+                                                                       rest):
+    count = daemon.count_fds()
+    send_bytes_with_fds(qmp, broken, pipe[:1])
+    assert "JSON syntax error" in qmp.receive()["error"]["desc"]
+    daemon.sync_monitor()
+    daemon.wait_for_fds(count)
+    qmp.send_raw(rest)
+    expect_getfd_without(qmp)
+
+
+def test_a_request_that_breaks_in_a_later_piece_does_not_leave_its_descriptor(daemon, qmp, pipe):
+    send_bytes_with_fds(qmp, b'{"execute": "getfd", ', pipe[:1])
+    daemon.sync_monitor()
+    assert is_held(daemon, pipe[0])
+    qmp.send_raw(b"}")
+    assert "JSON syntax error" in qmp.receive()["error"]["desc"]
+    expect_getfd_without(qmp)
+    assert not is_held(daemon, pipe[0])
+
+
+@pytest.mark.parametrize("data", [b"", b" ", b'{"execute": '], ids=repr)
+def test_a_client_that_leaves_before_its_request_is_complete_leaves_nothing(daemon, pipe, data):
+    count = daemon.count_fds()
+    with daemon.connect() as session:
+        if data:
+            send_bytes_with_fds(session, data, pipe)
+    daemon.wait_for_fds(count)
+
+
+def test_a_client_that_leaves_with_requests_queued_leaves_nothing(daemon, pipe):
+    count = daemon.count_fds()
+    with daemon.connect() as session:
+        blocker = daemon.block_main_loop(100)
+        for i in range(30):
+            send_bytes_with_fds(session, getfd(f"fd{i}"), pipe * 8)
+    blocker.receive()
+    blocker.close()
+    daemon.wait_for_fds(count)
+
+
+# ---- and ----
 
 
 def test_a_getfd_in_negotiation_mode_does_not_leave_its_descriptor_to_the_next(daemon, pipe):

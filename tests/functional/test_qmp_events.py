@@ -114,6 +114,64 @@ def test_other_sessions_get_the_event_of_a_command_too(daemon, qmp):
         assert other.wait_event() == qmp.wait_event()
 
 
+# ---- events with a rate limit ----
+
+
+def debug_event(session, object_id, value):
+    session.command("x-debug-event", id=object_id, value=value)
+
+
+def test_of_similar_events_the_first_is_sent_at_once_and_the_last_late(qmp):
+    start = time.monotonic()
+    for value in range(1000):
+        debug_event(qmp, "a", value)
+    values = []
+    while values[-1:] != [999]:
+        values.append(qmp.wait_event("X_DEBUG_EVENT")["data"]["value"])
+    elapsed = time.monotonic() - start
+    assert values[0] == 0 and values == sorted(set(values))
+    assert len(values) <= 2 + elapsed  # at most one a second
+    # And none of those in between comes later.
+    debug_event(qmp, "b", 0)
+    assert qmp.wait_event()["data"] == {"id": "b", "value": 0}
+
+
+def test_events_with_another_id_are_not_similar(qmp):
+    for i in range(100):
+        debug_event(qmp, f"a{i}", i)
+    assert [event["data"]["value"] for event in qmp.events] == list(range(100))
+
+
+def test_a_late_event_has_the_time_at_which_it_happened(qmp):
+    debug_event(qmp, "a", 1)
+    before = time.time_ns() // 1000
+    debug_event(qmp, "a", 2)
+    after = time.time_ns() // 1000
+    while (event := qmp.wait_event())["data"]["value"] != 2:
+        pass
+    stamp = event["timestamp"]
+    assert before <= stamp["seconds"] * 1000000 + stamp["microseconds"] <= after
+
+
+def test_a_late_event_is_sent_while_the_main_loop_is_stuck(daemon, qmp):
+    debug_event(qmp, "a", 1)
+    debug_event(qmp, "a", 2)
+    with daemon.block_main_loop(3000) as blocker:
+        while qmp.wait_event("X_DEBUG_EVENT")["data"]["value"] != 2:
+            pass
+        assert blocker.receive()["data"]["value"] == 2  # before the answer
+        assert blocker.receive() == {"return": {}}
+
+
+def test_what_waits_is_sent_before_the_daemon_ends(daemon, qmp):
+    for value in range(10):
+        debug_event(qmp, "a", value)
+    qmp.command("quit")
+    while qmp.wait_event("X_DEBUG_EVENT")["data"]["value"] != 9:
+        pass
+    assert daemon.proc.wait(60) == 0
+
+
 def test_quit_is_answered_before_shutdown_is_told(daemon, qmp):
     with daemon.connect() as other:
         qmp.send({"execute": "quit", "id": 1})

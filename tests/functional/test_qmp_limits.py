@@ -149,7 +149,8 @@ def test_a_limit_holds_in_negotiation_mode(start_daemon):
 
 @pytest.mark.parametrize("option, most", [("--max-request-size", 1073741824),
                                           ("--max-nesting", 8192), ("--max-tokens", 2147483647),
-                                          ("--max-output", 2147483647)])
+                                          ("--max-output", 2147483647),
+                                          ("--max-output-total", 9223372036854775807)])
 @pytest.mark.parametrize("value", ["0", "-1", "", "1k", "x", "1.5", " 1", "{over}"])
 def test_a_bad_limit_ends_the_start(evloopd, sockets, option, most, value):
     value = value.format(over=most + 1)

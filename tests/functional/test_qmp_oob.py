@@ -106,7 +106,8 @@ def test_commands_that_do_not_allow_it_do_nothing(qmp, state):
         "qom-set": {"path": "io0", "property": "poll-max-ns", "value": 1},
         "qom-get": {"path": "io0", "property": "poll-max-ns"}, "qom-list": {"path": "/"},
         "x-debug-block": {"duration-ms": 3600000}, "closefd": {"fdname": "a"},
-        "getfd": {"fdname": "a"},
+        "getfd": {"fdname": "a"}, "remove-fd": {"fdset-id": 0},
+        "x-debug-event": {"id": "a", "value": 1},
     }
     for entry in commands(qmp):
         name = entry["name"]

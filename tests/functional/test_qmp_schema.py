@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from qmp_client import QmpError
-from qmp_schema import Mismatch, Schema
+from qmp_schema import TYPES, Mismatch, Schema
 
 
 @pytest.fixture
@@ -53,6 +53,8 @@ def test_checker_refuses_a_value_of_another_type(value):
     ("O", {"variants": [{"case": "a", "type": "A"}]}), ("run", {"arg-type": "int"}),
     ("run", {"help": "x"}), ("A", {"members": [{"name": "x"}]}),
     ("A", {"members": [{"name": "x", "type": "[int]"}] * 2}),
+    ("run", {"features": []}), ("run", {"features": ["x"]}), ("A", {"features": "unstable"}),
+    ("A", {"members": [{"name": "x", "type": "[int]", "features": [1]}]}),
 ], ids=lambda value: value if isinstance(value, str) else "")
 def test_checker_refuses_a_malformed_schema(name, change):
     entries = copy.deepcopy(TOY)
@@ -71,11 +73,57 @@ def test_schema_is_well_formed(schema):
 
 def test_schema_has_every_command_and_event(qmp, schema):
     assert schema.names("command") == {item["name"] for item in qmp.command("query-commands")}
-    assert schema.names("event") == {"SHUTDOWN", "OBJECT_ADDED", "OBJECT_DELETED",
-                                     "OBJECT_PROPERTY_CHANGED", "TIMER_EXPIRED",
+    assert schema.names("event") == {"EVENTS_LOST", "SHUTDOWN", "OBJECT_ADDED", "OBJECT_DELETED",
+                                     "OBJECT_PROPERTY_CHANGED", "X_DEBUG_EVENT", "TIMER_EXPIRED",
                                      "EVENT_NOTIFIER_SET", "RELAY_CONNECTED",
                                      "RELAY_DISCONNECTED", "RELAY_TARGET_DOWN",
                                      "RELAY_TARGET_UP"}
+
+
+def test_schema_is_the_same_each_time(start_daemon, daemon, qmp):
+    """Byte for byte, in other daemons and with other objects too."""
+    def answer(session):
+        session.send({"execute": "query-qmp-schema"})
+        return session.receive_line()
+
+    first = answer(qmp)
+    qmp.command("object-add", qom_type="iothread", id="io0")
+    assert answer(qmp) == first
+    with start_daemon("--debug-commands", "--object", "iothread,id=x").connect() as other:
+        assert answer(other) == first
+
+
+def test_schema_has_commands_then_events_by_name_then_types_as_they_are_referred_to(qmp):
+    entries = qmp.command("query-qmp-schema")
+    order = ["type" if entry["meta-type"] in TYPES else entry["meta-type"] for entry in entries]
+    assert order == sorted(order, key=["command", "event", "type"].index)
+    for meta_type in ["command", "event"]:
+        names = [entry["name"] for entry in entries if entry["meta-type"] == meta_type]
+        assert names == sorted(names)
+    # Each type stands behind those that have been referred to before it.
+    schema = Schema(entries)
+    referred = []
+    for entry in entries:
+        for name in schema.references(entry):
+            if name not in referred:
+                referred.append(name)
+    assert [entry["name"] for entry in entries if entry["meta-type"] in TYPES] == referred
+
+
+def test_what_is_for_tests_is_marked_as_unstable(schema):
+    unstable = {name for name, entry in schema.entries.items()
+                if "unstable" in entry.get("features", [])}
+    assert unstable == {name for name in schema.entries
+                        if name.startswith("x-debug-") or name.startswith("X_DEBUG_")}
+
+
+def test_what_will_go_is_marked_as_deprecated(schema):
+    values = [member for member in schema.entries["SchemaInfoEnum"]["members"]
+              if member["name"] == "values"]
+    assert values == [{"name": "values", "type": "[str]", "features": ["deprecated"]}]
+    deprecated = [name for name, entry in schema.entries.items()
+                  if "deprecated" in str(entry.get("features"))]
+    assert deprecated == []
 
 
 def test_schema_conforms_to_itself(qmp, schema):
@@ -97,8 +145,10 @@ def test_commands_that_clients_know_have_their_arguments(schema):
     assert arguments("qom-list-types") == {"implements?", "abstract?"}
     assert arguments("qom-list-properties") == {"typename"}
     assert arguments("getfd") == arguments("closefd") == {"fdname"}
+    assert arguments("add-fd") == {"fdset-id?", "opaque?"}
+    assert arguments("remove-fd") == {"fdset-id", "fd?"}
     for command in ["query-version", "query-commands", "query-qmp-schema", "query-iothreads",
-                    "quit"]:
+                    "query-fdsets", "quit"]:
         assert arguments(command) == set()
 
 
@@ -183,18 +233,21 @@ CALLS = [
     ("query-sources", {"loop": "io0"}),
     ("x-debug-echo", {"value": {"any": ["thing"]}}),
     ("x-debug-block", {"duration-ms": 0}),
+    ("x-debug-event", {"id": "a", "value": 1}),
     ("closefd", {"fdname": "sent"}),
     ("object-del", {"id": "t"}),
     ("object-del", {"id": "n1"}),
+    ("query-fdsets", {}),
+    ("remove-fd", {"fdset-id": 5}),
     ("object-del", {"id": "io0"}),
     ("object-del", {"id": "io1"}),
     ("quit", {}),
 ]
 
 
-def send_fd(session):
+def send_fd(session, command, **arguments):
     reader, writer = os.pipe()
-    session.send_with_fds({"execute": "getfd", "arguments": {"fdname": "sent"}}, [reader])
+    session.send_with_fds({"execute": command, "arguments": arguments}, [reader])
     os.close(reader)
     os.close(writer)
     return session.receive_reply()["return"]
@@ -204,7 +257,9 @@ def test_every_answer_and_event_is_as_declared(daemon, schema):
     with daemon.connect(negotiate=False) as session:
         session.receive()
         schema.check_return("qmp_capabilities", session.command("qmp_capabilities"))
-        schema.check_return("getfd", send_fd(session))
+        schema.check_return("getfd", send_fd(session, "getfd", fdname="sent"))
+        added = send_fd(session, "add-fd", **{"fdset-id": 5, "opaque": "sent"})
+        schema.check_return("add-fd", added)
         for name, arguments in CALLS:
             schema.check_arguments(name, arguments)
             reply = session.execute(name, arguments)
@@ -213,7 +268,7 @@ def test_every_answer_and_event_is_as_declared(daemon, schema):
         session.events.append(session.wait_event("SHUTDOWN"))
         events = session.events
     # Nothing was left untried.
-    tried = {name for name, _ in CALLS} | {"qmp_capabilities", "getfd"}
+    tried = {name for name, _ in CALLS} | {"qmp_capabilities", "getfd", "add-fd"}
     assert tried == schema.names("command")
     for event in events:
         schema.check_event(event)
@@ -248,6 +303,7 @@ def test_every_kind_of_event_is_as_declared(qmp, schema, sockets):
     qmp.command("qom-set", path="io0", property="poll-max-ns", value=1)
     qmp.command("qom-set", path="io0", property="cpu-affinity", value="0")
     qmp.command("object-del", id="io0")
+    qmp.command("x-debug-event", id="a", value=1)
     qmp.command("object-add", qom_type="timer", id="t", deadline_ns=1)
     qmp.command("object-add", qom_type="event-notifier", id="n")
     qmp.command("event-notifier-set", id="n")
@@ -259,7 +315,7 @@ def test_every_kind_of_event_is_as_declared(qmp, schema, sockets):
         events.append(qmp.wait_event())
     for event in events:
         schema.check_event(event)
-    assert {event["event"] for event in events} == schema.names("event")
+    assert {event["event"] for event in events} == schema.names("event") - {"EVENTS_LOST"}
 
 
 def test_what_the_schema_does_not_declare_is_refused(qmp, schema):

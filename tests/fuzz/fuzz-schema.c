@@ -220,8 +220,12 @@ static json_object *build_value(Recipe *recipe, const QmpType *type, const QmpMe
         return json_object_new_boolean(take(recipe) & 1);
     case QMP_KIND_INT:
         return build_int(recipe, range);
+    case QMP_KIND_NULL:
+        return NULL;
     case QMP_KIND_STR:
         return build_str(recipe);
+    case QMP_KIND_STR_OR_NULL:
+        return take(recipe) & 1 ? build_str(recipe) : NULL;
     case QMP_KIND_ENUM:
         return build_enum(recipe, type);
     case QMP_KIND_OBJECT:
@@ -242,11 +246,12 @@ static json_object *build_wrong_value(Recipe *recipe, const QmpType *type)
     static const QmpKind kinds[] = { QMP_KIND_BOOL, QMP_KIND_INT, QMP_KIND_STR, QMP_KIND_OBJECT,
                                      QMP_KIND_ARRAY };
     QmpKind kind = kinds[take(recipe) % G_N_ELEMENTS(kinds)];
-    QmpKind right = type->kind == QMP_KIND_ENUM ? QMP_KIND_STR : type->kind;
+    bool is_string = type->kind == QMP_KIND_ENUM || type->kind == QMP_KIND_STR_OR_NULL;
+    QmpKind right = is_string ? QMP_KIND_STR : type->kind;
 
     recipe->valid &= type->kind == QMP_KIND_ANY;
     if (kind == right) {
-        return NULL;
+        return type->kind == QMP_KIND_STR_OR_NULL ? json_object_new_boolean(true) : NULL;
     }
     switch (kind) {
     case QMP_KIND_BOOL:

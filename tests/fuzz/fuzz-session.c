@@ -91,6 +91,7 @@ static void start(Session *self)
         .package = "fuzz",
         .limits = limits,
         .max_output = 256 << 10,
+        .max_output_total = 384 << 10,
     };
     static const QmpAccess access = { .name = "fuzz" };
     DaemonOffer offer = { .control = &self->control, .debug_commands = true };
@@ -130,6 +131,9 @@ static void end(Session *self)
     }
     object_tree_set_server(self->objects, NULL);
     qmp_server_free(self->server);
+    while (aio_poll(monitor.ctx, false)) {
+        /* What the end has left for the monitor to do; its thread would do it before it ends. */
+    }
     object_tree_free(self->objects);
     qmp_registry_free(self->registry);
 }

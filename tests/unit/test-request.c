@@ -429,6 +429,36 @@ static void test_made_at_the_end(Loop *loop)
     g_assert_cmpint(request.calls, ==, MANY);
 }
 
+static void add_once_more(CqeHandler *handler)
+{
+    Request *request = (Request *)handler;
+
+    g_assert_cmpint(handler->res, ==, -ECANCELED);
+    if (++request->calls < 3) {
+        aio_add_sqe(request->ctx, prep_read, request, handler);
+    }
+}
+
+/* Each cancellation has to reach what the callback of the one before it has made. */
+static void test_never_ending_made_at_the_end(Loop *loop)
+{
+    Request request;
+    char byte;
+    int fds[2];
+
+    test_socketpair(fds);
+    fcntl(fds[0], F_SETFL, 0);
+    request_init(&request, loop, fds[0]);
+    request.handler.cb = add_once_more;
+    request.buffer = &byte;
+    request.size = 1;
+    aio_add_sqe(loop->ctx, prep_read, &request, &request.handler);
+    loop_passes(loop, 3);
+    g_clear_pointer(&loop->ctx, aio_context_unref);
+    g_assert_cmpint(request.calls, ==, 3);
+    test_close(fds);
+}
+
 static void test_in_flight_when_its_thread_ends(Loop *loop)
 {
     Request request;
@@ -500,6 +530,8 @@ int main(int argc, char **argv)
     loop_test_add_io_uring("completes-more-than-once", test_completes_often);
     loop_test_add_io_uring("cancelled-when-the-context-goes", test_cancelled_at_the_end);
     loop_test_add_io_uring("made-while-the-context-goes", test_made_at_the_end);
+    loop_test_add_io_uring("never-ending-made-while-the-context-goes",
+                           test_never_ending_made_at_the_end);
     loop_test_add_io_uring("in-flight-when-its-thread-ends", test_in_flight_when_its_thread_ends);
     loop_test_add_io_uring("counted", test_counted);
     loop_test_add_io_uring("submitted-in-batches", test_batches);

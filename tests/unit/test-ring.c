@@ -8,7 +8,46 @@
 #include <errno.h>
 #include <liburing.h>
 #include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+/* ---- what the loop asks of the kernel ---- */
+
+static atomic_bool setup_fails;
+static _Atomic int n_setups;
+static _Atomic unsigned n_submitted, n_wide_cancellations;
+
+/* ld --wrap chooses the names. */
+int __real_io_uring_queue_init_params(unsigned entries, struct io_uring *uring,
+                                      struct io_uring_params *params);
+int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *uring,
+                                      struct io_uring_params *params);
+int __real_io_uring_submit(struct io_uring *uring);
+int __wrap_io_uring_submit(struct io_uring *uring);
+
+int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *uring,
+                                      struct io_uring_params *params)
+{
+    atomic_fetch_add(&n_setups, 1);
+    return atomic_load(&setup_fails) ? -EMFILE
+                                     : __real_io_uring_queue_init_params(entries, uring, params);
+}
+
+int __wrap_io_uring_submit(struct io_uring *uring)
+{
+    for (unsigned i = uring->sq.sqe_head; i != uring->sq.sqe_tail; i++) {
+        const struct io_uring_sqe *sqe = &uring->sq.sqes[i & uring->sq.ring_mask];
+
+        if (sqe->opcode == IORING_OP_ASYNC_CANCEL && sqe->cancel_flags & IORING_ASYNC_CANCEL_ALL) {
+            atomic_fetch_add(&n_wide_cancellations, 1);
+        }
+        atomic_fetch_add(&n_submitted, 1);
+    }
+    return __real_io_uring_submit(uring);
+}
+
+/* ---- the tests ---- */
 
 typedef struct Reader {
     Loop *loop;
@@ -229,6 +268,112 @@ static void test_many_ready_at_once(Loop *loop)
     }
 }
 
+/* Open @n eventfds, or as many as the system lets us. */
+static Reader *open_eventfds(Loop *loop, int *n)
+{
+    struct rlimit limit;
+    Reader *readers;
+
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    limit.rlim_cur = limit.rlim_max;
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    *n = (int)MIN((rlim_t)*n, limit.rlim_max - 100);
+    readers = g_new0(Reader, *n);
+    for (int i = 0; i < *n; i++) {
+        int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+        g_assert_cmpint(fd, >=, 0);
+        readers[i] = (Reader){ .loop = loop, .fds = { fd, fd } };
+    }
+    return readers;
+}
+
+static void close_eventfds(Reader *readers, int n)
+{
+    for (int i = 0; i < n; i++) {
+        aio_set_fd_handler(readers[i].loop->ctx, readers[i].fds[0], NULL, NULL, NULL, NULL, NULL);
+        close(readers[i].fds[0]);
+    }
+    g_free(readers);
+}
+
+static void read_eventfd(void *opaque)
+{
+    Reader *reader = opaque;
+    eventfd_t value;
+
+    g_assert_cmpint(eventfd_read(reader->fds[0], &value), ==, 0);
+    atomic_fetch_add(&reader->calls, 1);
+}
+
+/*
+ * The polls of one thread are cancelled when it gives the context up, and those of a ring that
+ * grows too. Once a single request did that, which the kernel took seconds for: it went over all of
+ * them again for each.
+ */
+static void test_many_are_handed_over(Loop *loop)
+{
+    int n = 10000;
+    g_autofree Reader *readers = NULL;
+
+    atomic_store(&n_submitted, 0);
+    atomic_store(&n_wide_cancellations, 0);
+    qemu_set_current_aio_context(loop->ctx);
+    readers = open_eventfds(loop, &n);
+    for (int i = 0; i < n; i++) {
+        aio_set_fd_handler(loop->ctx, readers[i].fds[0], read_eventfd, NULL, NULL, NULL,
+                           &readers[i]);
+    }
+    loop_passes(loop, 3);
+    qemu_set_current_aio_context(NULL);
+    loop_start(loop);
+    loop_wait_until_idle(loop);
+    for (int i = 0; i < n; i++) {
+        g_assert_cmpint(eventfd_write(readers[i].fds[0], 1), ==, 0);
+    }
+    for (int i = 0; i < n; i++) {
+        while (atomic_load(&readers[i].calls) == 0) {
+            sched_yield();
+        }
+    }
+    loop_assert_asleep(loop);
+    loop_stop(loop);
+    for (int i = 0; i < n; i++) {
+        g_assert_cmpint(atomic_load(&readers[i].calls), ==, 1);
+    }
+    close_eventfds(g_steal_pointer(&readers), n);
+    g_assert_cmpuint(atomic_load(&n_wide_cancellations), ==, 0);
+    /* Armed and cancelled by either thread, armed again after the event; and once more in the
+     * larger ring. */
+    g_assert_cmpuint(atomic_load(&n_submitted), <, 8 * (unsigned)n);
+}
+
+/* A larger ring that the system refuses is not asked for at every wait. */
+static void test_growing_fails(Loop *loop)
+{
+    int n = 500;
+    g_autofree Reader *readers = open_eventfds(loop, &n);
+
+    atomic_store(&setup_fails, true);
+    atomic_store(&n_setups, 0);
+    for (int i = 0; i < n; i++) {
+        aio_set_fd_handler(loop->ctx, readers[i].fds[0], read_eventfd, NULL, NULL, NULL,
+                           &readers[i]);
+        g_assert_cmpint(eventfd_write(readers[i].fds[0], 1), ==, 0);
+        loop_pass(loop, true);
+    }
+    loop_passes(loop, 100);
+    atomic_store(&setup_fails, false);
+    for (int i = 0; i < n; i++) {
+        g_assert_cmpint(atomic_load(&readers[i].calls), ==, 1);
+    }
+    if (!loop->main_context) {
+        g_assert_true((atomic_load(&n_setups) > 0) == (loop->fdmon == AIO_FDMON_IO_URING));
+    }
+    g_assert_cmpint(atomic_load(&n_setups), <=, 3);
+    close_eventfds(g_steal_pointer(&readers), n);
+}
+
 static void *drive_for_a_byte(void *opaque)
 {
     Reader *reader = opaque;
@@ -274,6 +419,10 @@ int main(int argc, char **argv)
                   test_request_made_while_one_is_filled);
     loop_test_add("a request can't tie others to it, or end unseen", test_flags_refused);
     loop_test_add("more handlers are ready at once than the queues hold", test_many_ready_at_once);
+    loop_test_add("thousands of handlers follow the context to another thread",
+                  test_many_are_handed_over);
+    loop_test_add("more handlers than the ring was made for, when no larger one can be had",
+                  test_growing_fails);
     loop_test_add("handlers follow the context from thread to thread", test_home_moves);
     return g_test_run();
 }

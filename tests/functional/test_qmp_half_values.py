@@ -1,0 +1,42 @@
+"""Clients that send half a value and stop: they cost what they have sent, and a constant."""
+
+import pytest
+
+from qmp_client import Qmp
+
+CLIENTS = 100
+
+
+def cost_of_each(daemon, data):
+    """What each of many clients that have sent @data takes of memory, in bytes."""
+    clients = [Qmp(daemon.socket) for _ in range(CLIENTS)]
+    daemon.sync_monitor()
+    before = daemon.resident_kb()
+    for client in clients:
+        client.send_raw(data)
+    daemon.sync_monitor()
+    cost = (daemon.resident_kb() - before) * 1024 / CLIENTS
+    for client in clients:
+        client.close()
+    return cost
+
+
+@pytest.mark.parametrize("data", [
+    b'{"execute": "x-debug-echo", "arguments": {"value": "' + b"x" * 300000,
+    b'{"' + b"x" * 300000,
+    b"1" * 300000,
+], ids=["string", "name", "number"])
+def test_half_a_long_token_costs_what_was_sent(start_daemon, data):
+    daemon = start_daemon("--debug-commands")
+    if daemon.is_sanitized():
+        pytest.skip("a sanitizer keeps freed memory")
+    assert cost_of_each(daemon, data) < 2 * len(data) + 16384
+    with daemon.connect() as session:
+        session.sync()
+
+
+def test_half_a_request_costs_little(start_daemon):
+    daemon = start_daemon("--debug-commands")
+    if daemon.is_sanitized():
+        pytest.skip("a sanitizer keeps freed memory")
+    assert cost_of_each(daemon, b'{"execute": "x-debug-echo", "arguments": {"value": ') < 8192
