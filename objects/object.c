@@ -346,7 +346,10 @@ void object_remove_user(Object *object, Object *user)
 
 bool object_is_settled(const Object *object)
 {
-    return !object->placement || placement_is_settled(object);
+    if (object->placement) {
+        return placement_is_settled(object);
+    }
+    return !object->type->is_settled || object->type->is_settled(object);
 }
 
 void object_when_settled(Object *object, void (*func)(void *opaque), void *opaque)

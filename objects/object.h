@@ -77,6 +77,10 @@ struct ObjectType {
     /* Of placed objects; in the main thread: what apply prepared is at work, and what it replaces
      * no more. NULL: nothing to do. */
     void (*settled)(Object *object);
+
+    /* Of objects that have their own way to places: whether no change is under way. The type calls
+     * object_tell_settled() at the end of one. NULL: each is over when apply returns. */
+    bool (*is_settled)(const Object *object);
 };
 
 /* ---- the tree ---- */
@@ -147,7 +151,7 @@ bool object_is_settled(const Object *object);
  */
 void object_when_settled(Object *object, void (*func)(void *opaque), void *opaque);
 
-/* For the placement: @object may have settled. */
+/* For the placement, and types with is_settled: @object may have settled. */
 void object_tell_settled(Object *object);
 
 /* ---- properties ---- */

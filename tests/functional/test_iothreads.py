@@ -304,7 +304,7 @@ def test_arguments_that_are_missing_or_wrong(qmp):
     assert error_of(qmp.command, "object-add", id="a") == "Parameter 'qom-type' is missing"
     assert error_of(qmp.command, "object-add", qom_type="iothread") == "Parameter 'id' is missing"
     assert error_of(qmp.command, "object-add", qom_type="x", id="a") == (
-        "Parameter 'qom-type' expects one of 'event-notifier', 'iothread', 'timer'")
+        "Parameter 'qom-type' expects one of 'event-notifier', 'iothread', 'socket-relay', 'timer'")
     assert error_of(add, qmp, 7) == "Parameter 'id' expects a string"
     assert error_of(qmp.command, "object-del") == "Parameter 'id' is missing"
     assert error_of(qmp.command, "object-del", id="a") == "There is no object 'a'"
@@ -452,7 +452,7 @@ def test_a_path_that_leads_nowhere(qmp, path):
 def test_types(qmp):
     assert {"name": "iothread", "parent": "object"} in qmp.command("qom-list-types")
     assert [t["name"] for t in qmp.command("qom-list-types", implements="user-creatable")] == [
-        "event-notifier", "iothread", "timer"]
+        "event-notifier", "iothread", "socket-relay", "timer"]
     assert {"name": "object", "abstract": True} in qmp.command("qom-list-types", abstract=True)
     assert qmp.command("qom-list-types", implements="nothing") == []
     listed = {p["name"]: p for p in qmp.command("qom-list-properties", typename="iothread")}

@@ -6,8 +6,13 @@ from held_thread import held
 from objects import (PLACES, add, add_places, delete, error_of, get, loop_of, set_,
                      wait_for_count)
 
-TYPES = {"timer": {"period_ns": 10**9}, "event-notifier": {}}
-SOURCES = {"timer": "timer_expired", "event-notifier": "notifier_kicked"}
+TYPES = {
+    "timer": {"period_ns": 10**9}, "event-notifier": {},
+    "socket-relay": {"listen": "tcp:127.0.0.1:0", "target": "tcp:127.0.0.1:1"},
+}
+SOURCES = {
+    "timer": "timer_expired", "event-notifier": "notifier_kicked", "socket-relay": "relay_ready",
+}
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import shutil
 import subprocess
 from pathlib import Path
@@ -72,8 +73,12 @@ def test_comparing_can_fail(shown, seen, alike):
 # ---- the examples ----
 
 
-# This takes a client that is slow first.
-@pytest.mark.parametrize("name", [name for name in EXAMPLES_BY_NAME if name != "EVENTS_LOST"])
+# These take a client that is slow first, and clients of a relay.
+RELAY_EVENTS = ["RELAY_CONNECTED", "RELAY_DISCONNECTED", "RELAY_TARGET_DOWN", "RELAY_TARGET_UP"]
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES_BY_NAME
+                                  if name not in ("EVENTS_LOST", *RELAY_EVENTS)])
 def test_an_example_happens_as_shown(start_daemon, name):
     daemon = start_daemon(*OPTIONS)
     # Its version of itself is no number of the example's.
@@ -107,6 +112,35 @@ def test_the_example_of_lost_events_happens_as_shown(start_daemon):
             other.command("object-del", id="io0")
             other.events.clear()
         assert is_like(shown, slow.wait_event("EVENTS_LOST"))
+
+
+def test_the_examples_of_relays_happen_as_shown(start_daemon, sockets):
+    names = {"unix:@app": f"unix:@evloopd-test-{os.getpid()}"}
+    target = names["unix:@app"].replace("unix:@", "\0")
+
+    def connect():
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(f"{sockets}/in")
+        return client
+
+    with start_daemon(*OPTIONS).connect() as session:
+        session.command("object-add", qom_type="socket-relay", id="web", connection_events=True,
+                        listen=f"unix:{sockets}/in", target=names["unix:@app"])
+        with connect():
+            seen = [session.wait_event("RELAY_TARGET_DOWN")]
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(target)
+            listener.listen()
+            with connect():
+                seen.append(session.wait_event("RELAY_TARGET_UP"))
+                seen.append(session.wait_event("RELAY_CONNECTED"))
+                listener.accept()[0].close()
+            seen.append(session.wait_event("RELAY_DISCONNECTED"))
+    for event in seen:
+        event["data"]["target"] = "unix:@app"
+        [(_, _, shown)] = EXAMPLES_BY_NAME[event["event"]]
+        assert is_like(shown, event), f"shown: {shown}\nseen: {event}"
+    assert sorted(event["event"] for event in seen) == RELAY_EVENTS
 
 
 @pytest.mark.parametrize("name", EXAMPLES_BY_NAME)

@@ -1,0 +1,52 @@
+/*
+ * The addresses of relays: "unix:PATH", "tcp:HOST:PORT", "vsock:CID:PORT" and "fd:NAME".
+ *
+ * A unix path that begins with '@' is a name in Linux's abstract namespace. An IPv6 address stands
+ * in brackets. The CID of a vsock is a number, "any", "local" or "host". All functions may be
+ * called from any thread.
+ */
+#ifndef OBJECTS_RELAY_RELAY_ADDRESS_H
+#define OBJECTS_RELAY_RELAY_ADDRESS_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+typedef enum {
+    RELAY_ADDRESS_UNIX,
+    RELAY_ADDRESS_TCP,
+    RELAY_ADDRESS_VSOCK,
+    RELAY_ADDRESS_FD,
+} RelayAddressKind;
+
+/* An address of a socket as the kernel takes it. */
+typedef struct RelaySockaddr {
+    struct sockaddr_storage storage;
+    socklen_t length;
+} RelaySockaddr;
+
+typedef struct RelayAddress {
+    RelayAddressKind kind;
+    char *text;             /* as it was given */
+    char *host;             /* tcp: without brackets, may be ""; unix: the path; fd: the name */
+    char *port;             /* tcp: a number */
+    bool is_name;           /* tcp: the host is a name that has to be looked up */
+    RelaySockaddr sockaddr; /* unless it is a name or an fd */
+} RelayAddress;
+
+/*
+ * Take @text apart into @address, to be cleared by relay_address_clear(). False and @errp, which
+ * names @text and what is wrong with it, when it is no address.
+ */
+bool relay_address_parse(RelayAddress *address, const char *text, GError **errp);
+void relay_address_clear(RelayAddress *address);
+
+/* The socket's address @sockaddr as text, to be freed: "tcp:[::1]:80", "unix:/run/x",
+ * "unix:" when it has no name. */
+char *relay_sockaddr_to_text(const RelaySockaddr *sockaddr);
+
+G_END_DECLS
+
+#endif

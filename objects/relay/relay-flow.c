@@ -1,0 +1,187 @@
+/*
+ * One direction of a connection: from what can be read on one socket to what another one takes.
+ *
+ * It begins with recv() and send() through the context's shared buffer. When that was filled at
+ * once there is more to come, and the flow goes over to splice(2), until a transfer is small again.
+ */
+#include "config.h"
+#include "objects/relay/relay-internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A splice of less than this ends the bulk transfer. */
+#define BULK_MIN 16384
+
+/* As many turns are taken before others get theirs. */
+#define MAX_TURNS 8
+
+typedef enum {
+    STEP_AGAIN, /* there may be more */
+    STEP_EMPTY, /* wait until the source has something, or the sink has room for what is held */
+    STEP_SOURCE_FAILED,
+    STEP_SINK_FAILED,
+} Step;
+
+static bool would_block(void)
+{
+    return errno == EAGAIN || errno == EINTR;
+}
+
+/* ---- through memory ---- */
+
+/* Send @length bytes at @data; what does not fit is kept. */
+static Step send_or_keep(RelayFlow *flow, int sink, const char *data, size_t length)
+{
+    ssize_t sent = send(sink, data, length, MSG_NOSIGNAL);
+
+    if (sent < 0) {
+        if (!would_block()) {
+            return STEP_SINK_FAILED;
+        }
+        sent = 0;
+    }
+    if ((size_t)sent < length) {
+        flow->held = (uint32_t)(length - (size_t)sent);
+        flow->rest = g_memdup2(data + sent, flow->held);
+        flow->rest_offset = 0;
+        return STEP_EMPTY;
+    }
+    return STEP_AGAIN;
+}
+
+static Step copy(RelayFlow *flow, RelayLoop *loop, int source, int sink, size_t limit)
+{
+    size_t room = MIN(limit, sizeof(loop->buffer));
+    ssize_t length = recv(source, loop->buffer, room, 0);
+    Step step;
+
+    if (length < 0) {
+        return would_block() ? STEP_EMPTY : STEP_SOURCE_FAILED;
+    }
+    if (length == 0) {
+        flow->eof = true;
+        return STEP_EMPTY;
+    }
+    flow->bytes += (uint64_t)length;
+    step = send_or_keep(flow, sink, loop->buffer, (size_t)length);
+    if ((size_t)length == room) {
+        flow->bulk = !flow->no_splice;
+        return step;
+    }
+    /* What has come meanwhile is announced again. */
+    return step == STEP_AGAIN ? STEP_EMPTY : step;
+}
+
+/* Send what is kept in memory. */
+static Step send_rest(RelayFlow *flow, int sink)
+{
+    ssize_t sent = send(sink, flow->rest + flow->rest_offset, flow->held, MSG_NOSIGNAL);
+
+    if (sent < 0) {
+        return would_block() ? STEP_EMPTY : STEP_SINK_FAILED;
+    }
+    flow->held -= (uint32_t)sent;
+    flow->rest_offset += (uint32_t)sent;
+    if (flow->held > 0) {
+        return STEP_EMPTY;
+    }
+    g_clear_pointer(&flow->rest, g_free);
+    return STEP_AGAIN;
+}
+
+/* ---- through a pipe ---- */
+
+/* Send what the pipe holds, and give it back when it is empty. */
+static Step empty_pipe(RelayFlow *flow, RelayLoop *loop, int sink)
+{
+    while (flow->held > 0) {
+        ssize_t sent = splice(flow->pipe->out, NULL, sink, NULL, flow->held,
+                              SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+        if (sent <= 0) {
+            return sent < 0 && would_block() ? STEP_EMPTY : STEP_SINK_FAILED;
+        }
+        flow->held -= (uint32_t)sent;
+    }
+    relay_loop_give_pipe(loop, g_steal_pointer(&flow->pipe));
+    return STEP_AGAIN;
+}
+
+static Step splice_through(RelayFlow *flow, RelayLoop *loop, int source, int sink, size_t limit)
+{
+    ssize_t length;
+    Step step;
+
+    flow->pipe = relay_loop_take_pipe(loop);
+    if (!flow->pipe) {
+        flow->bulk = false;
+        return STEP_AGAIN;
+    }
+    length = splice(source, NULL, flow->pipe->in, NULL, limit, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (length <= 0) {
+        relay_loop_give_pipe(loop, g_steal_pointer(&flow->pipe));
+        if (length == 0) {
+            flow->eof = true;
+            return STEP_EMPTY;
+        }
+        if (errno == EINVAL) {
+            flow->no_splice = true;
+            flow->bulk = false;
+            return STEP_AGAIN;
+        }
+        return would_block() ? STEP_EMPTY : STEP_SOURCE_FAILED;
+    }
+    flow->bytes += (uint64_t)length;
+    flow->held = (uint32_t)length;
+    step = empty_pipe(flow, loop, sink);
+    if (length < BULK_MIN) {
+        flow->bulk = false;
+        return step == STEP_AGAIN ? STEP_EMPTY : step;
+    }
+    return step;
+}
+
+/* ---- both ---- */
+
+static Step take_step(RelayFlow *flow, RelayLoop *loop, int source, int sink, size_t limit)
+{
+    if (flow->held > 0) {
+        return flow->pipe ? empty_pipe(flow, loop, sink) : send_rest(flow, sink);
+    }
+    if (flow->eof) {
+        return STEP_EMPTY;
+    }
+    return flow->bulk ? splice_through(flow, loop, source, sink, limit)
+                      : copy(flow, loop, source, sink, limit);
+}
+
+FlowResult relay_flow_pump(RelayFlow *flow, RelayLoop *loop, int source, int sink, size_t limit)
+{
+    Step step = STEP_AGAIN;
+
+    for (int i = 0; i < MAX_TURNS && step == STEP_AGAIN; i++) {
+        step = take_step(flow, loop, source, sink, limit);
+    }
+    switch (step) {
+    case STEP_SOURCE_FAILED:
+        return FLOW_SOURCE_FAILED;
+    case STEP_SINK_FAILED:
+        return FLOW_SINK_FAILED;
+    default:
+        return FLOW_GOES_ON;
+    }
+}
+
+void relay_flow_drop(RelayFlow *flow)
+{
+    if (flow->pipe) {
+        /* It is not empty, so nobody else can have it. */
+        relay_pipe_close(g_steal_pointer(&flow->pipe));
+    }
+    g_clear_pointer(&flow->rest, g_free);
+    flow->held = 0;
+}
