@@ -154,11 +154,11 @@ IOTHREAD = {"qom-type": "iothread", "id": "new"}
     ("object-add", {"qom-type": "iothread"}, "Parameter 'id' is missing"),
     ("object-add", {"id": "new"}, "Parameter 'qom-type' is missing"),
     ("object-add", {"qom-type": "no-such-type", "id": "new"},
-     "Parameter 'qom-type' expects one of 'event-notifier', 'iothread', 'timer'"),
+     "Parameter 'qom-type' expects one of 'event-notifier', 'iothread', 'socket-relay', 'timer'"),
     ("object-add", {"qom-type": None, "id": "new"},
-     "Parameter 'qom-type' expects one of 'event-notifier', 'iothread', 'timer'"),
+     "Parameter 'qom-type' expects one of 'event-notifier', 'iothread', 'socket-relay', 'timer'"),
     ("object-add", {"qom-type": "iothread\0", "id": "new"},
-     "Parameter 'qom-type' expects one of 'event-notifier', 'iothread', 'timer'"),
+     "Parameter 'qom-type' expects one of 'event-notifier', 'iothread', 'socket-relay', 'timer'"),
     ("object-add", {**IOTHREAD, "id": 1}, "Parameter 'id' expects a string"),
     ("object-add", {**IOTHREAD, "id": "a\0b"},
      "Parameter 'id' expects a string without the character \\u0000"),
@@ -302,7 +302,7 @@ def test_qom_list_types_filters(qmp):
     def names(**arguments):
         return [item["name"] for item in qmp.command("qom-list-types", **arguments)]
 
-    types = ["event-notifier", "iothread", "timer"]
+    types = ["event-notifier", "iothread", "socket-relay", "timer"]
     assert names() == ["container", *types]
     assert names(abstract=True) == ["object", "container", *types]
     assert names(implements="user-creatable") == types

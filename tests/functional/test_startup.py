@@ -315,8 +315,8 @@ def test_commas_are_doubled_in_a_value(start_daemon):
 
 
 @pytest.mark.parametrize("text, error", [
-    ("", "Parameter 'qom-type' expects one of 'event-notifier', 'iothread', 'timer'"),
-    ("nothing,id=a", "Parameter 'qom-type' expects one of 'event-notifier', 'iothread', 'timer'"),
+    ("", "Parameter 'qom-type' expects one of 'event-notifier', 'iothread', 'socket-relay', 'timer'"),
+    ("nothing,id=a", "Parameter 'qom-type' expects one of 'event-notifier', 'iothread', 'socket-relay', 'timer'"),
     ("iothread", "Parameter 'id' is missing"),
     ("iothread,id", "'id' is unexpected, expected PROPERTY=VALUE"),
     ("iothread,id=a,", "'' is unexpected, expected PROPERTY=VALUE"),
