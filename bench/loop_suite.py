@@ -9,6 +9,7 @@ from turns import Row, Suite, cell
 OURS = ("aio-io_uring", "aio-epoll", "aio-poll")  # the first that has a figure stands for us
 PEERS = ("libev", "libuv", "libevent", "glib", "sd-event")
 BARE = "bare"
+NONE = "none"  # no loop at all: what the work alone takes
 
 # Those whose every pass looks at all descriptors.
 LINEAR = ("aio-poll", "glib")
@@ -45,6 +46,7 @@ def fds(count, to_reach):
         quick="-e 50000",
         slow=LINEAR if count > 1000 else (),
         slower="-e 10000",
+        columns=(*OURS, *PEERS, BARE, NONE),
     )
 
 
@@ -225,7 +227,7 @@ class LoopSuite(Suite):
     """Ours by each fd monitor, the peers, and the least that a loop can be."""
 
     name = "loop"
-    columns = (*OURS, *PEERS, BARE)
+    columns = (*OURS, *PEERS, BARE, NONE)
     measures = MEASURES
 
     def __init__(self, options, folder):
