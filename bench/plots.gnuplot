@@ -19,6 +19,7 @@ set style line 6 linecolor rgb "#7d3c98" linewidth 1.5 pointtype 11 pointsize 0.
 set style line 7 linecolor rgb "#5d6d7e" linewidth 1.5 pointtype 13 pointsize 0.8
 set style line 8 linecolor rgb "#17a2a2" linewidth 1.5 pointtype 3 pointsize 0.6
 set style line 9 linecolor rgb "#a0a0a0" linewidth 1.5 pointtype 4 pointsize 0.6 dashtype 2
+set style line 10 linecolor rgb "#404040" linewidth 1 pointtype 1 pointsize 0.6 dashtype 3
 
 set output out."/bench-fds.svg"
 set title "Descriptors: a ring of socketpairs, 100 tokens (more is better)"
@@ -28,7 +29,7 @@ set logscale x 10
 set xrange [80:12000]
 set yrange [0:*]
 set xtics ("100" 100, "1,000" 1000, "9,000" 9000)
-plot for [i=2:10] data."/fds.tsv" using 1:(column(i) / 1e6) with linespoints linestyle (i - 1) \
+plot for [i=2:11] data."/fds.tsv" using 1:(column(i) / 1e6) with linespoints linestyle (i - 1) \
     title columnheader(i)
 
 set output out."/bench-timers.svg"
