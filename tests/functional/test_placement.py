@@ -130,19 +130,12 @@ def test_an_object_on_a_stuck_loop_is_deleted_when_it_can_be(daemon, qmp):
     add(qmp, "timer", "t", iothread="io0", period_ns=10**6)
     with held(thread_of(qmp, "io0")) as thread, daemon.connect() as other:
         other.send({"execute": "object-del", "arguments": {"id": "t"}, "id": 1})
-        assert wait_deleting(qmp) == "Object 't' is being deleted already"
+        daemon.sync_monitor()  # it is before what follows
+        assert error_of(delete, qmp, "t") == "Object 't' is being deleted already"
         assert error_of(set_, qmp, "t", "iothread", None) == "Object 't' is being deleted"
         thread.release()
         assert other.receive_reply() == {"return": {}, "id": 1}
     delete(qmp, "io0")
-
-
-def wait_deleting(qmp):
-    """The error of deleting 't' a second time."""
-    while True:
-        reply = qmp.execute("object-del", {"id": "t"})
-        if "error" in reply:
-            return reply["error"]["desc"]
 
 
 def test_a_change_that_waits_is_told_when_its_object_is_gone(daemon, qmp):
@@ -155,12 +148,11 @@ def test_a_change_that_waits_is_told_when_its_object_is_gone(daemon, qmp):
         qmp.wait_event("OBJECT_PROPERTY_CHANGED")
         second.send({"execute": "qom-set",
                      "arguments": {**path, "property": "period-ns", "value": 5}, "id": 1})
-        # Two turns of the dispatcher: the request that waits has been begun.
-        qmp.sync()
-        qmp.sync()
+        daemon.sync_monitor()  # each is before what follows
         qmp.send({"execute": "object-del", "arguments": {"id": "t"}, "id": 2})
+        daemon.sync_monitor()
         with daemon.connect() as other:
-            assert wait_deleting(other) == "Object 't' is being deleted already"
+            assert error_of(delete, other, "t") == "Object 't' is being deleted already"
         thread.release()
         assert qmp.receive_reply() == {"return": {}, "id": 2}
         assert mover.receive_reply() == {"return": {}}

@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "tests/unit/loop-fixture.h"
 
@@ -84,6 +85,7 @@ static bool has_io_uring(void)
 /* A filter can't be taken back, so what installs one runs in a process of its own. */
 static void in_subprocess(void (*func)(void))
 {
+    alarm(60);
     if (g_test_subprocess()) {
         func();
         return;
@@ -177,12 +179,13 @@ static void test_best(void)
 int main(int argc, char **argv)
 {
     g_unsetenv("EVLOOP_FDMON");
+    /* Not test_add(): what it allocates is lost in a subprocess, which runs one test only. */
     loop_test_init(&argc, &argv);
-    test_add("/fdmon-choice/io-uring-where-it-is", test_best);
-    test_add("/fdmon-choice/epoll-when-io-uring-is-not-permitted", test_not_permitted);
-    test_add("/fdmon-choice/epoll-when-io-uring-is-not-built-in", test_not_built_in);
-    test_add("/fdmon-choice/poll-when-neither-is-there", test_neither);
-    test_add("/fdmon-choice/a-forced-one-is-an-error", test_forced);
-    test_add("/fdmon-choice/out-of-descriptors-is-an-error", test_out_of_descriptors);
+    g_test_add_func("/fdmon-choice/io-uring-where-it-is", test_best);
+    g_test_add_func("/fdmon-choice/epoll-when-io-uring-is-not-permitted", test_not_permitted);
+    g_test_add_func("/fdmon-choice/epoll-when-io-uring-is-not-built-in", test_not_built_in);
+    g_test_add_func("/fdmon-choice/poll-when-neither-is-there", test_neither);
+    g_test_add_func("/fdmon-choice/a-forced-one-is-an-error", test_forced);
+    g_test_add_func("/fdmon-choice/out-of-descriptors-is-an-error", test_out_of_descriptors);
     return g_test_run();
 }
