@@ -90,7 +90,11 @@ void ring_level_dispatched(AioContext *ctx, AioHandler *handler)
     handler->in_call = false;
     /* Acquire: completions up to here were posted before this. */
     handler->called_at = __atomic_load_n(ring->uring.cq.ktail, __ATOMIC_ACQUIRE);
-    ring->to_look |= handler->in_look;
+    if (handler->in_look) {
+        ring->to_look = true;
+        /* GLib may be about to wait: another source's prepare has run this pass. */
+        aio_notify_waiting(ctx);
+    }
 }
 
 /* Drop those from the list that need no look, and fill in ring->look_fds. Returns how many there
