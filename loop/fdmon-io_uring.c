@@ -322,6 +322,7 @@ static void io_uring_wait(AioContext *ctx, int64_t timeout_ns)
     ring_enter(ring,
                ring->n_completions > 0 || ring->todo_head || ctx->ready_head ? 0 : timeout_ns);
     ring_reap(ctx);
+    ring_level_look(ctx);
 }
 
 static void io_uring_prepare(AioContext *ctx, bool submit)

@@ -6,9 +6,8 @@
  * has been seen not to be ready: before each wait one poll(2) looks at all of the list whose
  * callbacks have been called. Who is still ready is called again; the others leave the list.
  *
- * A completion that was posted before the callbacks returned may be about what they have dealt
- * with, and a handler of a blocking descriptor would hang if it were called for nothing. It is no
- * more than a reason to look. What is posted later is as good as a look, and makes it needless.
+ * A completion may be about what the callbacks have dealt with, and a handler of a blocking
+ * descriptor would hang if it were called for nothing. So it is no more than a reason to look.
  *
  * A handler that one look after another finds ready needs nobody to wake the loop. After some time
  * it is busy: its poll is disarmed, so that what arrives no longer costs a completion, and it is
@@ -66,21 +65,10 @@ static void count_not_ready(AioRing *ring, AioHandler *handler)
 void ring_level_completed(AioContext *ctx, AioHandler *handler, uint32_t revents,
                           const RingPosition *position)
 {
-    AioRing *ring = ctx->ring;
-    bool called_before = handler->in_look;
-
-    list_add(ring, handler);
-    if (handler->in_ready) {
-        report(ctx, handler, revents);
-    } else if (handler->in_call || !position->known ||
-               (int)(position->index - handler->called_at) < 0) {
-        ring->to_look = true;
-    } else {
-        if (called_before) {
-            count_ready(ring, handler);
-        }
-        report(ctx, handler, revents);
-    }
+    /* Not @revents: a thread that writes wakes the poll some time after the bytes are there, when a
+     * callback may have read them, and the kernel then reports what it was woken for unseen. */
+    list_add(ctx->ring, handler);
+    ctx->ring->to_look = true;
 }
 
 void ring_level_dispatched(AioContext *ctx, AioHandler *handler)
@@ -90,7 +78,11 @@ void ring_level_dispatched(AioContext *ctx, AioHandler *handler)
     handler->in_call = false;
     /* Acquire: completions up to here were posted before this. */
     handler->called_at = __atomic_load_n(ring->uring.cq.ktail, __ATOMIC_ACQUIRE);
-    ring->to_look |= handler->in_look;
+    if (handler->in_look) {
+        ring->to_look = true;
+        /* GLib may be about to wait: another source's prepare has run this pass. */
+        aio_notify_waiting(ctx);
+    }
 }
 
 /* Drop those from the list that need no look, and fill in ring->look_fds. Returns how many there
@@ -104,9 +96,7 @@ static size_t collect(AioRing *ring)
     for (size_t i = 0; i < n_before; i++) {
         AioHandler *handler = ring->look[i];
 
-        /* One that is not armed is about to be, unless it is busy. */
-        if (atomic_load_explicit(&handler->removed, memory_order_relaxed) || handler->closed ||
-            (!handler->armed && !ring_level_is_busy(handler))) {
+        if (atomic_load_explicit(&handler->removed, memory_order_relaxed) || handler->closed) {
             handler->in_look = false;
             continue;
         }

@@ -162,8 +162,12 @@ void timer_heap_remove(TimerHeap *heap, QEMUTimer *timer)
 
 void timer_heap_update(TimerHeap *heap, QEMUTimer *timer)
 {
-    if (expire_of(timer) < timer->key) {
-        sift_up(heap, (size_t)timer->where, entry_of(timer));
+    /* Read once: it may be raised at any moment, and a later one must not go up in the heap. */
+    TimerHeapEntry entry = { .key = expire_of(timer), .timer = timer };
+
+    if (entry.key < timer->key) {
+        timer->key = entry.key;
+        sift_up(heap, (size_t)timer->where, entry);
     }
 }
 

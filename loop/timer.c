@@ -165,6 +165,7 @@ QEMUTimer *aio_timer_new_full(AioContext *ctx, QEMUClockType type, int scale, QE
  * loop needs to be woken for a later deadline. */
 static bool push_back(QEMUTimer *ts, int64_t expire_time)
 {
+    QEMUTimerList *list = ts->timer_list; /* now, for its callback may free a timer that is armed */
     /* Relaxed: the exchange checks it. */
     int64_t before = atomic_load_explicit(timer_expire(ts), memory_order_relaxed);
 
@@ -173,8 +174,8 @@ static bool push_back(QEMUTimer *ts, int64_t expire_time)
         !atomic_compare_exchange_strong(timer_expire(ts), &before, expire_time)) {
         return false;
     }
-    if (before <= atomic_load(&ts->timer_list->next_deadline)) {
-        mark_stale(ts->timer_list);
+    if (before <= atomic_load(&list->next_deadline)) {
+        mark_stale(list);
     }
     return true;
 }

@@ -351,6 +351,50 @@ static void test_removed_while_an_event_comes_in(Loop *loop)
     test_thread_join(thread);
 }
 
+/* ---- read while it is written ---- */
+
+enum {
+    N_WRITTEN = 200000
+};
+
+static void *write_all(void *opaque)
+{
+    Reader *reader = opaque;
+
+    for (int i = 0; i < N_WRITTEN; i++) {
+        while (write(reader->fds[1], "", 1) != 1) {
+            sched_yield();
+        }
+    }
+    return NULL;
+}
+
+static void read_much(void *opaque)
+{
+    Reader *reader = opaque;
+    char bytes[4096];
+    ssize_t n = read(reader->fds[0], bytes, sizeof(bytes));
+
+    /* Here it does not block, so that the test fails and does not hang. */
+    g_assert_cmpint(n, >, 0);
+    atomic_fetch_add(&reader->calls, (int)n);
+}
+
+static void test_read_while_it_is_written(Loop *loop)
+{
+    Reader reader;
+    pthread_t thread;
+
+    reader_init(&reader, loop, read_much);
+    fcntl(reader.fds[0], F_SETFL, O_NONBLOCK);
+    thread = test_thread_start(write_all, &reader);
+    while (atomic_load(&reader.calls) < N_WRITTEN) {
+        loop_pass(loop, true);
+    }
+    test_thread_join(thread);
+    reader_cleanup(&reader);
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -366,5 +410,6 @@ int main(int argc, char **argv)
     loop_test_add("its-callback-waits-for-its-next-call", test_nested);
     loop_test_add("hundreds-come-and-go-during-callbacks", test_many_come_and_go);
     loop_test_add("removed-while-an-event-comes-in", test_removed_while_an_event_comes_in);
+    loop_test_add("not-called-for-what-it-has-read", test_read_while_it_is_written);
     return g_test_run();
 }

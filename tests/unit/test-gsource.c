@@ -277,6 +277,39 @@ static void test_request_made_while_another_source_prepares(Loop *loop)
     call_after_prepare(loop, add_request);
 }
 
+/* Make a descriptor ready, and have the context call its handler once. */
+static void call_once(PreparingSource *self)
+{
+    test_write_byte(self->fd);
+    while (self->calls == 0) {
+        aio_poll(self->ctx, false);
+    }
+}
+
+static void test_ready_still_after_another_source_prepares(Loop *loop)
+{
+    GSourceFuncs funcs = { .prepare = prepare_func };
+    GSource *source = g_source_new(&funcs, sizeof(PreparingSource));
+    PreparingSource *self = (PreparingSource *)source;
+    int fds[2];
+
+    test_pipe(fds);
+    aio_set_fd_handler(loop->ctx, fds[0], test_count, NULL, NULL, NULL, &self->calls);
+    loop_passes(loop, 3);
+    self->func = call_once;
+    self->ctx = loop->ctx;
+    self->fd = fds[1];
+    g_source_set_priority(source, G_PRIORITY_LOW);
+    g_source_attach(source, loop->main_context);
+    while (self->calls < 2) {
+        loop_pass(loop, true);
+    }
+    aio_set_fd_handler(loop->ctx, fds[0], NULL, NULL, NULL, NULL, NULL);
+    g_source_destroy(source);
+    g_source_unref(source);
+    test_close(fds);
+}
+
 static void test_prepare_pending_dispatch(Loop *loop)
 {
     int runs = 0, reads = 0, fires = 0;
@@ -329,6 +362,8 @@ int main(int argc, char **argv)
                           test_handler_set_while_another_source_prepares);
     loop_test_add_gsource("request-made-while-another-source-prepares",
                           test_request_made_while_another_source_prepares);
+    loop_test_add_gsource("ready-still-after-another-source-prepares",
+                          test_ready_still_after_another_source_prepares);
     loop_test_add_gsource("last-reference-dropped-in-a-callback",
                           test_last_reference_dropped_in_a_callback);
     loop_test_add_aio_poll("prepare-pending-dispatch", test_prepare_pending_dispatch);

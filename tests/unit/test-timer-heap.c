@@ -187,6 +187,63 @@ static void test_against_an_array(void)
     timer_heap_cleanup(&heap);
 }
 
+/* ---- deadlines that another thread raises meanwhile ---- */
+
+enum {
+    EARLY = 5,
+    BETWEEN = 12,
+    LATE = 20
+};
+
+typedef struct Raiser {
+    QEMUTimer timer;
+    atomic_bool stop;
+} Raiser;
+
+static void *raise_deadline(void *opaque)
+{
+    Raiser *raiser = opaque;
+
+    while (!atomic_load_explicit(&raiser->stop, memory_order_relaxed)) {
+        int64_t before = EARLY;
+
+        atomic_compare_exchange_strong(timer_expire(&raiser->timer), &before, LATE);
+    }
+    return NULL;
+}
+
+static void test_raised_during_update(void)
+{
+    enum {
+        N = 300000
+    };
+    Raiser raiser = { .timer.expire_time = LATE };
+    QEMUTimer others[4] = { 0 };
+    TimerHeap heap;
+    pthread_t thread;
+
+    timer_heap_init(&heap);
+    for (int i = 0; i < 4; i++) {
+        others[i].expire_time = BETWEEN;
+        timer_heap_insert(&heap, &others[i]);
+    }
+    thread = test_thread_start(raise_deadline, &raiser);
+    for (int i = 0; i < N; i++) {
+        atomic_store(timer_expire(&raiser.timer), BETWEEN - 1);
+        timer_heap_insert(&heap, &raiser.timer);
+        /* It is the first now, and all others are below it. */
+        atomic_store(timer_expire(&raiser.timer), EARLY);
+        timer_heap_update(&heap, &raiser.timer);
+        for (size_t j = 1; j < heap.len; j++) {
+            g_assert_cmpint(heap.entries[(j - 1) / 4].key, <=, heap.entries[j].key);
+        }
+        timer_heap_remove(&heap, &raiser.timer);
+    }
+    atomic_store(&raiser.stop, true);
+    test_thread_join(thread);
+    timer_heap_cleanup(&heap);
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -196,5 +253,6 @@ int main(int argc, char **argv)
     test_add("/timer-heap/all-pushed-back", test_all_pushed_back);
     test_add("/timer-heap/gives-memory-back", test_gives_memory_back);
     test_add("/timer-heap/against-an-array", test_against_an_array);
+    test_add("/timer-heap/a-deadline-raised-during-an-update", test_raised_during_update);
     return g_test_run();
 }
