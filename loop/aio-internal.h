@@ -158,8 +158,6 @@ struct AioHandler {
 
     /* ring-level.c; home thread: */
     bool in_look;           /* in ring->look */
-    bool in_call;           /* reported, and its callbacks have not returned */
-    unsigned called_at;     /* the tail of the completion queue when they returned */
     unsigned n_still_ready; /* how many times in a row it was ready again */
 };
 

@@ -161,8 +161,7 @@ static void io_uring_update(AioContext *ctx, AioHandler *old_handler, AioHandler
     }
 }
 
-void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned flags,
-                         const RingPosition *position)
+void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned flags)
 {
     if (!(flags & IORING_CQE_F_MORE)) {
         handler->armed = false;
@@ -196,7 +195,7 @@ void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned
             atomic_store(&ctx->notified, true);
         }
     } else if (res > 0) {
-        ring_level_completed(ctx, handler, (uint32_t)res, position);
+        ring_level_completed(ctx->ring, handler);
     }
 }
 

@@ -40,12 +40,6 @@ static void list_add(AioRing *ring, AioHandler *handler)
     ring->look[ring->n_look++] = handler;
 }
 
-static void report(AioContext *ctx, AioHandler *handler, uint32_t revents)
-{
-    handler->in_call = true;
-    aio_handler_ready(ctx, handler, revents);
-}
-
 /* It is ready again, or still. */
 static void count_ready(AioRing *ring, AioHandler *handler)
 {
@@ -62,24 +56,19 @@ static void count_not_ready(AioRing *ring, AioHandler *handler)
     handler->n_still_ready = 0;
 }
 
-void ring_level_completed(AioContext *ctx, AioHandler *handler, uint32_t revents,
-                          const RingPosition *position)
+void ring_level_completed(AioRing *ring, AioHandler *handler)
 {
-    /* Not @revents: a thread that writes wakes the poll some time after the bytes are there, when a
-     * callback may have read them, and the kernel then reports what it was woken for unseen. */
-    list_add(ctx->ring, handler);
-    ctx->ring->to_look = true;
+    /* What the completion says is not minded: a thread that writes wakes the poll some time after
+     * the bytes are there, when a callback may have read them, and the kernel then reports what it
+     * was woken for without a look. */
+    list_add(ring, handler);
+    ring->to_look = true;
 }
 
 void ring_level_dispatched(AioContext *ctx, AioHandler *handler)
 {
-    AioRing *ring = ctx->ring;
-
-    handler->in_call = false;
-    /* Acquire: completions up to here were posted before this. */
-    handler->called_at = __atomic_load_n(ring->uring.cq.ktail, __ATOMIC_ACQUIRE);
     if (handler->in_look) {
-        ring->to_look = true;
+        ctx->ring->to_look = true;
         /* GLib may be about to wait: another source's prepare has run this pass. */
         aio_notify_waiting(ctx);
     }
@@ -117,8 +106,8 @@ static void poll_all(struct pollfd *fds, size_t n)
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        if (poll(&fds[i], 1, 0) < 0) {
-            fds[i].revents = fds[i].events;
+        /* EINTR: a signal came. Nothing else can fail with one. */
+        while (poll(&fds[i], 1, 0) < 0) {
         }
     }
 }
@@ -154,7 +143,7 @@ void ring_level_look(AioContext *ctx)
         }
         if (pollfd->fd >= 0) {
             count_ready(ring, handler);
-            report(ctx, handler, (uint32_t)pollfd->revents);
+            aio_handler_ready(ctx, handler, (uint32_t)pollfd->revents);
         }
         ring->look[ring->n_look++] = handler;
     }

@@ -191,7 +191,7 @@ bool ring_has_completions(AioRing *ring)
            (!ring->taskrun_is_stale && has_sq_flags(ring, IORING_SQ_TASKRUN));
 }
 
-static void complete(AioContext *ctx, const struct io_uring_cqe *cqe, const RingPosition *position)
+static void complete(AioContext *ctx, const struct io_uring_cqe *cqe)
 {
     void *data = (void *)(uintptr_t)(cqe->user_data & ~(uint64_t)RING_TAG_MASK);
 
@@ -200,7 +200,7 @@ static void complete(AioContext *ctx, const struct io_uring_cqe *cqe, const Ring
         ring_request_completed(ctx->ring, data, cqe->res, cqe->flags);
         break;
     case RING_TAG_POLL:
-        ring_poll_completed(ctx, data, cqe->res, cqe->flags, position);
+        ring_poll_completed(ctx, data, cqe->res, cqe->flags);
         break;
     default:
         break;
@@ -210,7 +210,6 @@ static void complete(AioContext *ctx, const struct io_uring_cqe *cqe, const Ring
 void ring_reap(AioContext *ctx)
 {
     AioRing *ring = ctx->ring;
-    bool overflowed = false;
     unsigned n;
 
     while ((n = io_uring_cq_ready(&ring->uring)) > 0) {
@@ -218,14 +217,12 @@ void ring_reap(AioContext *ctx)
         unsigned head;
         unsigned i = 0;
 
-        overflowed |= has_sq_flags(ring, IORING_SQ_CQ_OVERFLOW);
-
         io_uring_for_each_cqe(&ring->uring, head, cqe)
         {
             if (i++ == n) {
                 break;
             }
-            complete(ctx, cqe, &(RingPosition){ .index = head, .known = !overflowed });
+            complete(ctx, cqe);
         }
         io_uring_cq_advance(&ring->uring, n);
         if (!has_sq_flags(ring, IORING_SQ_CQ_OVERFLOW)) {

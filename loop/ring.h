@@ -28,12 +28,6 @@ typedef struct Completion {
     uint32_t flags;
 } Completion;
 
-/* Where a completion was in the queue. */
-typedef struct RingPosition {
-    unsigned index; /* counts up, and wraps */
-    bool known;     /* false: it may have waited for room, so that it is older than that tells */
-} RingPosition;
-
 struct AioRing {
     struct io_uring uring; /* home thread */
     bool taskrun_is_stale; /* home thread: see ring_enter() */
@@ -91,8 +85,7 @@ bool ring_has_completions(AioRing *ring);
 
 /* ---- polls (fdmon-io_uring.c) ---- */
 
-void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned flags,
-                         const RingPosition *position);
+void ring_poll_completed(AioContext *ctx, AioHandler *handler, int res, unsigned flags);
 
 /* Make the kernel's view of @handler what it ought to be, before the next wait. Home thread. */
 void ring_poll_todo(AioRing *ring, AioHandler *handler);
@@ -102,9 +95,8 @@ void ring_disarm_polls(AioContext *ctx);
 
 /* ---- levels (ring-level.c) ---- */
 
-/* The poll of @handler has reported @revents. Home thread, as all below. */
-void ring_level_completed(AioContext *ctx, AioHandler *handler, uint32_t revents,
-                          const RingPosition *position);
+/* The poll of @handler has reported something. Home thread, as all below. */
+void ring_level_completed(AioRing *ring, AioHandler *handler);
 
 /* The callbacks of @handler have returned, or it was removed before they were called. */
 void ring_level_dispatched(AioContext *ctx, AioHandler *handler);
