@@ -254,7 +254,8 @@ static void mark_gap_locked(QmpSession *session)
     g_autoptr(GString) line = qmp_event_format(&qmp_protocol_events[0], &data);
 
     session->events_lost = 0;
-    send_locked(session, line->str, line->len, MESSAGE_EVENT);
+    /* Not as an event: were it left out for an answer, it would count as one. */
+    send_locked(session, line->str, line->len, MESSAGE_ANSWER);
 }
 
 void qmp_session_flush_locked(QmpSession *session)
