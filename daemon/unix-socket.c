@@ -102,8 +102,8 @@ static int lock_directory(const char *path, GError **errp)
  * Whether nobody will ever accept the connection @fd. The socket of a process that was killed goes
  * on listening until the kernel has taken its io_uring apart, which it does some time after the
  * process has ended; then connections that nobody has accepted are reset. A server that lives
- * says something, or, when it is no evloopd, keeps silent; or it turns this client away, by closing,
- * which is an end of file and no reset.
+ * says something, or, when it is no evloopd, keeps silent; or it turns this client away, by
+ * closing, which is an end of file and no reset.
  */
 static bool listener_is_gone(int fd)
 {

@@ -248,6 +248,7 @@ def test_events_lost_is_not_left_out_for_an_answer(start_faulty):
                 other.command("object-del", id="a")
         daemon.sync_monitor()
         os.kill(daemon.proc.pid, signal.SIGSTOP)
+        os.waitpid(daemon.proc.pid, os.WUNTRACED)
         drain(slow)
         # All that is kept goes out in one call, and then there is no room for EVENTS_LOST.
         faults.arm("send", 2, "EAGAIN", times=1 << 30)
