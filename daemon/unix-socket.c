@@ -102,14 +102,16 @@ static int lock_directory(const char *path, GError **errp)
  * Whether nobody will ever accept the connection @fd. The socket of a process that was killed goes
  * on listening until the kernel has taken its io_uring apart, which it does some time after the
  * process has ended; then connections that nobody has accepted are reset. A server that lives
- * says something, or, when it is no evloopd, keeps silent.
+ * says something, or, when it is no evloopd, keeps silent; or it turns this client away, by
+ * closing, which is an end of file and no reset.
  */
 static bool listener_is_gone(int fd)
 {
     struct pollfd pollfd = { .fd = fd, .events = POLLIN };
     char byte;
 
-    return poll(&pollfd, 1, GONE_WITHIN_MS) == 1 && recv(fd, &byte, 1, MSG_DONTWAIT) < 1;
+    return poll(&pollfd, 1, GONE_WITHIN_MS) == 1 && recv(fd, &byte, 1, MSG_DONTWAIT) < 0 &&
+           errno == ECONNRESET;
 }
 
 /* Make way at @path: remove a socket that nobody listens on. */

@@ -4,8 +4,10 @@
 #include "config.h"
 #include "qmp/qmp-session-internal.h"
 
-/* Arguments may be as long as a request; so much of them is shown. */
-#define SHOWN_ARGUMENTS 256
+#include <string.h>
+
+/* Arguments, and an error that names one, may be as long as a request; so much of each is shown. */
+#define SHOWN 256
 
 static GString *show_arguments(QmpRequest *request)
 {
@@ -16,12 +18,24 @@ static GString *show_arguments(QmpRequest *request)
         g_string_append_c(text, ' ');
         /* This is ASCII only, so it can be cut anywhere. */
         qmp_json_write(text, arguments);
-        if (text->len > SHOWN_ARGUMENTS) {
-            g_string_truncate(text, SHOWN_ARGUMENTS);
+        if (text->len > SHOWN) {
+            g_string_truncate(text, SHOWN);
             g_string_append(text, "...");
         }
     }
     return text;
+}
+
+static char *show_error(const GError *error)
+{
+    const char *text = error->message;
+    const char *end = text + strnlen(text, SHOWN + 1);
+
+    if (end <= text + SHOWN) {
+        return g_strdup(text);
+    }
+    end = g_utf8_find_prev_char(text, end);
+    return g_strdup_printf("%.*s...", (int)(end - text), text);
 }
 
 void qmp_session_log_change(QmpSession *session, QmpRequest *request, const GError *error)
@@ -36,8 +50,10 @@ void qmp_session_log_change(QmpSession *session, QmpRequest *request, const GErr
     arguments = show_arguments(request);
     who = qmp_peer_describe(&session->peer);
     if (error) {
+        g_autofree char *why = show_error(error);
+
         g_info("session %u (%s): %s%s failed: %s", session->number, who, command->name,
-               arguments->str, error->message);
+               arguments->str, why);
     } else {
         g_info("session %u (%s): %s%s", session->number, who, command->name, arguments->str);
     }

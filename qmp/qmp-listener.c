@@ -24,6 +24,8 @@ static const char *const log_things[QMP_LISTENER_N_LOGS] = {
     [QMP_LISTENER_LOG_FULL] = "clients were turned away",
     [QMP_LISTENER_LOG_RESTS] = "pauses in accepting clients",
     [QMP_LISTENER_LOG_SILENT] = "sessions were not negotiated in time",
+    [QMP_LISTENER_LOG_OUTPUT] = "clients left too much unread",
+    [QMP_LISTENER_LOG_FDS] = "sessions had descriptors dropped",
 };
 
 static void listener_readable(void *opaque);
@@ -68,6 +70,25 @@ void qmp_listener_wake(QmpListener *listener)
 
 /* ---- accepting ---- */
 
+/* Descriptors are all that may come beside the bytes. Of a socket that was passed other things may
+ * be asked for, which take their place, or are descriptors that nobody would close. */
+static void pass_nothing_else(int fd)
+{
+    static const int options[] = {
+        SO_PASSCRED,
+        SO_PASSSEC,
+#ifdef SO_PASSPIDFD
+        SO_PASSPIDFD,
+#endif
+    };
+    const int off = 0;
+
+    /* A socket that does not know one of them does not do it either. */
+    for (size_t i = 0; i < G_N_ELEMENTS(options); i++) {
+        setsockopt(fd, SOL_SOCKET, options[i], &off, sizeof(off));
+    }
+}
+
 void qmp_listener_take_client(QmpListener *listener, int fd)
 {
     const QmpAccess *access = listener->access;
@@ -84,6 +105,7 @@ void qmp_listener_take_client(QmpListener *listener, int fd)
                            "turned a client away (%s), for there are %u already", who,
                            listener->n_sessions);
     } else {
+        pass_nothing_else(fd);
         qmp_session_new(listener, fd, &peer);
         return;
     }

@@ -55,9 +55,12 @@ void qmp_session_drop_output_locked(QmpSession *session)
     settle_locked(session);
 }
 
-/* End @session and give back what it keeps. With the lock held. */
-static void end_locked(QmpSession *session)
+/* End @session, for @reason, which is taken over, and give back what it keeps. The monitor logs the
+ * reason. With the lock held. */
+static void end_locked(QmpSession *session, char *reason)
 {
+    g_free(session->end_reason);
+    session->end_reason = reason;
     session->ended = true;
     qmp_session_drop_output_locked(session);
     qemu_bh_schedule(session->update_bh);
@@ -105,10 +108,10 @@ static void shed(QmpServer *server)
     while (is_over_total(server) && (session = find_largest(server))) {
         pthread_mutex_lock(&session->lock);
         if (session->output.held > 0 && session->fd >= 0) {
-            g_warning("session %u: disconnected, for clients leave more than %zu bytes unread "
-                      "together, and this one the most: %zu",
-                      session->number, server->config.max_output_total, session->output.held);
-            end_locked(session);
+            end_locked(session,
+                       g_strdup_printf("clients leave more than %zu bytes unread together, and "
+                                       "this one the most: %zu",
+                                       server->config.max_output_total, session->output.held));
         }
         pthread_mutex_unlock(&session->lock);
         qmp_session_unref(session);
@@ -210,9 +213,8 @@ static void keep_locked(QmpSession *session, const char *bytes, size_t len, bool
         qmp_backlog_append(&session->output, bytes, len, is_event);
         return;
     }
-    g_warning("session %u: disconnected, for its client leaves more than %zu bytes unread",
-              session->number, session->server->config.max_output);
-    end_locked(session);
+    end_locked(session, g_strdup_printf("its client leaves more than %zu bytes unread",
+                                        session->server->config.max_output));
 }
 
 static void send_locked(QmpSession *session, const char *bytes, size_t len, MessageKind kind)
@@ -308,7 +310,8 @@ static void mark_gap_locked(QmpSession *session)
     g_autoptr(GString) line = qmp_event_format(&qmp_protocol_events[0], &data);
 
     session->events_lost = 0;
-    send_locked(session, line->str, line->len, MESSAGE_EVENT);
+    /* Not as an event: were it left out for an answer, it would count as one. */
+    send_locked(session, line->str, line->len, MESSAGE_ANSWER);
 }
 
 void qmp_session_flush_locked(QmpSession *session)

@@ -22,9 +22,10 @@ static void warn_of_lost_fds(QmpSession *session, const QmpFds *fds)
 {
     if (fds && (fds->too_many || fds->ran_out) && !session->lost_fds) {
         session->lost_fds = true;
-        g_warning("session %u: dropped descriptors that were sent: more than %d came with one "
-                  "request, or the daemon is out of them",
-                  session->number, QMP_MAX_FDS);
+        qmp_log_limit_warn(session->listener->logs[QMP_LISTENER_LOG_FDS],
+                           "session %u: dropped descriptors that were sent: more than %d came with "
+                           "one request, or the daemon is out of them",
+                           session->number, QMP_MAX_FDS);
     }
 }
 

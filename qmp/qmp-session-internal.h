@@ -76,6 +76,7 @@ struct QmpSession {
     bool held_back;        /* the dispatcher will flush output, and look whether reading goes on */
     QmpBacklog output;     /* given to be sent, and not taken by the socket */
     bool blocked;          /* the socket took less than it was offered: the monitor waits for it */
+    char *end_reason;      /* why it has ended, for the log; NULL: its client knows */
     uint64_t events_lost;  /* since the last one that was sent */
     GHashTable *named_fds; /* name -> descriptor + 1, by getfd; NULL when there are none */
 
@@ -182,6 +183,8 @@ enum {
     QMP_LISTENER_LOG_FULL,
     QMP_LISTENER_LOG_RESTS,
     QMP_LISTENER_LOG_SILENT,
+    QMP_LISTENER_LOG_OUTPUT,
+    QMP_LISTENER_LOG_FDS,
     QMP_LISTENER_N_LOGS,
 };
 

@@ -350,6 +350,7 @@ void qmp_session_close(QmpSession *session)
 {
     QmpServer *server = session->server;
     GQueue dropped = G_QUEUE_INIT;
+    g_autofree char *reason = NULL;
     QmpRequest *request;
     int fd;
 
@@ -362,6 +363,7 @@ void qmp_session_close(QmpSession *session)
     pthread_mutex_lock(&session->lock);
     fd = session->fd;
     session->fd = -1;
+    reason = g_steal_pointer(&session->end_reason);
     while ((request = g_queue_pop_head(&session->queue))) {
         g_queue_push_tail(&dropped, request);
     }
@@ -369,6 +371,10 @@ void qmp_session_close(QmpSession *session)
     pthread_mutex_unlock(&session->lock);
     close(fd);
 
+    if (reason) {
+        qmp_log_limit_warn(session->listener->logs[QMP_LISTENER_LOG_OUTPUT],
+                           "session %u: disconnected, for %s", session->number, reason);
+    }
     g_info("session %u: disconnected, %u requests dropped", session->number, dropped.length);
     while ((request = g_queue_pop_head(&dropped))) {
         qmp_request_free(request);

@@ -1,8 +1,10 @@
 """How many clients are let in: max-clients=, a daemon out of descriptors, --negotiation-timeout."""
 
 import json
+import os
 import re
 import resource
+import subprocess
 import time
 
 import pytest
@@ -192,3 +194,18 @@ def test_a_minute_by_default_and_none_if_so_wished(start_daemon):
     [remaining] = deadline(start_daemon())
     assert 0 < remaining <= 60 * 10**9
     assert deadline(start_daemon("--negotiation-timeout=0")) == []
+
+
+@pytest.mark.parametrize("setting", ["max-clients=1", "allow-uid=4294967294"])
+def test_the_socket_of_a_daemon_that_turns_clients_away_is_left_alone(limited, evloopd, setting):
+    """Who starts at its path is turned away too, and took it for one that nobody listens on."""
+    daemon, path = limited(setting)
+    inode = os.stat(path).st_ino
+    with Qmp(path, negotiate=False) as one:
+        one.receive()  # all that may come has come, or this is turned away
+        run = subprocess.run([evloopd, "--qmp", f"unix:{path}", "--object", "none"],
+                             capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert run.returncode == 1
+    assert run.stderr == (f"evloopd: --qmp: socket '{path}': "
+                          "another process is listening on it\n")
+    assert os.stat(path).st_ino == inode

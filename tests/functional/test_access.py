@@ -193,3 +193,13 @@ def test_changes_are_not_logged_by_default(restricted):
         session.command("object-add", qom_type="iothread", id="a")
     daemon.end()
     assert audit_lines(daemon) == []
+
+
+def test_only_the_beginning_of_an_error_is_logged(start_daemon):
+    daemon = start_daemon("--log-level", "info")
+    name = "\u00e9" * 100_000
+    with daemon.connect() as session:
+        session.expect_error({"execute": "closefd", "arguments": {"fdname": name}},
+                             f"There is no descriptor '{name}'")
+    [line] = audit_lines(daemon)
+    assert len(line) < 1000 and line.endswith("\u00e9...")

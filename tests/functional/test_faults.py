@@ -5,13 +5,15 @@ the second one, and so on, until none is left to fail.
 """
 
 import os
+import signal
 import socket
+import time
 
 import pytest
 
 from conftest import BUILD
 from faults import Faults
-from qmp_client import Qmp
+from qmp_client import DEADLINE, Qmp
 
 LIBRARY = BUILD / "tests/fault/.libs/libfault.so"
 # More output than a socket takes, and a buffer of its own.
@@ -216,3 +218,52 @@ def test_who_is_not_known_is_refused_where_only_some_may_connect(start_faulty, s
         assert (greeting is None) == fired
     assert nth > 1
     assert_healthy(daemon)
+
+
+def drain(session):
+    """Read all that the socket has."""
+    session.socket.setblocking(False)
+    try:
+        while data := session.socket.recv(65536):
+            session.buffer += data
+    except BlockingIOError:
+        pass
+    session.socket.settimeout(DEADLINE)
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)  # the condition is tried again
+
+
+def test_events_lost_is_not_left_out_for_an_answer(start_faulty):
+    """Of what is kept it is the first; answers behind it take the place of the events that follow."""
+    daemon, faults = start_faulty("--max-output", "8000")
+    with daemon.connect() as slow:
+        with daemon.connect() as other:
+            for _ in range(750):
+                other.command("object-add", qom_type="iothread", id="a")
+                other.command("object-del", id="a")
+        daemon.sync_monitor()
+        os.kill(daemon.proc.pid, signal.SIGSTOP)
+        os.waitpid(daemon.proc.pid, os.WUNTRACED)
+        drain(slow)
+        # All that is kept goes out in one call, and then there is no room for EVENTS_LOST.
+        faults.arm("send", 2, "EAGAIN", times=1 << 30)
+        os.kill(daemon.proc.pid, signal.SIGCONT)
+        wait_until(lambda: faults.fired("send"))
+        threads = len(daemon.tasks())
+        for i in range(10):
+            slow.send({"execute": "object-add",
+                       "arguments": {"qom-type": "iothread", "id": f"b{i}"}})
+        slow.send({"execute": "x-debug-echo", "arguments": {"value": "x" * 6500}})
+        slow.send({"execute": "object-add", "arguments": {"qom-type": "iothread", "id": "last"}})
+        wait_until(lambda: len(daemon.tasks()) == threads + 11)
+        faults.disarm("send")
+        for _ in range(12):
+            assert "return" in slow.receive_reply()
+        slow.sync()
+        lost = [event["data"]["count"] for event in slow.events if event["event"] == "EVENTS_LOST"]
+        assert len(slow.events) - len(lost) + sum(lost) == 1500 + 11

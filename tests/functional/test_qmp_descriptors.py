@@ -3,12 +3,13 @@
 import array
 import json
 import os
+import re
 import resource
 import socket
 
 import pytest
 
-from qmp_client import QmpError
+from qmp_client import Qmp, QmpError
 
 MOST = 16  # descriptors with one message
 QUERY = b'{"execute": "query-version", "id": 1}'
@@ -401,3 +402,28 @@ def test_a_descriptor_that_is_kept_is_close_on_exec(daemon, qmp, pipe):
     with open(f"{directory}/fdinfo/{number}", encoding="ascii") as info:
         [flags] = [int(line.split()[1], 8) for line in info if line.startswith("flags:")]
     assert flags & os.O_CLOEXEC
+
+
+def test_clients_that_come_again_with_too_many_do_not_flood_the_log(start_daemon, pipe):
+    daemon = start_daemon()
+    for _ in range(200):
+        with daemon.connect() as session:
+            session.send_with_fds({"execute": "query-version"}, pipe[:1] * (MOST + 1))
+            assert "return" in session.receive_reply()
+    daemon.end()
+    text = daemon.stderr()
+    lines = text.count(": dropped descriptors that were sent")
+    sums = re.findall(r": (\d+) further sessions had descriptors dropped$", text, re.MULTILINE)
+    assert lines + sum(map(int, sums)) == 200
+    assert 5 <= lines <= 100  # five in each period of ten seconds
+
+
+def test_a_socket_that_passes_credentials_too_takes_sixteen_descriptors(start_daemon, pipe):
+    """They came first where descriptors are put, and took the place of half of them."""
+    ours, theirs = socket.socketpair()
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    daemon = start_daemon("--qmp", f"fd:{theirs.fileno()}", pass_fds=[theirs.fileno()])
+    theirs.close()
+    with Qmp(None, sock=ours) as session:
+        assert send_fds(session, pipe[:1] * MOST) == {"return": {}}
+    assert daemon.stderr() == ""

@@ -1,6 +1,7 @@
 """What clients leave unread: bounded for each and for all, events first, then whoever keeps most."""
 
 import json
+import re
 import threading
 import time
 
@@ -111,6 +112,23 @@ def test_a_session_that_is_not_in_command_mode_loses_no_events(start_daemon):
         silent.command("qmp_capabilities")
         silent.sync()
         assert silent.events == []
+
+
+# ---- the log ----
+
+def test_clients_that_come_again_and_never_read_do_not_flood_the_log(start_daemon):
+    daemon = start_daemon("--max-output", "1")
+    for _ in range(100):
+        with daemon.connect(oob=True) as session:
+            with pytest.raises(ConnectionError):
+                while True:
+                    session.send_raw(b'{"exec-oob": "query-qmp-schema"}' * 8)
+    daemon.end()
+    text = daemon.stderr()
+    lines = text.count(": disconnected, for its client leaves more than 1 bytes unread")
+    sums = re.findall(r": (\d+) further clients left too much unread$", text, re.MULTILINE)
+    assert lines + sum(map(int, sums)) == 100
+    assert 5 <= lines <= 100 / 2  # five in each period of ten seconds
 
 
 # ---- all together ----
