@@ -23,6 +23,9 @@
 /* The hashes are polynomials modulo this prime, the largest of 32 bits. */
 #define PRIME UINT64_C(4294967291)
 
+/* An odd number, of no pattern, that lets each bit of a hash have a say in where it goes. */
+#define SPREAD UINT64_C(0x9e3779b97f4a7c15)
+
 static uint64_t polynomial(uint64_t object, const char *name, size_t len, uint64_t at)
 {
     uint64_t sum = object + 1;
@@ -30,7 +33,8 @@ static uint64_t polynomial(uint64_t object, const char *name, size_t len, uint64
     for (size_t i = 0; i < len; i++) {
         sum = (sum * at + (unsigned char)name[i]) % PRIME;
     }
-    return sum;
+    /* So that an empty name's is not known either. */
+    return sum * at % PRIME;
 }
 
 /* The hash, not 0, of a member's name in the object of that number. Both polynomials are taken at
@@ -47,7 +51,7 @@ static uint64_t hash_name(const QmpJsonNames *names, uint32_t object, const char
 /* Where @hash is, or goes. */
 static uint64_t *find_slot(uint64_t *slots, size_t n_slots, uint64_t hash)
 {
-    size_t i = hash & (n_slots - 1);
+    size_t i = (hash * SPREAD >> 32) & (n_slots - 1);
 
     while (slots[i] != 0 && slots[i] != hash) {
         i = (i + 1) & (n_slots - 1);

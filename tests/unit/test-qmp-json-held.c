@@ -9,7 +9,7 @@
 
 /* ---- what the parser calls ---- */
 
-static bool same_hashes;      /* of all names that end with the same character */
+static bool same_hashes;      /* of all names */
 static unsigned objects_made; /* since a test reset it */
 static unsigned objects_alive;
 
