@@ -1,7 +1,8 @@
 /*
  * The parser's inside, shared by the files that it is made of: qmp-json-parser.c (bytes,
  * characters, the grammar and the tree), qmp-json-scalar.c (the inside of strings, numbers and
- * words) and qmp-json-recovery.c (errors, and the way on after them). Nobody else includes it.
+ * words), qmp-json-held.c (a value that is not finished when the input pauses) and
+ * qmp-json-recovery.c (errors, and the way on after them). Nobody else includes it.
  */
 #ifndef QMP_QMP_JSON_PARSER_PRIVATE_H
 #define QMP_QMP_JSON_PARSER_PRIVATE_H
@@ -57,6 +58,16 @@ typedef enum {
     EXPECT_COMMA_OR_END,
 } Expect;
 
+/* The names of the open objects' members, while there is no tree; names of closed ones stay. */
+typedef struct QmpJsonNames {
+    uint64_t *slots; /* hashes; 0 is free */
+    size_t n_slots;  /* a power of 2, or 0 */
+    size_t used;
+    GArray *open;     /* the numbers of the open objects, uint32_t */
+    uint32_t objects; /* the next one's number */
+    uint32_t points[2];
+} QmpJsonNames;
+
 struct QmpJsonParser {
     QmpJsonLimits limits;
     QmpJsonFunc *func;
@@ -95,6 +106,13 @@ struct QmpJsonParser {
     uint8_t *kinds;  /* one bit for each open bracket: whether it is an array */
     size_t depth;    /* bits in use */
     size_t excess;   /* while skipping: brackets opened beyond the last bit, of any kind */
+
+    /* An object or array that began in an earlier feed. */
+    bool held;    /* there is no tree: root is NULL and open empty */
+    GString *raw; /* its bytes of the feeds before this one; NULL when it began in this one */
+    QmpJsonNames names;
+    const char *data; /* of this feed */
+    size_t taken;     /* bytes of that */
 };
 
 /* ---- small helpers ---- */
@@ -173,7 +191,16 @@ static inline bool is_name(const QmpJsonParser *p)
     return p->expect == EXPECT_NAME || p->expect == EXPECT_NAME_OR_END;
 }
 
+/* Whether text keeps what a string holds: without a tree, only a name is wanted. */
+static inline bool is_text_kept(const QmpJsonParser *p)
+{
+    return !p->held || is_name(p);
+}
+
 /* ---- qmp-json-parser.c ---- */
+
+/* Parse up to the end of @data, or until the parser is stopped. Returns how many bytes that was. */
+size_t qmp_json_take(QmpJsonParser *p, const char *data, size_t len);
 
 /* Free what the tree and the buffers hold; the kinds of the open brackets stay. */
 void qmp_json_discard(QmpJsonParser *p);
@@ -201,6 +228,32 @@ void qmp_json_end_scalar(QmpJsonParser *p, json_object *value);
  * Returns false when the token has ended before it, so that it is still to do.
  */
 bool qmp_json_scalar_char(QmpJsonParser *p, const char *c, size_t len);
+
+/* ---- qmp-json-held.c ---- */
+
+/* The feed of @data has ended: hold what is unfinished as its bytes. */
+void qmp_json_hold(QmpJsonParser *p, const char *data, size_t len);
+
+/* Build the tree of a held value. The parser is then where it was before it took any of the byte
+ * that is being taken, which is ASCII. When the memory is out for that, the error is reported, and
+ * the value skipped up to that byte. */
+void qmp_json_build_held(QmpJsonParser *p);
+
+/* Free what is held of the value. */
+void qmp_json_discard_held(QmpJsonParser *p);
+
+typedef enum {
+    QMP_JSON_NAME_NEW,
+    QMP_JSON_NAME_KNOWN, /* or it looks so */
+    QMP_JSON_NAME_NO_MEMORY,
+} QmpJsonNameResult;
+
+/* Add a name to those of the innermost open object. */
+QmpJsonNameResult qmp_json_add_name(QmpJsonParser *p, const char *name, size_t len);
+
+/* An object opens, or closes, while the value is held. */
+void qmp_json_open_names(QmpJsonParser *p);
+void qmp_json_close_names(QmpJsonParser *p);
 
 /* ---- qmp-json-recovery.c ---- */
 

@@ -5,7 +5,8 @@
  * anywhere is caught); characters become tokens (the state says which one is being read); tokens
  * become a tree (expect says which ones may come now). The tree grows from its root: a container
  * joins its parent when it opens, so one reference holds all of an unfinished value, and an
- * explicit stack of the open containers is all that nesting costs.
+ * explicit stack of the open containers is all that nesting costs. While the input pauses within a
+ * container, there is no tree: see qmp-json-held.c.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -60,6 +61,7 @@ void qmp_json_parser_free(QmpJsonParser *parser)
         return;
     }
     json_object_put(parser->root);
+    qmp_json_discard_held(parser);
     g_string_free(parser->text, TRUE);
     g_string_free(parser->name, TRUE);
     g_ptr_array_unref(parser->open);
@@ -81,6 +83,7 @@ void qmp_json_discard(QmpJsonParser *p)
     json_object_put(p->root);
     p->root = NULL;
     g_ptr_array_set_size(p->open, 0);
+    qmp_json_discard_held(p);
     qmp_json_empty_text(&p->text);
     qmp_json_empty_text(&p->name);
 }
@@ -146,13 +149,20 @@ static void deliver(QmpJsonParser *p, json_object *value)
     p->func(value, NULL, p->opaque);
 }
 
-/* Put @value, which is NULL for null, where the grammar has it: into the innermost container. When
- * the memory is out for that, the value is broken, and @value freed. */
+/* Put @value, which is NULL for null, where the grammar has it: into the innermost container, or
+ * nowhere when there is no tree. When the memory is out for that, the value is broken, and @value
+ * freed. */
 static bool add_value(QmpJsonParser *p, json_object *value)
 {
-    json_object *container = innermost(p);
+    json_object *container;
     int failed;
 
+    p->expect = EXPECT_COMMA_OR_END;
+    if (p->held) {
+        json_object_put(value);
+        return true;
+    }
+    container = innermost(p);
     if (json_object_is_type(container, json_type_array)) {
         failed = json_object_array_add(container, value);
     } else {
@@ -164,7 +174,6 @@ static bool add_value(QmpJsonParser *p, json_object *value)
         qmp_json_fail_memory(p);
         return false;
     }
-    p->expect = EXPECT_COMMA_OR_END;
     return true;
 }
 
@@ -179,27 +188,44 @@ void qmp_json_end_scalar(QmpJsonParser *p, json_object *value)
     add_value(p, value);
 }
 
-static void open_container(QmpJsonParser *p, char bracket)
+/* Put a new container into the tree. Returns false when the memory is out. */
+static bool grow_tree(QmpJsonParser *p, bool is_array)
 {
-    bool is_array = bracket == '[';
     json_object *container =
         checked(is_array ? json_object_new_array_ext(4) : json_object_new_object());
 
     if (p->depth == 0) {
         p->root = container;
     } else if (!add_value(p, container)) {
+        return false;
+    }
+    g_ptr_array_add(p->open, container);
+    return true;
+}
+
+static void open_container(QmpJsonParser *p, char bracket)
+{
+    bool is_array = bracket == '[';
+
+    if (!p->held && !grow_tree(p, is_array)) {
         qmp_json_skip_char(p, bracket);
         return;
     }
-    g_ptr_array_add(p->open, container);
+    if (p->held && !is_array) {
+        qmp_json_open_names(p);
+    }
     push_kind(p, is_array);
     p->expect = is_array ? EXPECT_ELEMENT_OR_END : EXPECT_NAME_OR_END;
 }
 
 static void close_container(QmpJsonParser *p)
 {
-    g_ptr_array_set_size(p->open, (int)p->open->len - 1);
     p->depth--;
+    if (!p->held) {
+        g_ptr_array_set_size(p->open, (int)p->open->len - 1);
+    } else if (!is_array_at(p, p->depth)) {
+        qmp_json_close_names(p);
+    }
     if (p->depth == 0) {
         deliver(p, p->root);
     } else {
@@ -281,6 +307,11 @@ static bool between_char(QmpJsonParser *p, const char *c, size_t len)
     }
     if (!is_expected(p, *c)) {
         return qmp_json_fail_unexpected(p, c, len);
+    }
+    if (p->held && p->depth == 1 && (*c == '}' || *c == ']')) {
+        /* It may have to end a number once more. */
+        qmp_json_build_held(p);
+        return false;
     }
     if (!p->active) {
         begin_value(p);
@@ -436,32 +467,48 @@ static size_t take_run(QmpJsonParser *p, const char *data, size_t len)
         return 0;
     }
     run = plain_run(data, MIN(len, p->limits.max_bytes - p->used), p->quote);
-    if (!qmp_json_reserve(p->text, run)) {
-        qmp_json_fail_memory(p);
-        return 0;
+    if (is_text_kept(p)) {
+        if (!qmp_json_reserve(p->text, run)) {
+            qmp_json_fail_memory(p);
+            return 0;
+        }
+        g_string_append_len(p->text, data, (gssize)run);
     }
-    g_string_append_len(p->text, data, (gssize)run);
     p->used += run;
     return run;
 }
 
-size_t qmp_json_parser_feed(QmpJsonParser *parser, const char *data, size_t len)
+size_t qmp_json_take(QmpJsonParser *p, const char *data, size_t len)
 {
     size_t i = 0;
 
-    parser->stopped = false;
-    while (i < len && !parser->stopped) {
-        size_t run = take_run(parser, data + i, len - i);
+    p->data = data;
+    while (i < len && !p->stopped) {
+        size_t run = take_run(p, data + i, len - i);
 
         if (run > 0) {
             i += run;
-        } else if (take_byte(parser, (unsigned char)data[i])) {
-            parser->line += data[i] == '\n';
-            parser->used += parser->active;
+            continue;
+        }
+        p->taken = i;
+        if (take_byte(p, (unsigned char)data[i])) {
+            p->line += data[i] == '\n';
+            p->used += p->active;
             i++;
         }
     }
     return i;
+}
+
+size_t qmp_json_parser_feed(QmpJsonParser *parser, const char *data, size_t len)
+{
+    size_t taken;
+
+    parser->stopped = false;
+    taken = qmp_json_take(parser, data, len);
+    qmp_json_hold(parser, data, taken);
+    parser->data = NULL;
+    return taken;
 }
 
 void qmp_json_parser_stop(QmpJsonParser *parser)

@@ -12,9 +12,32 @@
 
 /* ---- strings ---- */
 
+/* Whether the name in text can be taken without a look at the tree, because there is none, and the
+ * name is new. Otherwise there is a tree now, or the value is broken because the memory is out. */
+static bool take_held_name(QmpJsonParser *p)
+{
+    switch (qmp_json_add_name(p, p->text->str, p->text->len)) {
+    case QMP_JSON_NAME_NEW:
+        return true;
+    case QMP_JSON_NAME_KNOWN:
+        qmp_json_build_held(p);
+        break;
+    case QMP_JSON_NAME_NO_MEMORY:
+        qmp_json_fail_memory(p);
+        break;
+    }
+    return false;
+}
+
 static void end_name(QmpJsonParser *p)
 {
-    if (json_object_object_get_ex(innermost(p), p->text->str, NULL)) {
+    bool is_new = p->held && take_held_name(p);
+
+    if (is_skipping(p)) {
+        qmp_json_skip_char(p, p->quote);
+        return;
+    }
+    if (!is_new && json_object_object_get_ex(innermost(p), p->text->str, NULL)) {
         g_autofree char *name = qmp_json_excerpt(p->text->str, p->text->len);
 
         qmp_json_fail(p, QMP_JSON_ERROR_SYNTAX, "JSON syntax error: duplicate member name \"%s\"",
@@ -51,7 +74,9 @@ static void string_char(QmpJsonParser *p, const char *c, size_t len)
     if (*c == '\\') {
         p->state = STATE_ESCAPE;
     } else if (*c != p->quote) {
-        g_string_append_len(p->text, c, (gssize)len);
+        if (is_text_kept(p)) {
+            g_string_append_len(p->text, c, (gssize)len);
+        }
     } else if (is_name(p)) {
         end_name(p);
     } else {
@@ -73,7 +98,9 @@ static void escape_char(QmpJsonParser *p, const char *c, size_t len)
     const char *letter = *c != '\0' ? strchr(letters, *c) : NULL;
 
     if (letter != NULL) {
-        g_string_append_c(p->text, meanings[letter - letters]);
+        if (is_text_kept(p)) {
+            g_string_append_c(p->text, meanings[letter - letters]);
+        }
         p->state = STATE_STRING;
     } else if (*c == 'u') {
         begin_hex(p);
@@ -119,7 +146,9 @@ static void end_hex(QmpJsonParser *p)
         qmp_json_fail(p, QMP_JSON_ERROR_SYNTAX, "JSON syntax error: \\u0000 in a member name");
         return;
     }
-    g_string_append_unichar(p->text, c);
+    if (is_text_kept(p)) {
+        g_string_append_unichar(p->text, c);
+    }
     p->state = STATE_STRING;
 }
 

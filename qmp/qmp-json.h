@@ -69,7 +69,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(QmpJsonParser, qmp_json_parser_free)
  * Parse the @len bytes at @data, which go on where the last call's ended; how the input is cut
  * into calls makes no difference to what is reported. An error is reported at the byte that
  * shows it; the rest of the broken value is skipped without memory. A number or word at top
- * level is complete only at the byte after it (or with qmp_json_parser_finish()).
+ * level is complete only at the byte after it (or with qmp_json_parser_finish()). Between calls an
+ * object or array that is not finished is kept as its bytes; a tree is built when it is complete.
  *
  * Returns how many bytes were consumed: all, unless @func called qmp_json_parser_stop().
  */

@@ -1,5 +1,7 @@
 """Clients that send half a value and stop: they cost what they have sent, and a constant."""
 
+import select
+
 import pytest
 
 from qmp_client import Qmp
@@ -16,6 +18,8 @@ def cost_of_each(daemon, data):
         client.send_raw(data)
     daemon.sync_monitor()
     cost = (daemon.resident_kb() - before) * 1024 / CLIENTS
+    readable, _, _ = select.select([client.socket for client in clients], [], [], 0)
+    assert not readable, "it was answered, so it is not kept any more"
     for client in clients:
         client.close()
     return cost
@@ -31,6 +35,35 @@ def test_half_a_long_token_costs_what_was_sent(start_daemon, data):
     if daemon.is_sanitized():
         pytest.skip("a sanitizer keeps freed memory")
     assert cost_of_each(daemon, data) < 2 * len(data) + 16384
+    with daemon.connect() as session:
+        session.sync()
+
+
+@pytest.mark.parametrize("data", [
+    b"[" + b"{}," * 40000,
+    b"[" + b"[1]," * 30000,
+    b'{"execute": "x-debug-echo", "arguments": {"value": [' + b'"x",' * 50000,
+    b"[" + b'{"":0},' * 20000,
+    b"[" * 1000 + b" " * 10000,
+    b'{"":' * 1000 + b" " * 10000,
+], ids=["objects", "arrays", "strings", "members", "nested arrays", "nested objects"])
+def test_half_a_tree_costs_what_was_sent(start_daemon, data):
+    daemon = start_daemon("--debug-commands")
+    if daemon.is_sanitized():
+        pytest.skip("a sanitizer keeps freed memory")
+    with daemon.connect() as session:
+        # The memory in which the tree of one read grows before it is freed, for all.
+        session.send_raw(data)
+        daemon.sync_monitor()
+    assert cost_of_each(daemon, data) < 4 * len(data) + 16384
+
+
+def test_half_an_object_of_many_members_costs_a_few_times_what_was_sent(start_daemon):
+    data = b"{" + b"".join(b'"%d":0,' % i for i in range(30000))
+    daemon = start_daemon("--debug-commands")
+    if daemon.is_sanitized():
+        pytest.skip("a sanitizer keeps freed memory")
+    assert cost_of_each(daemon, data) < 4 * len(data) + 16384
     with daemon.connect() as session:
         session.sync()
 

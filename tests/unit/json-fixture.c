@@ -6,6 +6,9 @@
 
 #include "tests/unit/json-fixture.h"
 
+/* Inputs that are longer are not cut in each place. */
+#define CUT_LEN_MAX 256
+
 static void log_report(json_object *value, GError *error, void *opaque)
 {
     JsonLog *log = opaque;
@@ -78,6 +81,40 @@ char *json_reports_of(const char *input, size_t len, const QmpJsonLimits *limits
     return result;
 }
 
+char *json_reports_of_cut(const char *input, size_t len, const QmpJsonLimits *limits,
+                          const size_t *cuts, size_t n_cuts)
+{
+    size_t begin = 0;
+    JsonLog log;
+    char *result;
+
+    json_log_begin(&log, limits);
+    for (size_t i = 0; i <= n_cuts; i++) {
+        size_t end = i < n_cuts ? cuts[i] : len;
+
+        json_log_feed_pieces(&log, input + begin, end - begin, SIZE_MAX / 2);
+        begin = end;
+    }
+    qmp_json_parser_finish(log.parser);
+    result = g_strdup(log.text->str);
+    json_log_end(&log);
+    return result;
+}
+
+/* Each place to cut @input in two. */
+static void assert_cuts(const char *input, size_t len, const QmpJsonLimits *limits,
+                        const char *expected)
+{
+    for (size_t cut = 1; cut < len; cut++) {
+        g_autofree char *reports = json_reports_of_cut(input, len, limits, &cut, 1);
+
+        if (strcmp(reports, expected) != 0) {
+            g_test_message("cut at %zu", cut);
+        }
+        g_assert_cmpstr(reports, ==, expected);
+    }
+}
+
 void json_assert_reports(const char *input, size_t len, const QmpJsonLimits *limits,
                          const char *expected)
 {
@@ -93,6 +130,9 @@ void json_assert_reports(const char *input, size_t len, const QmpJsonLimits *lim
             g_test_message("input \"%s\" in pieces of %zu", shown->str, pieces[i]);
         }
         g_assert_cmpstr(reports, ==, expected);
+    }
+    if (len <= CUT_LEN_MAX) {
+        assert_cuts(input, len, limits, expected);
     }
 }
 

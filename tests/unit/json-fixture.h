@@ -1,7 +1,8 @@
 /*
  * What the tests of the JSON parser share: a log of reports, and tables of inputs with the reports
- * expected of them. Every input is parsed whole and cut into pieces of several sizes, the smallest
- * one byte, and must report the same each time; after each the parser must take a good value.
+ * expected of them. Every input is parsed whole, cut into pieces of several sizes, the smallest one
+ * byte, and, when it is short, in two in each place. It must report the same each time; after each
+ * the parser must take a good value.
  */
 #ifndef TESTS_UNIT_JSON_FIXTURE_H
 #define TESTS_UNIT_JSON_FIXTURE_H
@@ -32,6 +33,10 @@ void json_log_feed(JsonLog *log, const char *input);
 
 /* The reports for @input, and for the end of input after it, in pieces of @piece bytes. */
 char *json_reports_of(const char *input, size_t len, const QmpJsonLimits *limits, size_t piece);
+
+/* The same, cut at each of the offsets @cuts, which rise. */
+char *json_reports_of_cut(const char *input, size_t len, const QmpJsonLimits *limits,
+                          const size_t *cuts, size_t n_cuts);
 
 /* Assert that @input, however it is cut, makes the reports @expected. */
 void json_assert_reports(const char *input, size_t len, const QmpJsonLimits *limits,

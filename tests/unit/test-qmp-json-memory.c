@@ -23,6 +23,8 @@ static bool fails(void)
 
 gpointer __real_g_try_realloc(gpointer memory, gsize size);
 gpointer __wrap_g_try_realloc(gpointer memory, gsize size);
+gpointer __real_g_try_malloc0_n(gsize n, gsize size);
+gpointer __wrap_g_try_malloc0_n(gsize n, gsize size);
 json_object *__real_json_object_new_string_len(const char *text, int len);
 json_object *__wrap_json_object_new_string_len(const char *text, int len);
 json_object *__real_json_object_new_double_s(double d, const char *text);
@@ -37,6 +39,11 @@ int __wrap_json_object_object_add_ex(json_object *object, const char *name, json
 gpointer __wrap_g_try_realloc(gpointer memory, gsize size)
 {
     return fails() ? NULL : __real_g_try_realloc(memory, size);
+}
+
+gpointer __wrap_g_try_malloc0_n(gsize n, gsize size)
+{
+    return fails() ? NULL : __real_g_try_malloc0_n(n, size);
 }
 
 json_object *__wrap_json_object_new_string_len(const char *text, int len)
@@ -108,7 +115,7 @@ static void test_each_allocation(void)
     g_autofree char *value = g_strdup_printf(
         "{\"%s\": [\"%s\", 0.%s, [[], {}, true, null, 1, 'x']], \"%s\": {\"a\": {}}}", text,
         escapes, digits, escapes);
-    static const size_t pieces[] = { SIZE_MAX / 2, 1000, 1 };
+    static const size_t pieces[] = { SIZE_MAX / 2, 10050, 1000, 1 };
 
     for (size_t i = 0; i < G_N_ELEMENTS(pieces); i++) {
         g_assert_cmpuint(let_each_fail(value, pieces[i]), >, 20);
