@@ -48,7 +48,7 @@ static void release(QmpSession *session)
     pthread_mutex_lock(&session->lock);
     session->held_back = false;
     qmp_session_flush_locked(session);
-    may_read_on = session->paused && session->in_flight <= QMP_MAX_IN_FLIGHT;
+    may_read_on = session->paused && !qmp_session_is_full(session);
     update = may_read_on || session->half_closed || session->blocked || session->ended;
     pthread_mutex_unlock(&session->lock);
     /* Not before: a monitor that polls would be there at once, and wait for the lock. */
@@ -157,7 +157,7 @@ void qmp_server_request_done(QmpServer *server, QmpSession *session)
     session->in_flight--;
     more = !g_queue_is_empty(&session->queue);
     if (!session->held_back && session->fd >= 0 &&
-        (session->half_closed || (session->paused && session->in_flight <= QMP_MAX_IN_FLIGHT))) {
+        (session->half_closed || (session->paused && !qmp_session_is_full(session)))) {
         qemu_bh_schedule(session->update_bh);
     }
     pthread_mutex_unlock(&session->lock);

@@ -99,6 +99,7 @@ struct QmpJsonParser {
     unsigned begin_line;
     size_t used; /* bytes */
     size_t tokens;
+    size_t delivered_tokens; /* of the value that was handed out last */
     Expect expect;
     json_object *root;
     GString *name;   /* of the member whose value comes next */

@@ -139,6 +139,7 @@ static void deliver(QmpJsonParser *p, json_object *value)
 
     p->root = NULL;
     p->reported_line = p->begin_line;
+    p->delivered_tokens = p->tokens;
     qmp_json_reset(p);
     if (is_container) {
         p->quiet = false;
@@ -514,6 +515,11 @@ size_t qmp_json_parser_feed(QmpJsonParser *parser, const char *data, size_t len)
 void qmp_json_parser_stop(QmpJsonParser *parser)
 {
     parser->stopped = true;
+}
+
+size_t qmp_json_parser_get_tokens(const QmpJsonParser *parser)
+{
+    return parser->delivered_tokens;
 }
 
 void qmp_json_parser_finish(QmpJsonParser *parser)

@@ -60,6 +60,7 @@ void qmp_json_fail(QmpJsonParser *p, QmpJsonError code, const char *format, ...)
     }
     begin_skip(p, code == QMP_JSON_ERROR_SYNTAX);
     if (error != NULL) {
+        p->delivered_tokens = 0;
         p->func(NULL, error, p->opaque);
     }
 }
@@ -78,6 +79,7 @@ void qmp_json_fail_and_reset(QmpJsonParser *p, const char *format, ...)
     qmp_json_reset(p);
     p->quiet = true;
     if (error != NULL) {
+        p->delivered_tokens = 0;
         p->func(NULL, error, p->opaque);
     }
 }

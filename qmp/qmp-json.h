@@ -82,6 +82,10 @@ size_t qmp_json_parser_feed(QmpJsonParser *parser, const char *data, size_t len)
  */
 void qmp_json_parser_stop(QmpJsonParser *parser);
 
+/* Called by the parser's function: of how many tokens the value is that it has been given;
+ * 0 with an error. */
+size_t qmp_json_parser_get_tokens(const QmpJsonParser *parser);
+
 /*
  * The input has ended: complete a number or word at top level, or report a value that is not
  * finished as an error. The parser is then as new, and counts lines from 1 again.

@@ -277,6 +277,27 @@ void qmp_request_set_error(QmpRequest *request, GError *error)
     request->error = error;
 }
 
+void qmp_request_shrink(QmpRequest *request)
+{
+    json_object_iter iter;
+    g_autoptr(GPtrArray) names = NULL;
+
+    if (!request->error || !json_object_is_type(request->value, json_type_object)) {
+        return;
+    }
+    names = g_ptr_array_new();
+    json_object_object_foreachC(request->value, iter)
+    {
+        if (strcmp(iter.key, "id") != 0 && !json_object_is_type(iter.val, json_type_string)) {
+            g_ptr_array_add(names, iter.key);
+        }
+    }
+    request->arguments = NULL;
+    for (guint i = 0; i < names->len; i++) {
+        json_object_object_del(request->value, g_ptr_array_index(names, i));
+    }
+}
+
 void qmp_request_set_reply(QmpRequest *request, QmpReplyFunc *reply, void *opaque)
 {
     request->reply = reply;

@@ -84,6 +84,10 @@ void qmp_request_set_reply(QmpRequest *request, QmpReplyFunc *reply, void *opaqu
 /* Replace what @request does by the answer @error, which is taken over. */
 void qmp_request_set_error(QmpRequest *request, GError *error);
 
+/* Of a request that will be answered with an error, free what the answer does not need: all members
+ * but the id and strings. */
+void qmp_request_shrink(QmpRequest *request);
+
 /* Whether it came as exec-oob. */
 bool qmp_request_is_oob(const QmpRequest *request);
 

@@ -71,6 +71,7 @@ struct QmpSession {
     bool half_closed;      /* a copy of eof */
     GQueue queue;          /* of QmpRequest: in-band, not yet run */
     unsigned in_flight;    /* these and the one that runs */
+    unsigned n_large;      /* of many tokens, that came since none was in flight */
     bool running;          /* one is being run */
     bool newly_ready;      /* the main loop has yet to be told of the queue */
     bool held_back;        /* the dispatcher will flush output, and look whether reading goes on */
@@ -119,6 +120,9 @@ void qmp_session_unref(QmpSession *session);
 
 /* Close the connection and drop what is queued. Monitor thread. */
 void qmp_session_close(QmpSession *session);
+
+/* Whether so much is in flight that reading has to pause. With session->lock held. */
+bool qmp_session_is_full(const QmpSession *session);
 
 /* Whether the client has closed its end altogether. With session->lock held. */
 bool qmp_session_peer_is_gone(QmpSession *session);

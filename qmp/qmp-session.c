@@ -18,6 +18,12 @@
 /* So many values are taken from a session in one turn, before others have theirs. */
 #define VALUES_A_TURN 32
 
+/* A request of more tokens than this is large: as a tree it may take 250 times its bytes, up
+ * to some 32 MB with the default of --max-tokens. Two such may be in flight, so that a client can
+ * still send something out-of-band behind one. */
+#define LARGE_TOKENS 4096
+#define MAX_LARGE    1
+
 static void session_writable(void *opaque);
 static void session_finish_turn(QmpSession *session);
 
@@ -57,15 +63,27 @@ static void run_negotiating(QmpSession *session, QmpRequest *request)
     qmp_request_run(request);
 }
 
+bool qmp_session_is_full(const QmpSession *session)
+{
+    return session->in_flight > QMP_MAX_IN_FLIGHT ||
+           (session->in_flight > 0 && session->n_large > MAX_LARGE);
+}
+
 /* Queue @request for the main loop, which gets to know at the end of the turn; reading pauses when
  * there are too many. */
 static void enqueue(QmpSession *session, QmpRequest *request)
 {
+    bool is_large = qmp_json_parser_get_tokens(session->parser) > LARGE_TOKENS;
+
+    if (is_large) {
+        qmp_request_shrink(request);
+    }
     pthread_mutex_lock(&session->lock);
     g_queue_push_tail(&session->queue, request);
+    session->n_large = (session->in_flight > 0 ? session->n_large : 0) + is_large;
     session->in_flight++;
     session->newly_ready |= !session->running && session->queue.length == 1;
-    if (session->in_flight > QMP_MAX_IN_FLIGHT) {
+    if (qmp_session_is_full(session)) {
         session->paused = true;
         qmp_json_parser_stop(session->parser);
     }
@@ -163,7 +181,7 @@ static void parse_rest(QmpSession *session)
     bool paused;
 
     pthread_mutex_lock(&session->lock);
-    paused = session->in_flight > QMP_MAX_IN_FLIGHT;
+    paused = qmp_session_is_full(session);
     session->paused = paused;
     pthread_mutex_unlock(&session->lock);
     if (!paused && bytes) {

@@ -136,6 +136,9 @@ static bool fails(Fault fault, int *error)
         return false;
     }
     *error = atomic_load(&slot->error);
+    if (*error == 0) {
+        return false; /* disarmed just now */
+    }
     atomic_fetch_add(&slot->fired, 1);
     if (atomic_fetch_sub(&slot->times, 1) > 1) {
         atomic_store(&slot->countdown, 1);

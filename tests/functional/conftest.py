@@ -55,6 +55,7 @@ class Daemon:
                 raise AssertionError(f"evloopd ended with {self.proc.returncode}: {self.stderr()}")
             try:
                 session = Qmp(self.socket)
+                session.command("query-version")  # the main loop runs: all has been opened
                 count = self.count_fds()
                 session.close()
                 self.wait_for_fds(count - 1)  # so that tests count none of this session's

@@ -1,9 +1,11 @@
 """Clients that send half a value and stop: they cost what they have sent, and a constant."""
 
 import select
+import threading
 
 import pytest
 
+from held_thread import held
 from qmp_client import Qmp
 
 CLIENTS = 100
@@ -73,3 +75,37 @@ def test_half_a_request_costs_little(start_daemon):
     if daemon.is_sanitized():
         pytest.skip("a sanitizer keeps freed memory")
     assert cost_of_each(daemon, b'{"execute": "x-debug-echo", "arguments": {"value": ') < 8192
+
+
+# ---- whole values that wait for the main loop ----
+
+TREE_MB = 32  # what the arguments below take as a tree, at most
+ARGUMENTS = b'"arguments": {"value": [' + b"{}," * 40000 + b"{}]}}"
+
+
+@pytest.mark.parametrize("access, command, trees", [
+    ("full", b"x-debug-echo", 2), ("read-only", b"object-add", 0),
+], ids=["two that will run", "those that will be refused"])
+def test_large_requests_that_wait_cost_so_many_trees(start_daemon, sockets, access, command, trees):
+    path = str(sockets / "other.sock")
+    daemon = start_daemon("--debug-commands", "--qmp", f"unix:{path},access={access}")
+    if daemon.is_sanitized():
+        pytest.skip("a sanitizer keeps freed memory")
+    clients = [Qmp(path) for _ in range(4)]
+    requests = (b'{"execute": "' + command + b'", ' + ARGUMENTS) * 9
+    daemon.sync_monitor()
+    before = daemon.resident_kb()
+    with held(daemon.proc.pid):
+        senders = [threading.Thread(target=client.send_raw, args=(requests,)) for client in clients]
+        for sender in senders:
+            sender.start()
+        # What it does not read by now, it has paused at.
+        for _ in range(100):
+            daemon.sync_monitor()
+        cost = (daemon.resident_kb() - before) / 1024 / len(clients)
+    for client, sender in zip(clients, senders):
+        for _ in range(9):
+            assert ("return" in client.receive_reply()) == (trees > 0)
+        sender.join()
+        client.close()
+    assert cost < trees * TREE_MB + 12
