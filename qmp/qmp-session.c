@@ -387,13 +387,14 @@ void qmp_session_close(QmpSession *session)
     }
     qmp_session_drop_output_locked(session);
     pthread_mutex_unlock(&session->lock);
-    close(fd);
 
+    /* Before its client can know: whoever looks then finds the reason. */
     if (reason) {
         qmp_log_limit_warn(session->listener->logs[QMP_LISTENER_LOG_OUTPUT],
                            "session %u: disconnected, for %s", session->number, reason);
     }
     g_info("session %u: disconnected, %u requests dropped", session->number, dropped.length);
+    close(fd);
     while ((request = g_queue_pop_head(&dropped))) {
         qmp_request_free(request);
     }
