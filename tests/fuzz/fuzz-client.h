@@ -18,8 +18,9 @@ typedef struct FuzzClient {
     QmpJsonParser *parser;
     unsigned expected; /* answers, the greeting included */
     unsigned answers;
-    GString *unread; /* a line that has not come to its end */
-    bool at_end;     /* the server has closed */
+    GString *unread;       /* a line that has not come to its end */
+    bool at_end;           /* the server has closed */
+    unsigned long_answers; /* it may have asked for */
     bool may_be_dropped;
     bool send_fd; /* together with the next bytes */
 } FuzzClient;
