@@ -88,7 +88,8 @@ def test_events_make_room_for_answers(start_daemon):
         slow.send(echo("y" * 8000, id=2))
         slow.send({"execute": "object-add", "arguments": {"qom-type": "iothread", "id": "end"}})
         while other.wait_event()["data"]["id"] != "end":
-            pass  # all three have been answered
+            pass
+        other.sync()  # all three have been answered
         answers = []
         count = 0
         while (message := slow.receive())["event" if "event" in message else "return"] \
