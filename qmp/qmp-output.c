@@ -316,8 +316,6 @@ static void mark_gap_locked(QmpSession *session)
 
 void qmp_session_flush_locked(QmpSession *session)
 {
-    bool had_output = session->output.first != NULL;
-
     if (session->fd < 0 || session->ended) {
         return;
     }
@@ -327,8 +325,8 @@ void qmp_session_flush_locked(QmpSession *session)
     }
     settle_locked(session);
     /* Relaxed: whoever ends the daemon sets it first and then looks for output, with the lock held
-     * that is held here. */
-    if (had_output && !session->output.first &&
+     * that is held here. Also when there was none: an event may just have taken it along. */
+    if (!session->output.first &&
         atomic_load_explicit(&session->server->ending, memory_order_relaxed)) {
         aio_notify(session->server->config.main_context);
     }
