@@ -154,10 +154,13 @@ static void test_forced(void)
 static void out_of_descriptors(void)
 {
     g_autoptr(GError) err = NULL;
-    struct rlimit none = { 0, 0 };
+    struct rlimit before, none;
 
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    none = (struct rlimit){ 0, before.rlim_max };
     g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
     g_assert_null(aio_context_new(&err));
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
     g_assert_error(err, AIO_ERROR, AIO_ERROR_SYSTEM);
 }
 
