@@ -4,6 +4,7 @@
 #ifndef DAEMON_COMMANDS_H
 #define DAEMON_COMMANDS_H
 
+#include "daemon/configurator.h"
 #include "objects/object-types.h"
 #include "qmp/qmp-command.h"
 #include "qmp/qmp-server.h"
@@ -13,6 +14,9 @@ extern const QmpCommand daemon_commands[];
 
 /* SHUTDOWN */
 extern const QmpEvent daemon_events[];
+
+/* config-apply, reload; their opaque is a Configurator. */
+extern const QmpCommand configuration_commands[];
 
 /* query-loops, query-sources; they need no opaque. */
 extern const QmpCommand loop_commands[];
@@ -41,6 +45,7 @@ typedef struct DaemonOffer {
     QmpServer *server;
     ObjectTree *objects;
     DaemonControl *control;
+    Configurator *configurator;
     bool debug_commands; /* those for tests too */
 } DaemonOffer;
 

@@ -1,10 +1,10 @@
 /*
  * evloopd: main().
  *
- * Start: options, main loop, monitor thread, sockets, --object and --config, READY. Whatever fails
- * on the way is one line on stderr and exit status 1, with all that was made so far undone. End:
- * the sockets are removed, no new command is started, those that run answer, objects go, and output
- * is flushed.
+ * Start: options, main loop, monitor thread, sockets, objects that options ask for, READY. What
+ * fails on the way is one line on stderr and exit status 1, with all that was made so far undone.
+ * End: the sockets are removed, no new command is started, those that run answer, objects go, and
+ * output is flushed.
  */
 #include "config.h"
 
@@ -36,6 +36,10 @@ typedef struct Daemon {
     QmpRegistry *registry;
     QmpServer *server;
     ControlSockets *sockets;
+    Configurator *configurator;
+    bool serving;         /* the manager has been told so */
+    bool reload_wanted;   /* by a signal, and it is not the configurator's turn yet */
+    char *serving_status; /* what the manager is told */
 } Daemon;
 
 /* ---- start ---- */
@@ -55,6 +59,7 @@ static void start_server(Daemon *self)
     };
     DaemonOffer offer = {
         .objects = self->objects,
+        .configurator = self->configurator,
         .control = &self->control,
         .debug_commands = self->options.debug_commands,
     };
@@ -72,6 +77,49 @@ static void signal_arrived(void *opaque)
     daemon_request_shutdown(&self->control, SHUTDOWN_CAUSE_HOST_SIGNAL);
 }
 
+/* ---- reloading on a signal ---- */
+
+static void reload_begins(void *opaque)
+{
+    Daemon *self = opaque;
+
+    self->reload_wanted = false;
+    systemd_notify_reloading();
+}
+
+/* With the old configuration, if not with the new one, it is up again. */
+static void reload_ends(json_object *difference, const GError *error, void *opaque)
+{
+    Daemon *self = opaque;
+    g_autofree char *status = NULL;
+
+    if (error) {
+        status = g_strdup_printf("%s; the configuration was not reloaded: %s", self->serving_status,
+                                 error->message);
+    }
+    systemd_notify_ready(status ? status : self->serving_status);
+}
+
+static void begin_reload(Daemon *self)
+{
+    configurator_reload(self->configurator, reload_begins, reload_ends, self);
+}
+
+/* Those that come before the files are read have one answer. */
+static void reload_arrived(void *opaque)
+{
+    Daemon *self = opaque;
+
+    if (!self->reload_wanted && self->control.shutdown == SHUTDOWN_CAUSE_NONE) {
+        self->reload_wanted = true;
+        if (self->serving) {
+            begin_reload(self);
+        }
+    }
+}
+
+/* ---- start ---- */
+
 /* Deadlines to the nanosecond are no use when the kernel may round them by 50 us. */
 static void ask_for_exact_timers(void)
 {
@@ -84,6 +132,16 @@ static bool set_monitor_polling(Daemon *self, GError **errp)
                                        self->options.monitor_poll_max_ns, 0, 0, errp);
 }
 
+static void start_objects(Daemon *self)
+{
+    ConfigFormat format;
+
+    self->objects = object_tree_new();
+    self->registry = qmp_registry_new();
+    format = (ConfigFormat){ .registry = self->registry, .limits = self->options.limits };
+    self->configurator = configurator_new(self->objects, &format, self->options.config_dir);
+}
+
 static bool start(Daemon *self, GError **errp)
 {
     ask_for_exact_timers();
@@ -92,7 +150,7 @@ static bool start(Daemon *self, GError **errp)
     if (!control_sockets_inherit(self->sockets, errp)) {
         return false;
     }
-    if (!qemu_init_main_loop(errp) || !signals_init(signal_arrived, self, errp) ||
+    if (!qemu_init_main_loop(errp) || !signals_init(signal_arrived, reload_arrived, self, errp) ||
         !control_sockets_open(self->sockets, errp)) {
         return false;
     }
@@ -103,22 +161,25 @@ static bool start(Daemon *self, GError **errp)
     if (!set_monitor_polling(self, errp)) {
         return false;
     }
-    self->objects = object_tree_new();
-    self->registry = qmp_registry_new();
+    start_objects(self);
     start_server(self);
-    return startup_run(&self->options, self->registry, errp);
+    return startup_run(&self->options, self->registry, self->configurator, errp);
 }
 
 /* Only now, so that no client sees a daemon that is half configured. */
 static void serve(Daemon *self)
 {
     unsigned count = control_sockets_count(self->sockets);
-    g_autofree char *status =
-        g_strdup_printf("Serving %u control socket%s", count, count == 1 ? "" : "s");
 
+    self->serving_status =
+        g_strdup_printf("Serving %u control socket%s", count, count == 1 ? "" : "s");
     control_sockets_serve(self->sockets, self->server);
     systemd_watchdog_start();
-    systemd_notify_ready(status);
+    systemd_notify_ready(self->serving_status);
+    self->serving = true;
+    if (self->reload_wanted) {
+        begin_reload(self);
+    }
     while (self->control.shutdown == SHUTDOWN_CAUSE_NONE) {
         main_loop_wait(false);
     }
@@ -178,7 +239,7 @@ static void end_server(Daemon *self)
         qmp_server_emit(self->server, &daemon_events[0], &event);
     }
     qmp_server_stop(self->server);
-    while (qmp_server_is_busy(self->server)) {
+    while (qmp_server_is_busy(self->server) || configurator_is_busy(self->configurator)) {
         main_loop_wait(false);
     }
     delete_objects(self->objects);
@@ -195,11 +256,13 @@ static void end(Daemon *self)
     if (self->server) {
         end_server(self);
     }
+    g_clear_pointer(&self->configurator, configurator_free);
     g_clear_pointer(&self->objects, object_tree_free);
     g_clear_pointer(&self->registry, qmp_registry_free);
     g_clear_pointer(&self->monitor, iothread_destroy);
     systemd_watchdog_stop();
     control_sockets_free(self->sockets);
+    g_free(self->serving_status);
     signals_cleanup();
     qemu_cleanup_main_loop();
 }

@@ -73,6 +73,16 @@ void systemd_notify_ready(const char *status)
     notify(state);
 }
 
+/* The time is how a manager that has sent the signal knows that this is about that one. */
+void systemd_notify_reloading(void)
+{
+    g_autofree char *state = g_strdup_printf("RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT
+                                             "\nSTATUS=Reloading the configuration",
+                                             g_get_monotonic_time());
+
+    notify(state);
+}
+
 void systemd_notify_stopping(void)
 {
     notify("STOPPING=1\nSTATUS=Stopping");

@@ -19,8 +19,10 @@ bool systemd_take_sockets(GArray *fds, GError **errp);
  * closed. */
 int systemd_find_socket(const char *path);
 
-/* Tell the manager that the daemon is up, with a line of status; or that it ends. */
+/* Tell the manager that the daemon is up, with a line of status, or that it reloads its
+ * configuration, until it is up again, or that it ends. */
 void systemd_notify_ready(const char *status);
+void systemd_notify_reloading(void);
 void systemd_notify_stopping(void);
 
 /* Feed the manager's watchdog from the main loop, when it asks for that. systemd_watchdog_stop()
