@@ -33,6 +33,7 @@ struct CtlCommand {
 };
 
 extern const CtlCommand ctl_program;
+extern const CtlCommand ctl_apply;
 extern const CtlCommand ctl_call;
 extern const CtlCommand ctl_events;
 extern const CtlCommand ctl_iothread;

@@ -68,8 +68,14 @@ static void notify(const char *state)
 
 void systemd_notify_ready(const char *status)
 {
-    g_autofree char *state = g_strdup_printf("READY=1\nSTATUS=%s", status);
+    g_autofree char *line = g_strdup(status);
+    g_autofree char *state = NULL;
 
+    /* A line end in a file's name would begin another assignment. */
+    for (char *p = line; *p; p++) {
+        *p = g_ascii_iscntrl(*p) ? ' ' : *p;
+    }
+    state = g_strdup_printf("READY=1\nSTATUS=%s", line);
     notify(state);
 }
 

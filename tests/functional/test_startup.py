@@ -57,7 +57,7 @@ def test_version(run):
 def test_help_names_every_option(run):
     result = run("--help")
     assert (result.returncode, result.stderr) == (0, "")
-    for option in ("qmp", "object", "config", "log-level", "max-request-size", "max-nesting",
+    for option in ("qmp", "object", "config", "config-dir", "log-level", "max-request-size", "max-nesting",
                    "max-tokens", "max-output", "negotiation-timeout", "monitor-poll-max-ns",
                    "debug-commands", "version", "help"):
         assert f"--{option}" in result.stdout
@@ -69,11 +69,13 @@ def test_help_names_every_option(run):
     (["word"], "'word' is unexpected: there are options only"),
     ([""], "'' is unexpected: there are options only"),
     (["--", "word"], "'word' is unexpected: there are options only"),
+    (["--config-dir="], "--config-dir: '' is no directory"),
+    (["--config-dir", "/none", "--config-dir", "/none"], "--config-dir is given twice"),
     (["--debug-commands=yes"], "--debug-commands: 'yes' is unexpected: it has no value"),
     (["--version=1"], "--version: '1' is unexpected: it has no value"),
     (["--help=all"], "--help: 'all' is unexpected: it has no value"),
     *(([option], f"Missing argument for {option}") for option in (
-        "--qmp", "--object", "--config", "--log-level", "--max-request-size", "--max-nesting",
+        "--qmp", "--object", "--config", "--config-dir", "--log-level", "--max-request-size", "--max-nesting",
         "--max-tokens", "--max-output", "--negotiation-timeout", "--monitor-poll-max-ns")),
     *(([f"--qmp={value}"], f"--qmp: '{value}' is no address, expected unix:PATH, fd:NUMBER (from 3) "
        "or vsock:CID:PORT") for value in (
