@@ -277,12 +277,12 @@ def test_query_version_is_the_greetings(qmp):
 def test_query_commands_names_them_all(qmp):
     names = [command["name"] for command in qmp.command("query-commands")]
     assert names == [
-        "add-fd", "clock-advance", "clock-resume", "clock-stop", "closefd", "event-notifier-get",
-        "event-notifier-set", "getfd", "object-add", "object-del", "qmp_capabilities", "qom-get",
-        "qom-list", "qom-list-properties", "qom-list-types", "qom-set", "query-clocks",
-        "query-commands", "query-fdsets", "query-iothreads", "query-loops", "query-qmp-schema",
-        "query-sources", "query-version", "quit", "remove-fd", "x-debug-block", "x-debug-echo",
-        "x-debug-event"]
+        "add-fd", "clock-advance", "clock-resume", "clock-stop", "closefd", "config-apply",
+        "event-notifier-get", "event-notifier-set", "getfd", "object-add", "object-del",
+        "qmp_capabilities", "qom-get", "qom-list", "qom-list-properties", "qom-list-types",
+        "qom-set", "query-clocks", "query-commands", "query-fdsets", "query-iothreads",
+        "query-loops", "query-qmp-schema", "query-sources", "query-version", "quit", "reload",
+        "remove-fd", "x-debug-block", "x-debug-echo", "x-debug-event"]
 
 
 def test_objects_are_found_by_path(qmp):

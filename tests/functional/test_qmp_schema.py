@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from configuration import add
 from qmp_client import QmpError
 from qmp_schema import TYPES, Mismatch, Schema
 
@@ -186,6 +187,12 @@ def test_properties_of_an_iothread_are_those_of_qemu_and_more(qmp):
 # ---- what really is answered ----
 
 # Commands with arguments, in an order in which they work.
+# With each kind of difference.
+CONFIGURATIONS = [
+    add("iothread", "c0") + add("iothread", "c1") + add("iothread", "adopted"),
+    add("iothread", "c1", fdmon="poll") + add("iothread", "adopted", **{"poll-max-ns": 1}),
+]
+
 CALLS = [
     ("object-add", {"qom-type": "iothread", "id": "io0"}),
     ("object-add", {"qom-type": "iothread", "id": "io1", "poll-max-ns": 0, "poll-grow": 3,
@@ -241,6 +248,10 @@ CALLS = [
     ("remove-fd", {"fdset-id": 5}),
     ("object-del", {"id": "io0"}),
     ("object-del", {"id": "io1"}),
+    ("object-add", {"qom-type": "iothread", "id": "adopted"}),
+    *[("config-apply", {"files": [{"name": "f", "text": text}], "dry-run": dry_run})
+      for text in CONFIGURATIONS for dry_run in (True, False)],
+    ("reload", {}),
     ("quit", {}),
 ]
 
@@ -253,7 +264,8 @@ def send_fd(session, command, **arguments):
     return session.receive_reply()["return"]
 
 
-def test_every_answer_and_event_is_as_declared(daemon, schema):
+def test_every_answer_and_event_is_as_declared(start_daemon, tmp_path, schema):
+    daemon = start_daemon("--debug-commands", "--config-dir", str(tmp_path))
     with daemon.connect(negotiate=False) as session:
         session.receive()
         schema.check_return("qmp_capabilities", session.command("qmp_capabilities"))

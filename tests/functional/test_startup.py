@@ -57,9 +57,9 @@ def test_version(run):
 def test_help_names_every_option(run):
     result = run("--help")
     assert (result.returncode, result.stderr) == (0, "")
-    for option in ("qmp", "object", "config", "config-dir", "log-level", "max-request-size", "max-nesting",
-                   "max-tokens", "max-output", "negotiation-timeout", "monitor-poll-max-ns",
-                   "debug-commands", "version", "help"):
+    for option in ("qmp", "object", "config", "config-dir", "log-level", "max-request-size",
+                   "max-nesting", "max-tokens", "max-output", "negotiation-timeout",
+                   "monitor-poll-max-ns", "debug-commands", "version", "help"):
         assert f"--{option}" in result.stdout
 
 
@@ -75,8 +75,9 @@ def test_help_names_every_option(run):
     (["--version=1"], "--version: '1' is unexpected: it has no value"),
     (["--help=all"], "--help: 'all' is unexpected: it has no value"),
     *(([option], f"Missing argument for {option}") for option in (
-        "--qmp", "--object", "--config", "--config-dir", "--log-level", "--max-request-size", "--max-nesting",
-        "--max-tokens", "--max-output", "--negotiation-timeout", "--monitor-poll-max-ns")),
+        "--qmp", "--object", "--config", "--config-dir", "--log-level", "--max-request-size",
+        "--max-nesting", "--max-tokens", "--max-output", "--negotiation-timeout",
+        "--monitor-poll-max-ns")),
     *(([f"--qmp={value}"], f"--qmp: '{value}' is no address, expected unix:PATH, fd:NUMBER (from 3) "
        "or vsock:CID:PORT") for value in (
         "", "unix:", "unix:,mode=0600", "tcp:localhost:4444", "/run/x", "UNIX:/run/x", ",",
