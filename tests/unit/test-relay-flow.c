@@ -74,9 +74,39 @@ static void an_urgent_byte_stops_nothing(Loop *loop)
     relay_test_clear(&test);
 }
 
+/* As without a relay, where sending would fail. */
+static void who_sends_learns_that_nobody_reads(Loop *loop)
+{
+    RelayTest test;
+    int ends[2];
+    int listener;
+
+    relay_test_init(&test, loop);
+    listener = relay_test_listen(relay_test_unix(&test, "target"), 64);
+    relay_test_start_one(&test, relay_test_unix(&test, "target"));
+    for (int first = 0; first < 2; first++) {
+        ssize_t n;
+
+        relay_test_pair(&test, listener, &ends[0], &ends[1]);
+        shutdown(ends[1 - first], SHUT_RD);
+        relay_test_wait_for(&test, (n = send(ends[first], "x", 1, MSG_NOSIGNAL)) < 0);
+        g_assert_cmpint(errno, ==, EPIPE);
+        /* The other direction goes on. */
+        g_assert_cmpint(send(ends[1 - first], "y", 1, MSG_NOSIGNAL), ==, 1);
+        relay_test_expect(&test, ends[first], "y", false);
+        close(ends[0]);
+        close(ends[1]);
+    }
+    relay_test_wait_for(&test, relay_test_stats(&test).connections == 0);
+    unlink(relay_test_unix(&test, "target") + strlen("unix:"));
+    close(listener);
+    relay_test_clear(&test);
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
     loop_test_add("an urgent byte stops nothing", an_urgent_byte_stops_nothing);
+    loop_test_add("who sends learns that nobody reads", who_sends_learns_that_nobody_reads);
     return g_test_run();
 }
