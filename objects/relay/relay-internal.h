@@ -236,7 +236,7 @@ struct RelayWorker {
     /* Home thread: */
     struct epoll_event *ready; /* those of a batch that are to come, or NULL */
     int n_ready;
-    /* Both ordered by active_ns, the oldest first. */
+    /* Both ordered by active_ns, the oldest first; the second while there is an idle timeout. */
     RelayList connecting;
     RelayList established;
     QEMUTimer timer;  /* for the earliest timeout of all, or earlier */
