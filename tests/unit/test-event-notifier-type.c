@@ -451,6 +451,18 @@ static void test_wrong_descriptors(void)
     refused_object("event-notifier", "{\"polled\": 1}", "Parameter 'polled' is read-only");
 }
 
+/* In such pages a hole can be punched that can't be filled again: reading it would kill. */
+static void test_a_doorbell_is_no_memory_of_huge_pages(void)
+{
+    int fd = memfd_create("bell", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+
+    if (fd < 0) {
+        g_test_skip("this system has no huge pages");
+        return;
+    }
+    refused_doorbell(fd, "Parameter 'doorbell' expects a memfd without huge pages");
+}
+
 static void test_a_doorbell_is_sealed(void)
 {
     Client client = { .fd = -1 };
@@ -541,6 +553,8 @@ int main(int argc, char **argv)
                     test_polling_finds_a_ring_without_a_kick);
     object_test_add("a wrong descriptor is an error and stays the client's",
                     test_wrong_descriptors);
+    object_test_add("a doorbell is no memory of huge pages",
+                    test_a_doorbell_is_no_memory_of_huge_pages);
     object_test_add("a doorbell can't be taken away", test_a_doorbell_is_sealed);
     object_test_add("moves lose no kick and double none", test_moves_lose_no_kick_and_double_none);
     return g_test_run();
