@@ -125,7 +125,8 @@ static const QmpEvent notifier_events[] = {
       .data = &notifier_set_type,
       .help = "an event notifier has been kicked",
       .limit_ms = QMP_EVENT_LIMIT_MS,
-      .limit_by = "id" },
+      .limit_by = "id",
+      .adds_up = true },
     { 0 },
 };
 
