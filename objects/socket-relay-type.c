@@ -142,7 +142,9 @@ static const QmpMember socket_relay_properties[] = {
       .max = RELAY_TIMEOUT_MS_MAX,
       .default_int = RELAY_CONNECT_TIMEOUT_MS_DEFAULT,
       .offset = offsetof(SocketRelayProperties, params.connect_timeout_ms),
-      .help = "how long a target may take to answer, in ms; 0: as long as the system lets it" },
+      .help =
+          "how long each address of a target may take to answer, in ms; 0: as long as the system "
+          "lets it" },
     { .name = "target-retry-ms",
       .type = &qmp_type_int,
       .flags = QMP_MEMBER_OPTIONAL,

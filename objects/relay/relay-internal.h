@@ -151,7 +151,7 @@ struct RelayConnection {
     RelayConnect *connect;        /* while it has no target yet */
     RelayTargets *targets;        /* a reference, that @target is in */
     RelayTarget *target;          /* the one that it has or tries, or NULL */
-    int64_t active_ns;            /* when something was last sent, or the target's try began */
+    int64_t active_ns;            /* when something was last sent, or the address's try began */
     int64_t began_ns;
     uint64_t id;
 };
@@ -190,6 +190,7 @@ struct RelayConnect {
     unsigned first; /* where the turn began */
     bool desperate; /* the targets that are down are tried too */
     bool retrying;  /* the timer is to come */
+    bool is_short;  /* because the system is short of what a socket takes */
     bool has_timer;
     QEMUTimer timer;  /* for what the kernel does not announce */
     int64_t retry_ns; /* how long it waits the next time */
@@ -200,7 +201,7 @@ struct RelayConnect {
 /* Begin connecting @connection; it may be closed when this returns. */
 void relay_connect_begin(RelayConnection *connection);
 
-/* The target did not answer in time. */
+/* The address that is tried did not answer in time, nor was the name looked up. */
 void relay_connect_timed_out(RelayConnection *connection);
 
 /* Set and take out what waits; the connection is about to be moved, or freed. */
