@@ -77,6 +77,9 @@ RelayTargets *relay_targets_ref(RelayTargets *targets);
 void relay_targets_unref(RelayTargets *targets);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RelayTargets, relay_targets_unref)
 
+/* Let those of @targets that are in @former too be down as they are there. */
+void relay_targets_inherit(RelayTargets *targets, RelayTargets *former);
+
 /* Whether @target is to be passed over at @now_ns. */
 bool relay_target_is_down(RelayTarget *target, int64_t now_ns);
 
