@@ -543,6 +543,12 @@ static const char **targets_of(json_object *value, GError **errp)
             return NULL;
         }
         targets[i] = json_object_get_string(target);
+        /* The property is of any type, so nobody has looked for that yet. */
+        if (strlen(targets[i]) != (size_t)json_object_get_string_len(target)) {
+            qmp_error_set(errp,
+                          "Parameter 'target' expects a string without the character \\u0000");
+            return NULL;
+        }
     }
     return g_steal_pointer(&targets);
 }
