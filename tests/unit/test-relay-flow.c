@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -74,6 +75,41 @@ static void an_urgent_byte_stops_nothing(Loop *loop)
     relay_test_clear(&test);
 }
 
+/* splice() needs a pipe; without one bytes are copied, though many. */
+static void without_descriptors_for_pipes_bytes_are_copied(Loop *loop)
+{
+    int listener = relay_test_listen("tcp:127.0.0.1:0", 64);
+    g_autofree char *target_address = relay_test_address_of(listener);
+    struct rlimit before;
+    struct rlimit none;
+    int received = 0;
+    int sent = 0;
+    RelayTest test;
+    int client;
+    int target;
+
+    relay_test_init(&test, loop);
+    test.setup.listen = "tcp:127.0.0.1:0";
+    relay_test_start_one(&test, target_address);
+    relay_test_pair(&test, listener, &client, &target);
+    relay_test_wait_for(&test, relay_test_stats(&test).connections == 1);
+    loop_passes(loop, 5);
+    getrlimit(RLIMIT_NOFILE, &before);
+    none = (struct rlimit){ .rlim_cur = 3, .rlim_max = before.rlim_max };
+    setrlimit(RLIMIT_NOFILE, &none);
+    while (received < TOTAL) {
+        send_zeros(client, &sent, TOTAL);
+        loop_pass(loop, false);
+        receive_zeros(target, &received);
+    }
+    setrlimit(RLIMIT_NOFILE, &before);
+    g_assert_cmpuint(relay_test_stats(&test).bytes_in, ==, TOTAL);
+    close(client);
+    close(target);
+    close(listener);
+    relay_test_clear(&test);
+}
+
 /* As without a relay, where sending would fail. */
 static void who_sends_learns_that_nobody_reads(Loop *loop)
 {
@@ -107,6 +143,8 @@ int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
     loop_test_add("an urgent byte stops nothing", an_urgent_byte_stops_nothing);
+    loop_test_add_aio_poll("without descriptors for pipes bytes are copied",
+                           without_descriptors_for_pipes_bytes_are_copied);
     loop_test_add("who sends learns that nobody reads", who_sends_learns_that_nobody_reads);
     return g_test_run();
 }

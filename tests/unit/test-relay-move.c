@@ -273,6 +273,46 @@ static void moves_follow_each_other_and_then_the_end(Loop *loop)
     move_test_clear(&self);
 }
 
+static void deleted(void *opaque)
+{
+    MoveTest *self = opaque;
+
+    self->test.relay = NULL;
+}
+
+/* Connections that drain have moved before; each loop tells when it has none left. */
+static void what_has_moved_may_finish(Loop *loop)
+{
+    enum {
+        N = 2 * N_LOOPS
+    };
+    AioContext *contexts[N_LOOPS];
+    MoveTest self;
+    int clients[N];
+    int targets[N];
+
+    move_test_init(&self, loop);
+    for (int i = 0; i < N_LOOPS; i++) {
+        contexts[i] = self.loops[i]->ctx;
+    }
+    relay_test_start_one(&self.test, self.target);
+    for (int i = 0; i < N; i++) {
+        relay_test_pair(&self.test, self.listener, &clients[i], &targets[i]);
+    }
+    g_assert_true(relay_set_contexts(self.test.relay, contexts, N_LOOPS, moved, &self, NULL));
+    relay_delete(self.test.relay, RELAY_TIMEOUT_MS_MAX, deleted, &self);
+    for (int i = 0; i < N; i++) {
+        g_assert_cmpint(send(clients[i], "x", 1, 0), ==, 1);
+        relay_test_expect(&self.test, targets[i], "x", false);
+        g_assert_nonnull(self.test.relay);
+        close(clients[i]);
+        g_assert_cmpint(relay_test_end_of(&self.test, targets[i]), ==, 0);
+        close(targets[i]);
+    }
+    relay_test_wait_for(&self.test, !self.test.relay);
+    move_test_clear(&self);
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -284,5 +324,6 @@ int main(int argc, char **argv)
     loop_test_add("deleting breaks off look-ups", deleting_breaks_off_look_ups);
     loop_test_add("moves follow each other and then the end",
                   moves_follow_each_other_and_then_the_end);
+    loop_test_add("what has moved may finish", what_has_moved_may_finish);
     return g_test_run();
 }
