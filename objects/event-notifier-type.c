@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "objects/counter.h"
@@ -194,16 +195,26 @@ static uint64_t count_kicks(NotifierObject *self, uint64_t value)
                             : value;
 }
 
+/* Read the eventfd @fd. Somebody else may have read it before, then it is 0; even if that is a
+ * client who has made it block again, this does not wait. */
+static uint64_t read_counter(int fd)
+{
+    uint64_t value = 0;
+    struct iovec iov = { .iov_base = &value, .iov_len = sizeof(value) };
+    ssize_t n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+
+    if (n < 0 && errno == EOPNOTSUPP) {
+        /* An older kernel. */
+        n = read(fd, &value, sizeof(value));
+    }
+    return n == sizeof(value) ? value : 0;
+}
+
 static void notifier_kicked(EventNotifier *notifier)
 {
     NotifierObject *self = notifier_object(notifier);
-    uint64_t value = 0;
 
-    /* Somebody else may have read it; then nothing is left. */
-    if (read(event_notifier_get_fd(notifier), &value, sizeof(value)) != sizeof(value)) {
-        value = 0;
-    }
-    take_kicks(self, count_kicks(self, value));
+    take_kicks(self, count_kicks(self, read_counter(event_notifier_get_fd(notifier))));
 }
 
 static bool poll_doorbell(void *opaque)

@@ -168,6 +168,29 @@ static void test_a_full_counter(void)
     client_end(&client);
 }
 
+/* Of two that have one eventfd, the second finds it read. What the daemon has set, the client may
+ * take back, for both have the same open file: a blocking read would hold the loop for ever. */
+static void test_an_eventfd_that_blocks_again(void)
+{
+    Client client = client_new("n", false);
+    Object *second;
+
+    use_session(true);
+    sent.fd = dup(client.fd);
+    second = add_object("event-notifier", "second", "{\"fd\": \"fd\"}");
+    use_session(false);
+    g_assert_cmpint(fcntl(client.fd, F_SETFL, 0), ==, 0);
+    for (int i = 1; i <= 10; i++) {
+        kick(&client, 1);
+        while (int_property(client.object, "kicks") + int_property(second, "kicks") < i) {
+            main_loop_wait(true);
+        }
+        sync_with(NULL);
+    }
+    delete_object(second);
+    client_end(&client);
+}
+
 /* ---- chains ---- */
 
 static void test_a_kick_goes_down_the_chain(void)
@@ -535,6 +558,8 @@ int main(int argc, char **argv)
     object_test_add("kicks are counted on any loop", test_kicks_are_counted_on_any_loop);
     object_test_add("a kick while it moves is counted", test_a_kick_while_it_moves_is_counted);
     object_test_add("a full counter counts for as much as there is", test_a_full_counter);
+    object_test_add("an eventfd that blocks again holds up no loop",
+                    test_an_eventfd_that_blocks_again);
     object_test_add("a kick goes down the chain", test_a_kick_goes_down_the_chain);
     object_test_add("a chain with a mistake is an error and changes nothing",
                     test_a_chain_with_a_mistake_changes_nothing);
