@@ -24,6 +24,16 @@ struct RelayResolve {
     struct addrinfo *found;
 };
 
+static bool is_wanted(RelayResolve *resolve)
+{
+    bool wanted;
+
+    pthread_mutex_lock(&resolve->relay->lock);
+    wanted = resolve->connection != NULL;
+    pthread_mutex_unlock(&resolve->relay->lock);
+    return wanted;
+}
+
 static int look_up(void *opaque)
 {
     RelayResolve *resolve = opaque;
@@ -32,6 +42,10 @@ static int look_up(void *opaque)
         .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV,
     };
 
+    /* Those that gave up while this waited for a thread are no reason for others to wait. */
+    if (!is_wanted(resolve)) {
+        return -ETIMEDOUT;
+    }
     resolve->error = getaddrinfo(resolve->host, resolve->port, &hints, &resolve->found);
     return 0;
 }

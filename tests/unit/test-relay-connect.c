@@ -199,6 +199,40 @@ static void a_look_up_that_takes_too_long_is_a_timeout(Loop *loop)
     relay_test_clear(&test);
 }
 
+/* With slow names and impatient clients the others would wait behind those for ever. */
+static void a_name_that_nobody_waits_for_is_not_looked_up(Loop *loop)
+{
+    RelayTest test;
+    int listener = relay_test_listen("tcp:127.0.0.1:0", 64);
+    int clients[2];
+    int client;
+    int target;
+
+    set_names(&listener, 1);
+    relay_test_init(&test, loop);
+    g_assert_true(aio_context_set_thread_pool_params(loop->ctx, 0, 1, NULL));
+    test.setup.params.connect_timeout_ms = 20;
+    begin_slow_look_ups();
+    relay_test_start_one(&test, "tcp:slow.example:1");
+    clients[0] = relay_test_client(&test);
+    relay_test_wait_for(&test, names.begun == 1);
+    clients[1] = relay_test_client(&test);
+    for (int i = 0; i < 2; i++) {
+        g_assert_cmpint(relay_test_end_of(&test, clients[i]), ==, 0);
+        close(clients[i]);
+    }
+    test.setup.params.connect_timeout_ms = 0;
+    g_assert_true(relay_set_params(test.relay, &test.setup.params, NULL));
+    end_slow_look_ups();
+    client = relay_test_client(&test);
+    target = relay_test_accept(&test, listener);
+    g_assert_cmpint(names.begun, ==, 2);
+    close(client);
+    close(target);
+    close(listener);
+    relay_test_clear(&test);
+}
+
 /* So that a client can still be accepted, but not connected to a target. Returns what was before.
  */
 static struct rlimit allow_one_descriptor(void)
@@ -287,6 +321,8 @@ int main(int argc, char **argv)
     loop_test_add("a slow look-up holds up nobody", a_slow_look_up_holds_up_nobody);
     loop_test_add("a look-up that takes too long is a timeout",
                   a_look_up_that_takes_too_long_is_a_timeout);
+    loop_test_add("a name that nobody waits for is not looked up",
+                  a_name_that_nobody_waits_for_is_not_looked_up);
     loop_test_add_aio_poll("being short of descriptors is not the target's fault",
                            being_short_of_descriptors_is_not_the_targets_fault);
     loop_test_add_aio_poll("a connection waits for descriptors",
