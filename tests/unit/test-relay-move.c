@@ -7,6 +7,7 @@
 
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -273,6 +274,83 @@ static void moves_follow_each_other_and_then_the_end(Loop *loop)
     move_test_clear(&self);
 }
 
+/* Send what fits of a stream of counted words; how many bytes of it were sent before. */
+static void send_words(int fd, uint64_t *sent)
+{
+    uint32_t words[4096];
+    ssize_t n;
+
+    do {
+        for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+            words[i] = (uint32_t)(*sent / sizeof(uint32_t) + i);
+        }
+        n = send(fd, (char *)words + *sent % sizeof(uint32_t), sizeof(words) - sizeof(uint32_t),
+                 MSG_NOSIGNAL);
+        *sent += n > 0 ? (uint64_t)n : 0;
+    } while (n > 0);
+}
+
+static void receive_words(int fd, uint64_t *received)
+{
+    unsigned char bytes[65536];
+    ssize_t n = recv(fd, bytes, sizeof(bytes), 0);
+
+    for (ssize_t i = 0; i < n; i++) {
+        uint32_t word = (uint32_t)(*received / sizeof(uint32_t));
+
+        g_assert_cmpuint(bytes[i], ==, ((unsigned char *)&word)[*received % sizeof(uint32_t)]);
+        (*received)++;
+    }
+}
+
+/* Whether the relay has read what it could not write yet. */
+static bool holds_some(MoveTest *self, int target, uint64_t received)
+{
+    uint64_t bytes_in = relay_test_stats(&self->test).bytes_in;
+    int waiting;
+
+    g_assert_cmpint(ioctl(target, FIONREAD, &waiting), ==, 0);
+    return bytes_in > received + (uint64_t)waiting;
+}
+
+/* The receiver sleeps, so that pipes are full, or partly so. */
+static void what_is_held_moves(Loop *loop)
+{
+    static const unsigned sets[] = { 2, 4, 7, 3, 5, 1, 1 };
+    uint64_t received = 0;
+    uint64_t sent = 0;
+    MoveTest self;
+    int listener;
+    int client;
+    int target;
+
+    move_test_init(&self, loop);
+    listener = relay_test_listen(relay_test_unix(&self.test, "target"), 64);
+    relay_test_start_one(&self.test, relay_test_unix(&self.test, "target"));
+    relay_test_pair(&self.test, listener, &client, &target);
+    for (size_t i = 0; i < G_N_ELEMENTS(sets); i++) {
+        while (!holds_some(&self, target, received)) {
+            send_words(client, &sent);
+            loop_pass(loop, false);
+        }
+        move_to(&self, sets[i]);
+        /* There is room for some of it. */
+        receive_words(target, &received);
+    }
+    shutdown(client, SHUT_WR);
+    while (received < sent) {
+        receive_words(target, &received);
+        loop_pass(loop, false);
+    }
+    g_assert_cmpint(relay_test_end_of(&self.test, target), ==, 0);
+    g_assert_cmpuint(relay_test_stats(&self.test).bytes_in, ==, sent);
+    close(client);
+    close(target);
+    close(listener);
+    unlink(relay_test_unix(&self.test, "target") + strlen("unix:"));
+    move_test_clear(&self);
+}
+
 static void deleted(void *opaque)
 {
     MoveTest *self = opaque;
@@ -324,6 +402,7 @@ int main(int argc, char **argv)
     loop_test_add("deleting breaks off look-ups", deleting_breaks_off_look_ups);
     loop_test_add("moves follow each other and then the end",
                   moves_follow_each_other_and_then_the_end);
+    loop_test_add("what is held moves", what_is_held_moves);
     loop_test_add("what has moved may finish", what_has_moved_may_finish);
     return g_test_run();
 }
