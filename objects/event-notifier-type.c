@@ -203,7 +203,7 @@ static uint64_t read_counter(int fd)
     struct iovec iov = { .iov_base = &value, .iov_len = sizeof(value) };
     ssize_t n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
 
-    if (n < 0 && errno == EOPNOTSUPP) {
+    if (n < 0 && errno != EAGAIN) {
         /* An older kernel. */
         n = read(fd, &value, sizeof(value));
     }

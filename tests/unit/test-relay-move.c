@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -391,6 +392,44 @@ static void what_has_moved_may_finish(Loop *loop)
     move_test_clear(&self);
 }
 
+static void a_move_without_descriptors_changes_nothing(Loop *loop)
+{
+    static const char message[] = "can't make an epoll set: Too many open files";
+    AioContext *contexts[N_LOOPS];
+    g_autoptr(GError) err = NULL;
+    struct rlimit before;
+    struct rlimit none;
+    MoveTest self;
+    int client;
+    int target;
+    int count;
+
+    move_test_init(&self, loop);
+    for (int i = 0; i < N_LOOPS; i++) {
+        contexts[i] = self.loops[i]->ctx;
+    }
+    relay_test_start_one(&self.test, self.target);
+    relay_test_pair(&self.test, self.listener, &client, &target);
+    count = test_count_fds();
+    getrlimit(RLIMIT_NOFILE, &before);
+    /* For the first of the three there is one. */
+    none = (struct rlimit){ .rlim_cur = (rlim_t)dup(client) + 1, .rlim_max = before.rlim_max };
+    close((int)none.rlim_cur - 1);
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
+    g_assert_false(relay_set_contexts(self.test.relay, contexts, N_LOOPS, moved, &self, &err));
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    g_assert_cmpstr(err->message, ==, message);
+    g_assert_cmpint(test_count_fds(), ==, count);
+    g_assert_cmpint(send(client, "x", 1, 0), ==, 1);
+    relay_test_expect(&self.test, target, "x", false);
+    move_to(&self, 6);
+    g_assert_cmpint(send(client, "y", 1, 0), ==, 1);
+    relay_test_expect(&self.test, target, "y", false);
+    close(client);
+    close(target);
+    move_test_clear(&self);
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -402,6 +441,8 @@ int main(int argc, char **argv)
     loop_test_add("deleting breaks off look-ups", deleting_breaks_off_look_ups);
     loop_test_add("moves follow each other and then the end",
                   moves_follow_each_other_and_then_the_end);
+    loop_test_add("a move without descriptors changes nothing",
+                  a_move_without_descriptors_changes_nothing);
     loop_test_add("what is held moves", what_is_held_moves);
     loop_test_add("what has moved may finish", what_has_moved_may_finish);
     return g_test_run();
