@@ -61,12 +61,22 @@ static bool is_shut_down(const Acceptor *acceptor)
     return poll(&pollfd, 1, 0) == 1 && (pollfd.revents & POLLHUP);
 }
 
-/* Nobody was accepted; returns whether to try the next one. */
+/* Give up a socket that has been shut down; returns whether it was. */
+static bool give_up(Acceptor *acceptor)
+{
+    bool gone = is_shut_down(acceptor);
+
+    if (gone) {
+        acceptor_stop(acceptor);
+        acceptor->ops->shut_down(acceptor->opaque);
+    }
+    return gone;
+}
+
+/* Nobody was accepted; returns whether to try again now. */
 static bool fail(Acceptor *acceptor, int error)
 {
     switch (error) {
-    case EAGAIN:
-        return false;
     case ECONNABORTED:
     case EINTR:
     case EPROTO:
@@ -76,10 +86,7 @@ static bool fail(Acceptor *acceptor, int error)
         }
         return true;
     default:
-        if (is_shut_down(acceptor)) {
-            acceptor_stop(acceptor);
-            acceptor->ops->shut_down(acceptor->opaque);
-        } else {
+        if (!give_up(acceptor)) {
             rest(acceptor, error);
         }
         return false;
@@ -96,6 +103,12 @@ static void acceptor_readable(void *opaque)
         if (fd >= 0) {
             acceptor->failing = false;
             acceptor->ops->accepted(acceptor->opaque, fd);
+        } else if (errno == EAGAIN) {
+            /* That is also what a unix socket says which was shut down. */
+            if (i == 0) {
+                give_up(acceptor);
+            }
+            return;
         } else if (!fail(acceptor, errno)) {
             return;
         }
