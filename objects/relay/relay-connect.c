@@ -296,13 +296,13 @@ void relay_connect_timed_out(RelayConnection *connection)
 }
 
 void relay_connect_resolved(RelayConnection *connection, RelaySockaddr *addresses, unsigned n,
-                            const char *reason)
+                            RelayCause cause, const char *reason)
 {
     RelayConnect *connect = connection->connect;
 
     connect->resolve = NULL;
     if (n == 0) {
-        target_failed(connection, RELAY_CAUSE_RESOLVE, reason);
+        target_failed(connection, cause, reason);
     } else {
         connect->addresses = addresses;
         connect->n_addresses = n;

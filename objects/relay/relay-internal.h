@@ -214,9 +214,9 @@ void relay_connect_watch(RelayConnection *connection);
 void relay_connect_unwatch(RelayConnection *connection);
 void relay_connect_free(RelayConnection *connection);
 
-/* The look-up is over: @n addresses in @addresses, which is taken over, or 0 and @reason. */
+/* The look-up is over: @n addresses in @addresses, which is taken over, or 0 and why. */
 void relay_connect_resolved(RelayConnection *connection, RelaySockaddr *addresses, unsigned n,
-                            const char *reason);
+                            RelayCause cause, const char *reason);
 
 /* ---- looking up names (relay-resolve.c) ---- */
 

@@ -7,6 +7,7 @@
 #include "config.h"
 #include "tests/unit/relay-fixture.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <semaphore.h>
@@ -23,6 +24,7 @@
 static struct {
     struct sockaddr_in address[MAX_ADDRESSES];
     struct addrinfo info[MAX_ADDRESSES];
+    int error;        /* of a look-up, when not 0, with EMFILE in errno */
     atomic_bool slow; /* a look-up waits for @go_on */
     atomic_int begun;
     sem_t go_on;
@@ -38,8 +40,9 @@ int __wrap_getaddrinfo(const char *node, const char *service, const struct addri
     names.begun++;
     while (names.slow && sem_wait(&names.go_on) != 0) {
     }
-    *found = names.info;
-    return 0;
+    *found = names.error ? NULL : names.info;
+    errno = EMFILE;
+    return names.error;
 }
 
 void __wrap_freeaddrinfo(struct addrinfo *found)
@@ -233,6 +236,37 @@ static void a_name_that_nobody_waits_for_is_not_looked_up(Loop *loop)
     relay_test_clear(&test);
 }
 
+/* A look-up needs descriptors and memory too. */
+static void a_shortage_that_a_look_up_meets_is_not_the_targets_fault(Loop *loop)
+{
+    static const struct {
+        int error;
+        RelayCause cause;
+        unsigned n_events;
+    } cases[] = {
+        { EAI_SYSTEM, RELAY_CAUSE_SYSTEM, 0 },
+        { EAI_MEMORY, RELAY_CAUSE_SYSTEM, 0 },
+        { EAI_NONAME, RELAY_CAUSE_RESOLVE, 1 },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        RelayTest test;
+        int client;
+
+        names.error = cases[i].error;
+        relay_test_init(&test, loop);
+        relay_test_start_one(&test, "tcp:some.example:1");
+        client = relay_test_client(&test);
+        g_assert_cmpint(relay_test_end_of(&test, client), ==, 0);
+        g_assert_cmpuint(relay_test_stats(&test).errors[cases[i].cause], ==, 1);
+        loop_passes(loop, 5);
+        g_assert_cmpuint(test.events->len, ==, cases[i].n_events);
+        close(client);
+        relay_test_clear(&test);
+        names.error = 0;
+    }
+}
+
 /* So that a client can still be accepted, but not connected to a target. Returns what was before.
  */
 static struct rlimit allow_one_descriptor(void)
@@ -323,6 +357,8 @@ int main(int argc, char **argv)
                   a_look_up_that_takes_too_long_is_a_timeout);
     loop_test_add("a name that nobody waits for is not looked up",
                   a_name_that_nobody_waits_for_is_not_looked_up);
+    loop_test_add("a shortage that a look-up meets is not the target's fault",
+                  a_shortage_that_a_look_up_meets_is_not_the_targets_fault);
     loop_test_add_aio_poll("being short of descriptors is not the target's fault",
                            being_short_of_descriptors_is_not_the_targets_fault);
     loop_test_add_aio_poll("a connection waits for descriptors",
