@@ -25,6 +25,7 @@ struct Configurator {
     ConfigFormat format;
     const char *directory;
     GQueue jobs; /* of Job; the first is under way */
+    bool stopped;
 };
 
 static void begin(void *opaque);
@@ -88,6 +89,9 @@ static bool prepare(Job *job, GError **errp)
 {
     const Configurator *self = job->owner;
 
+    if (self->stopped) {
+        return qmp_error_set(errp, "The daemon is about to end");
+    }
     if (!job->configuration) {
         if (!self->directory) {
             return qmp_error_set(errp, "There is no configuration directory, for the daemon was "
@@ -109,7 +113,7 @@ static void begin(void *opaque)
     Job *job = g_queue_peek_head(&self->jobs);
     g_autoptr(GError) error = NULL;
 
-    if (job->begun) {
+    if (job->begun && !self->stopped) {
         job->begun(job->opaque);
     }
     if (!prepare(job, &error) || job->dry_run) {
@@ -143,6 +147,11 @@ void configurator_apply(Configurator *self, Configuration *configuration, bool d
                       .done = done,
                       .opaque = opaque,
                   });
+}
+
+void configurator_stop(Configurator *self)
+{
+    self->stopped = true;
 }
 
 bool configurator_is_busy(const Configurator *self)

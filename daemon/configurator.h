@@ -40,6 +40,9 @@ void configurator_reload(Configurator *self, void (*begun)(void *opaque), Config
 void configurator_apply(Configurator *self, Configuration *configuration, bool dry_run,
                         ConfiguratorFunc *done, void *opaque);
 
+/* Begin no further one: what waits fails. What is under way goes on. */
+void configurator_stop(Configurator *self);
+
 bool configurator_is_busy(const Configurator *self);
 
 #endif

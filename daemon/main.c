@@ -36,11 +36,63 @@ typedef struct Daemon {
     QmpRegistry *registry;
     QmpServer *server;
     ControlSockets *sockets;
+    PassedFds *passed; /* for the objects */
     Configurator *configurator;
     bool serving;         /* the manager has been told so */
     bool reload_wanted;   /* by a signal, and it is not the configurator's turn yet */
     char *serving_status; /* what the manager is told */
 } Daemon;
+
+/* ---- signals ---- */
+
+static void end_arrived(void *opaque)
+{
+    Daemon *self = opaque;
+
+    daemon_request_shutdown(&self->control, SHUTDOWN_CAUSE_HOST_SIGNAL);
+}
+
+static void reload_begins(void *opaque)
+{
+    Daemon *self = opaque;
+
+    self->reload_wanted = false;
+    systemd_notify_reloading();
+}
+
+/* With the old configuration, if not with the new one, it is up again. */
+static void reload_ends(json_object *difference, const GError *error, void *opaque)
+{
+    Daemon *self = opaque;
+    g_autofree char *status = NULL;
+
+    if (self->control.shutdown != SHUTDOWN_CAUSE_NONE) {
+        return;
+    }
+    if (error) {
+        status = g_strdup_printf("%s; the configuration was not reloaded: %s", self->serving_status,
+                                 error->message);
+    }
+    systemd_notify_ready(status ? status : self->serving_status);
+}
+
+static void begin_reload(Daemon *self)
+{
+    configurator_reload(self->configurator, reload_begins, reload_ends, self);
+}
+
+/* Those that come before the files are read have one answer. */
+static void reload_arrived(void *opaque)
+{
+    Daemon *self = opaque;
+
+    if (!self->reload_wanted && self->control.shutdown == SHUTDOWN_CAUSE_NONE) {
+        self->reload_wanted = true;
+        if (self->serving) {
+            begin_reload(self);
+        }
+    }
+}
 
 /* ---- start ---- */
 
@@ -70,56 +122,6 @@ static void start_server(Daemon *self)
     daemon_register(self->registry, &offer);
 }
 
-static void signal_arrived(void *opaque)
-{
-    Daemon *self = opaque;
-
-    daemon_request_shutdown(&self->control, SHUTDOWN_CAUSE_HOST_SIGNAL);
-}
-
-/* ---- reloading on a signal ---- */
-
-static void reload_begins(void *opaque)
-{
-    Daemon *self = opaque;
-
-    self->reload_wanted = false;
-    systemd_notify_reloading();
-}
-
-/* With the old configuration, if not with the new one, it is up again. */
-static void reload_ends(json_object *difference, const GError *error, void *opaque)
-{
-    Daemon *self = opaque;
-    g_autofree char *status = NULL;
-
-    if (error) {
-        status = g_strdup_printf("%s; the configuration was not reloaded: %s", self->serving_status,
-                                 error->message);
-    }
-    systemd_notify_ready(status ? status : self->serving_status);
-}
-
-static void begin_reload(Daemon *self)
-{
-    configurator_reload(self->configurator, reload_begins, reload_ends, self);
-}
-
-/* Those that come before the files are read have one answer. */
-static void reload_arrived(void *opaque)
-{
-    Daemon *self = opaque;
-
-    if (!self->reload_wanted && self->control.shutdown == SHUTDOWN_CAUSE_NONE) {
-        self->reload_wanted = true;
-        if (self->serving) {
-            begin_reload(self);
-        }
-    }
-}
-
-/* ---- start ---- */
-
 /* Deadlines to the nanosecond are no use when the kernel may round them by 50 us. */
 static void ask_for_exact_timers(void)
 {
@@ -137,6 +139,7 @@ static void start_objects(Daemon *self)
     ConfigFormat format;
 
     self->objects = object_tree_new();
+    object_tree_set_passed_fds(self->objects, self->passed);
     self->registry = qmp_registry_new();
     format = (ConfigFormat){ .registry = self->registry, .limits = self->options.limits };
     self->configurator = configurator_new(self->objects, &format, self->options.config_dir);
@@ -147,10 +150,10 @@ static bool start(Daemon *self, GError **errp)
     ask_for_exact_timers();
     /* First of all: a wrong LISTEN_FDS, or fd:NUMBER, must not cover descriptors of the daemon's
      * own. */
-    if (!control_sockets_inherit(self->sockets, errp)) {
+    if (!control_sockets_inherit(self->sockets, self->passed, errp)) {
         return false;
     }
-    if (!qemu_init_main_loop(errp) || !signals_init(signal_arrived, reload_arrived, self, errp) ||
+    if (!qemu_init_main_loop(errp) || !signals_init(end_arrived, reload_arrived, self, errp) ||
         !control_sockets_open(self->sockets, errp)) {
         return false;
     }
@@ -239,6 +242,7 @@ static void end_server(Daemon *self)
         qmp_server_emit(self->server, &daemon_events[0], &event);
     }
     qmp_server_stop(self->server);
+    configurator_stop(self->configurator);
     while (qmp_server_is_busy(self->server) || configurator_is_busy(self->configurator)) {
         main_loop_wait(false);
     }
@@ -262,6 +266,7 @@ static void end(Daemon *self)
     g_clear_pointer(&self->monitor, iothread_destroy);
     systemd_watchdog_stop();
     control_sockets_free(self->sockets);
+    passed_fds_free(self->passed);
     g_free(self->serving_status);
     signals_cleanup();
     qemu_cleanup_main_loop();
@@ -304,6 +309,7 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     self.sockets = control_sockets_new(self.options.monitors);
+    self.passed = passed_fds_new();
     if (start(&self, &error)) {
         serve(&self);
     }

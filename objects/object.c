@@ -7,15 +7,17 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "objects/passed-fds.h"
 #include "objects/placement.h"
 #include "qmp/qmp-error.h"
 
 struct ObjectTree {
-    GHashTable *by_id;  /* id -> Object */
-    GPtrArray *objects; /* of Object, in the order of creation; owns them */
-    QmpServer *server;  /* for events, or NULL; does not change while there are objects */
-    bool reserved;
-    GQueue held;          /* of HeldRequest */
+    GHashTable *by_id;    /* id -> Object */
+    GPtrArray *objects;   /* of Object, in the order of creation; owns them */
+    QmpServer *server;    /* for events, or NULL; does not change while there are objects */
+    PassedFds *passed;    /* or NULL; likewise */
+    bool reserved;        /* for one who changes it in many steps */
+    GQueue held;          /* of HeldRequest: those who wait for that */
     pthread_mutex_t lock; /* held by the main thread when it changes by_id or an object's deleting,
                            * and by other threads when they look at these */
 };
@@ -155,6 +157,16 @@ void object_tree_set_server(ObjectTree *tree, QmpServer *server)
     tree->server = server;
 }
 
+void object_tree_set_passed_fds(ObjectTree *tree, PassedFds *fds)
+{
+    tree->passed = fds;
+}
+
+PassedFds *object_tree_get_passed_fds(const ObjectTree *tree)
+{
+    return tree->passed;
+}
+
 Object *object_find(ObjectTree *tree, const char *id)
 {
     return g_hash_table_lookup(tree->by_id, id);
@@ -261,6 +273,9 @@ static bool check_new_id(ObjectTree *tree, const char *id, GError **errp)
 
 static void object_free(Object *object)
 {
+    if (object->tree->passed) {
+        passed_fds_release(object->tree->passed, object);
+    }
     qmp_unbind(object->type->properties, object->properties);
     g_free(object->properties);
     g_ptr_array_unref(object->users);
@@ -321,11 +336,14 @@ Object *object_create(ObjectTree *tree, const ObjectType *type, const char *id, 
 static void fail_in_use(const Object *object, GError **errp)
 {
     g_autoptr(GString) users = g_string_new(NULL);
+    g_autoptr(GHashTable) named = g_hash_table_new(NULL, NULL);
 
     for (guint i = 0; i < object->users->len; i++) {
-        const Object *user = g_ptr_array_index(object->users, i);
+        Object *user = g_ptr_array_index(object->users, i);
 
-        g_string_append_printf(users, "%s'%s'", i > 0 ? ", " : "", user->id);
+        if (g_hash_table_add(named, user)) {
+            g_string_append_printf(users, "%s'%s'", i > 0 ? ", " : "", user->id);
+        }
     }
     qmp_error_set(errp, "Object '%s' is in use by %s", object->id, users->str);
 }

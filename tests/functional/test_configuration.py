@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from configuration import NOTHING, ConfigDir, add, change, name, objects_of, set_
-from objects import error_of, get
+from objects import error_of, get, wait_for
 from qmp_client import DEADLINE
 
 HOUR = 3600 * 10**9
@@ -356,10 +356,7 @@ def test_an_object_that_is_being_deleted_can_not_be_asked_for(daemon, qmp, files
         target.accept()[0].close()
         with daemon.connect() as other:
             other.send({"execute": "object-del", "arguments": {"id": "r"}})
-            while "being deleted" not in (text := error_of(
-                    qmp.command, "qom-set", path="r", property="buffer-size", value=4096)):
-                pass
-            assert text == "Object 'r' is being deleted"
+            wait_for(lambda: not (sockets / "in").exists())  # it drains
             assert error_of(reload, qmp) == (
                 files.where("1.json", 1) + ": Object 'r' is being deleted")
             client.close()
@@ -445,9 +442,7 @@ def test_commands_that_change_objects_wait_until_it_is_over(qmp, daemon, files, 
         peer = target.accept()[0]
         files.write("a.json")
         qmp.send({"execute": "reload"})
-        # It drains: the relay is not listening any more.
-        while (sockets / "in").exists():
-            pass
+        wait_for(lambda: not (sockets / "in").exists())  # it drains
         others = [daemon.connect() for _ in range(3)]
         others[0].send({"execute": "object-add", "arguments": {"qom-type": "timer", "id": "t",
                                                                "period-ns": HOUR,
@@ -567,6 +562,32 @@ def test_a_daemon_does_not_start_with_a_wrong_configuration(evloopd, files, sock
     error = f"{files.where('2.json', 2)}: Parameter 'iothread': there is no iothread 'none'"
     assert result.stderr.splitlines()[-1] == f"evloopd: --config-dir: {error}"
     assert os.listdir(sockets) == []
+
+
+def test_what_waits_when_the_daemon_ends_is_not_begun(daemon, qmp, files, sockets):
+    with socket.socket(socket.AF_UNIX) as target, socket.socket(socket.AF_UNIX) as client:
+        target.bind(str(sockets / "out"))
+        target.listen()
+        files.write("a.json", add("socket-relay", "r", listen=f"unix:{sockets}/in",
+                                  target=f"unix:{sockets}/out", drain_timeout_ms=3600000))
+        reload(qmp)
+        client.connect(str(sockets / "in"))
+        peer = target.accept()[0]
+        files.write("a.json")
+        qmp.send({"execute": "reload"})
+        wait_for(lambda: not (sockets / "in").exists())  # it drains
+        with daemon.connect() as waiting, daemon.connect() as other:
+            files.write("a.json", add("iothread", "io0"))
+            waiting.send({"execute": "reload"})
+            daemon.sync_monitor()
+            other.command("quit")
+            other.wait_event("SHUTDOWN")
+            client.close()
+            peer.close()
+            assert qmp.receive_reply()["return"]["removed"] == [name("socket-relay", "r")]
+            error = waiting.receive_reply()["error"]["desc"]
+            assert error == "The daemon is about to end"
+    assert daemon.proc.wait(DEADLINE) == 0
 
 
 def test_what_has_begun_is_finished_before_the_daemon_ends(daemon, qmp, files):
