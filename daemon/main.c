@@ -235,6 +235,7 @@ static void flush_output(QmpServer *server)
 
 static void end_server(Daemon *self)
 {
+    configurator_stop(self->configurator);
     if (self->control.shutdown != SHUTDOWN_CAUSE_NONE) {
         ShutdownEvent event = { .guest = false, .reason = (int)self->control.shutdown };
 
@@ -242,7 +243,6 @@ static void end_server(Daemon *self)
         qmp_server_emit(self->server, &daemon_events[0], &event);
     }
     qmp_server_stop(self->server);
-    configurator_stop(self->configurator);
     while (qmp_server_is_busy(self->server) || configurator_is_busy(self->configurator)) {
         main_loop_wait(false);
     }
