@@ -412,7 +412,7 @@ static void delete_unused(ConfigurationChange *self)
 
 static void warn_not_undone(const Step *step, const char *what, GError *error)
 {
-    g_warning("configuration: %s '%s' can't be %s: %s", step->entry->id,
+    g_warning("configuration: '%s'%s%s can't be %s: %s", step->entry->id, step->change ? ": " : "",
               step->change ? step->change->property->name : "", what, error->message);
     g_error_free(error);
 }

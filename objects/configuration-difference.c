@@ -42,14 +42,16 @@ static json_object *values_of(const ObjectType *type, const void *properties)
     return values;
 }
 
-/* @given, and the defaults. */
-static json_object *complete_values(const ObjectType *type, json_object *given)
+/* @given, and the defaults. NULL and @errp when they do not go together. */
+static json_object *complete_values(const ObjectType *type, json_object *given, GError **errp)
 {
     g_autofree void *properties = g_malloc0(type->properties->size);
-    json_object *values;
+    json_object *values = NULL;
 
     qmp_bind(type->properties, given, properties);
-    values = values_of(type, properties);
+    if (!type->check || type->check(properties, errp)) {
+        values = values_of(type, properties);
+    }
     qmp_unbind(type->properties, properties);
     return values;
 }
@@ -168,14 +170,20 @@ static bool add_wanted(Difference *difference, ObjectTree *tree, const Configure
 {
     Object *object = object_find(tree, wanted->id);
     DifferenceEntry *entry;
+    json_object *wants;
 
     if (object && object->deleting) {
         return fail_at(errp, wanted->where, "Object '%s' is being deleted", wanted->id);
     }
+    wants = complete_values(wanted->type, wanted->values, errp);
+    if (!wants) {
+        g_prefix_error(errp, "%s: ", wanted->where);
+        return false;
+    }
     entry = entry_new(wanted->id, object);
     entry->where = g_strdup(wanted->where);
     entry->type = wanted->type;
-    entry->wants = complete_values(wanted->type, wanted->values);
+    entry->wants = wants;
     entry->adopted = object && !object->configured;
     choose_kind(entry);
     g_ptr_array_add(difference->entries, entry);
@@ -368,15 +376,20 @@ static bool share_something(const DifferenceEntry *entry, const DifferenceEntry 
 /* An object to be added may need what one that goes still has. */
 static void find_conflicts(Difference *difference)
 {
+    g_autoptr(GPtrArray) gone = g_ptr_array_new();
+
     for (guint i = 0; i < difference->entries->len; i++) {
         DifferenceEntry *entry = g_ptr_array_index(difference->entries, i);
 
-        for (guint j = 0; entry->kind == DIFFERENCE_ADD && j < difference->entries->len; j++) {
-            const DifferenceEntry *gone = g_ptr_array_index(difference->entries, j);
+        if (entry->kind == DIFFERENCE_REMOVE || entry->kind == DIFFERENCE_REPLACE) {
+            g_ptr_array_add(gone, entry);
+        }
+    }
+    for (guint i = 0; i < difference->entries->len; i++) {
+        DifferenceEntry *entry = g_ptr_array_index(difference->entries, i);
 
-            entry->late = entry->late ||
-                          (gone->kind == DIFFERENCE_REMOVE && share_something(entry, gone)) ||
-                          (gone->kind == DIFFERENCE_REPLACE && share_something(entry, gone));
+        for (guint j = 0; entry->kind == DIFFERENCE_ADD && !entry->late && j < gone->len; j++) {
+            entry->late = share_something(entry, g_ptr_array_index(gone, j));
         }
     }
 }

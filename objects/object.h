@@ -49,6 +49,11 @@ struct ObjectType {
                                  * opaque is the ObjectTree */
     const QmpEvent *events;     /* likewise */
 
+    /* Whether @properties can be those of an object, as far as they show that by themselves; what
+     * create and apply find wrong beside is only known then. False and @errp. NULL: they always
+     * can. */
+    bool (*check)(const void *properties, GError **errp);
+
     /* Get all that the object needs, with the properties given. False and @errp, leaving nothing
      * behind. */
     bool (*create)(Object *object, GError **errp);

@@ -296,6 +296,13 @@ WRONG = [
      "of 'a'"),
     (add("event-notifier", "a", chain=["b"]) + add("event-notifier", "b", chain=["a"]), 2,
      "Parameter 'chain': 'b' refers to itself by way of 'a'"),
+    (add("timer", "t0"), 1, "Parameter 'period-ns': a timer needs 'period-ns' or 'deadline-ns'"),
+    (add("socket-relay", "r", listen="unix:@x", target="unix:@y", iothread="io0",
+         iothreads=["io0"]), 1, "Parameters 'iothread' and 'iothreads' can't both be set"),
+    (add("socket-relay", "r", listen="nonsense", target="unix:@y"), 1, "listen: 'nonsense'"),
+    (add("socket-relay", "r", listen="unix:@x", target=["unix:@y", "fd:x"]), 1, "target: 'fd:x'"),
+    (add("socket-relay", "r", listen="unix:@x", target=[1]), 1, "Parameter 'target' expects an "
+     "address, or a list of addresses"),
     (set_("io1", "poll-max-ns", 1), 1, "There is no object-add before this for path 'io1'"),
     (set_("/objects", "poll-max-ns", 1), 1, "There is no object-add before this for path "
      "'/objects'"),
@@ -398,20 +405,31 @@ def test_properties_are_set_back_when_one_is_refused(qmp, files, state):
     assert state() == before and get(qmp, "t0", "iothread") is None
 
 
-def test_what_has_gone_comes_back_when_what_had_to_wait_for_it_fails(qmp, files, sockets, state):
-    listen = f"unix:{sockets}/in"
-    files.write("a.json", add("iothread", "io0"),
-                add("socket-relay", "old", listen=listen, target="unix:@a", iothread="io0",
-                    buffer_size=4096))
+def test_what_has_gone_comes_back_when_what_had_to_wait_for_it_fails(qmp, daemon, files, sockets):
+    """A relay on an IOThread that is replaced can only be added late."""
+    old = add("socket-relay", "old", listen=f"unix:{sockets}/in", target="unix:@a", iothread="io0",
+              buffer_size=4096)
+    files.write("a.json", add("iothread", "io0"), add("iothread", "io1"), old)
     reload(qmp)
-    files.write("a.json", add("socket-relay", "new", listen=listen, target="nonsense"))
-    error = error_of(reload, qmp)
-    assert error.startswith(files.where("a.json", 1) + ": ") and "nonsense" in error
-    assert list(objects_of(qmp)) == ["io0", "old"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"tcp:127.0.0.1:{taken.getsockname()[1]}"
+        files.write("a.json", add("iothread", "io0", fdmon="poll"), add("iothread", "io2"),
+                    add("socket-relay", "new", listen=address, target="unix:@a", iothread="io0"))
+        error = error_of(reload, qmp)
+    assert error.startswith(files.where("a.json", 3) + ": ")
+    assert "Address already in use" in error
+    assert set(objects_of(qmp)) == {"io0", "io1", "old"}
+    assert get(qmp, "io0", "fdmon") == "auto"
     assert get(qmp, "old", "buffer-size") == 4096 and get(qmp, "old", "iothread") == "io0"
+    assert (sockets / "in").exists()
+    log = [line.split("configuration: ")[1] for line in daemon.stderr().splitlines()[5:-1]]
+    assert len(log) == 10
+    for done, undone in zip(log[:5], reversed(log[5:])):
+        what, _, verb = done.split(",")[0].rpartition(" ")
+        assert undone == f"undone: {what} " + {"added": "deleted", "deleted": "added anew"}[verb]
     # It is still the configuration's.
     files.write("a.json")
-    assert [item["id"] for item in reload(qmp)["removed"]] == ["io0", "old"]
+    assert sorted(item["id"] for item in reload(qmp)["removed"]) == ["io0", "io1", "old"]
 
 
 @pytest.mark.parametrize("spelling", ["tcp:127.0.0.1:{port}", "tcp:localhost:{port}"])
