@@ -1,8 +1,10 @@
 """A configuration directory: what is read, the difference of each kind, and what is refused."""
 
 import os
+import re
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -566,6 +568,19 @@ def test_one_after_the_other(daemon, files):
         assert list(objects_of(qmp)) in (["io0"], ["io1"])
     for session in sessions:
         session.close()
+
+
+# ---- the manual ----
+
+
+def test_the_example_files_of_the_manual_page_are_a_configuration(qmp, files):
+    page = (Path(__file__).parents[2] / "man" / "evloopd.conf.5").read_text()
+    blocks = re.findall(r"^\.Pa (\S+\.json) :\n\.Bd -literal.*?\n(.*?)^\.Ed$", page,
+                        re.MULTILINE | re.DOTALL)
+    assert [name for name, _ in blocks] == sorted(name for name, _ in blocks)
+    result = apply(qmp, *(text for _, text in blocks), dry_run=True)
+    assert result == {**NOTHING, "added": [
+        name("iothread", "io0"), name("iothread", "io1"), name("socket-relay", "web")]}
 
 
 # ---- at the start ----
