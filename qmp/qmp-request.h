@@ -85,7 +85,7 @@ void qmp_request_set_reply(QmpRequest *request, QmpReplyFunc *reply, void *opaqu
 void qmp_request_set_error(QmpRequest *request, GError *error);
 
 /* Of a request that will be answered with an error, free what the answer does not need: all members
- * but the id and strings. */
+ * but the id and strings, and a value that is no object. */
 void qmp_request_shrink(QmpRequest *request);
 
 /* Whether it came as exec-oob. */
