@@ -275,6 +275,7 @@ void qmp_request_set_error(QmpRequest *request, GError *error)
 {
     g_clear_error(&request->error);
     request->error = error;
+    g_clear_pointer(&request->fds, qmp_fds_free);
 }
 
 void qmp_request_shrink(QmpRequest *request)
@@ -315,5 +316,9 @@ void qmp_request_set_session(QmpRequest *request, QmpSession *session)
 
 void qmp_request_set_fds(QmpRequest *request, QmpFds *fds)
 {
-    request->fds = fds;
+    if (request->error) {
+        qmp_fds_free(fds);
+    } else {
+        request->fds = fds;
+    }
 }

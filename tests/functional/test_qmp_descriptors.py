@@ -10,6 +10,7 @@ import socket
 import pytest
 
 from qmp_client import Qmp, QmpError
+from held_thread import held
 
 MOST = 16  # descriptors with one message
 QUERY = b'{"execute": "query-version", "id": 1}'
@@ -427,3 +428,21 @@ def test_a_socket_that_passes_credentials_too_takes_sixteen_descriptors(start_da
     with Qmp(None, sock=ours) as session:
         assert send_fds(session, pipe[:1] * MOST) == {"return": {}}
     assert daemon.stderr() == ""
+@pytest.mark.parametrize("access, request_", [
+    ("full", b'{"execute": "getfd", "arguments": {"fdname": 1}}'),
+    ("full", b'{"execute": "add-fd", "arguments": {"opaque": "a"}, "x": 1}'),
+    ("read-only", getfd()), ("read-only", b'{"execute": "add-fd"}'),
+], ids=repr)
+def test_what_came_with_a_refused_request_is_closed_while_its_answer_waits(
+        start_daemon, sockets, pipe, access, request_):
+    path = str(sockets / "other.sock")
+    daemon = start_daemon("--qmp", f"unix:{path},access={access}")
+    with Qmp(path, oob=True) as session:
+        with held(daemon.proc.pid):
+            send_bytes_with_fds(session, request_, pipe)
+            daemon.sync_monitor()
+            assert not session.has_input()
+            assert not is_held(daemon, pipe[0]) and not is_held(daemon, pipe[1])
+        assert session.receive()["error"]["class"] == "GenericError"
+
+
