@@ -22,5 +22,5 @@ int object_take_fd(Object *object, const char *property, const char *name, GErro
 
 void object_give_fd_back(Object *object, const char *name, int fd)
 {
-    qmp_session_add_fd(object->session, name, fd);
+    qmp_session_add_fd(object->session, name, fd, NULL);
 }

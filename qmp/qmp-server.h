@@ -74,8 +74,13 @@ const QmpRegistry *qmp_server_get_registry(const QmpServer *server);
 
 /* ---- a session's descriptors, named by getfd; main thread ---- */
 
-/* Keep @fd, which is taken over, as @name, in place of one that had that name. */
-void qmp_session_add_fd(QmpSession *session, const char *name, int fd);
+/* What a session may keep of them. */
+#define QMP_MAX_NAMED_FDS 256
+
+/* Keep @fd, which is taken over, as @name, in place of one that had that name. False and @errp, and
+ * it is closed, when the session keeps as many as it may; never of one that was taken out just now.
+ */
+bool qmp_session_add_fd(QmpSession *session, const char *name, int fd, GError **errp);
 
 /* Take the descriptor @name out, which the caller closes; -1 when there is none. */
 int qmp_session_take_fd(QmpSession *session, const char *name);
