@@ -172,6 +172,9 @@ static void end_server(Daemon *self)
     while (qmp_server_is_busy(self->server)) {
         main_loop_wait(false);
     }
+    /* After it no thread emits but this one and the monitor: what an object did on its loop's
+     * thread was over when that thread stopped it, which the main loop has then heard from it; and
+     * the IOThreads, being objects too, have been joined. */
     delete_objects(self->objects);
     flush_output(self->server);
     object_tree_set_server(self->objects, NULL);

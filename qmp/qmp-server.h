@@ -63,7 +63,8 @@ bool qmp_server_is_busy(QmpServer *server);
 /* Whether a session has output that its client has not taken yet. Main thread. */
 bool qmp_server_has_output(QmpServer *server);
 
-/* Close all sessions and free the server. No in-band command may be running. Main thread. */
+/* Close all sessions and free the server. No in-band command may be running, and no thread but the
+ * main one and the monitor may emit any more. Main thread. */
 void qmp_server_free(QmpServer *server);
 
 /* The "qemu" version triple and package of the config as JSON text of *@len bytes, the server's

@@ -85,6 +85,34 @@ def test_iothreads_are_deleted_and_sessions_told_in_order(daemon, way):
     assert_ended(daemon)
 
 
+@pytest.mark.parametrize("turn", range(5))
+def test_objects_may_emit_while_the_daemon_ends(daemon, turn):
+    """Their events go by what is freed with the server; ThreadSanitizer looks on."""
+    ids = [f"n{i}" for i in range(60)]
+    with daemon.connect() as qmp, daemon.connect() as watcher:
+        for i in range(3):
+            qmp.command("object-add", qom_type="iothread", id=f"io{i}")
+        for i, name in enumerate(ids):
+            qmp.command("object-add", qom_type="event-notifier", id=name, iothread=f"io{i % 3}")
+        qmp.command("object-add", qom_type="event-notifier", id="all", chain=ids)
+        # The first event of each is due at once, on its own thread; later ones wait for the limit.
+        for _ in range(turn):
+            qmp.command("event-notifier-set", id="all")
+        qmp.send({"execute": "event-notifier-set", "arguments": {"id": "all"}})
+        qmp.send({"execute": "quit"})
+        gone = set()
+        ended = False
+        while message := watcher.receive():
+            name, data = message["event"], message.get("data", {})
+            ended = ended or name == "SHUTDOWN"
+            if name == "EVENT_NOTIFIER_SET":
+                assert data["id"] not in gone
+            elif name == "OBJECT_DELETED":
+                gone.add(data["id"])
+        assert ended and gone >= set(ids)
+    assert_ended(daemon)
+
+
 def test_the_answer_to_quit_comes_before_the_event(daemon):
     with daemon.connect() as qmp:
         qmp.send({"execute": "quit", "id": "q"})
