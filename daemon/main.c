@@ -8,10 +8,13 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "daemon/commands.h"
@@ -78,9 +81,30 @@ static void ask_for_exact_timers(void)
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
 }
 
+/* The soft limit is low for the sake of programs that use select(2), as nothing here does; the hard
+ * one is what the administrator allows. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    rlim_t before;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) {
+        return;
+    }
+    before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        g_debug("limit of descriptors raised from %ju to %ju", (uintmax_t)before,
+                (uintmax_t)limit.rlim_max);
+    } else {
+        g_info("limit of descriptors left at %ju: %s", (uintmax_t)before, g_strerror(errno));
+    }
+}
+
 static bool start(Daemon *self, GError **errp)
 {
     ask_for_exact_timers();
+    raise_descriptor_limit();
     /* First of all: a wrong LISTEN_FDS, or fd:NUMBER, must not cover descriptors of the daemon's
      * own. */
     if (!control_sockets_inherit(self->sockets, errp)) {
