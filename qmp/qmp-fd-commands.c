@@ -19,7 +19,7 @@ typedef struct FdNameArgs {
     char *fdname;
 } FdNameArgs;
 
-static const QmpMember fd_name_members[] = {
+static const QmpMember getfd_members[] = {
     { .name = "fdname",
       .type = &qmp_type_str,
       .max = MAX_NAME,
@@ -27,10 +27,24 @@ static const QmpMember fd_name_members[] = {
       .help = "the name that the session knows the descriptor by; no digit first" },
     { 0 },
 };
-static const QmpType fd_name_args = {
+static const QmpType getfd_args = {
     .kind = QMP_KIND_OBJECT,
-    .name = "FdNameArgs",
-    .members = fd_name_members,
+    .name = "GetfdArgs",
+    .members = getfd_members,
+    .size = sizeof(FdNameArgs),
+};
+
+static const QmpMember closefd_members[] = {
+    { .name = "fdname",
+      .type = &qmp_type_str,
+      .offset = offsetof(FdNameArgs, fdname),
+      .help = "the name that the session knows the descriptor by" },
+    { 0 },
+};
+static const QmpType closefd_args = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "ClosefdArgs",
+    .members = closefd_members,
     .size = sizeof(FdNameArgs),
 };
 
@@ -288,7 +302,7 @@ static void run_query_fdsets(QmpRequest *request, void *args)
 const QmpCommand qmp_fd_commands[] = {
     { .name = "getfd",
       .flags = QMP_COMMAND_TAKES_FD,
-      .args = &fd_name_args,
+      .args = &getfd_args,
       .ret = &qmp_type_empty,
       .run = run_getfd,
       .help = "keep the descriptor that was sent along by SCM_RIGHTS under a name",
@@ -297,7 +311,7 @@ const QmpCommand qmp_fd_commands[] = {
           "with a digit, or the session keeps " G_STRINGIFY(
               QMP_MAX_NAMED_FDS) " descriptors already" },
     { .name = "closefd",
-      .args = &fd_name_args,
+      .args = &closefd_args,
       .ret = &qmp_type_empty,
       .run = run_closefd,
       .help = "close a descriptor that was kept by getfd",
