@@ -55,6 +55,7 @@ static void start_server(Daemon *self)
         .max_output = self->options.max_output,
         .max_output_total = self->options.max_output_total,
         .negotiation_timeout_ns = self->options.negotiation_timeout_ns,
+        .log_changes = log_shows(G_LOG_LEVEL_INFO),
     };
     DaemonOffer offer = {
         .objects = self->objects,
