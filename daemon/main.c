@@ -102,6 +102,12 @@ static void raise_descriptor_limit(void)
     }
 }
 
+static bool set_monitor_polling(Daemon *self, GError **errp)
+{
+    return aio_context_set_poll_params(iothread_get_aio_context(self->monitor),
+                                       self->options.monitor_poll_max_ns, 0, 0, errp);
+}
+
 static bool start(Daemon *self, GError **errp)
 {
     ask_for_exact_timers();
@@ -117,6 +123,9 @@ static bool start(Daemon *self, GError **errp)
     }
     self->monitor = iothread_create("mon_iothread", errp);
     if (!self->monitor) {
+        return false;
+    }
+    if (!set_monitor_polling(self, errp)) {
         return false;
     }
     self->objects = object_tree_new();
