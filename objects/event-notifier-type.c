@@ -256,18 +256,33 @@ static void notifier_type_stop(Object *object)
 
 /* ---- the chain: in the main thread ---- */
 
-/* Whether a kick of @from would come to @self. */
-static bool leads_to(const NotifierObject *from, const NotifierObject *self)
-{
-    bool leads = from == self;
+/* The notifiers that a chain is made of, and all that a kick of them comes to. */
+typedef struct Links {
+    GPtrArray *chain;
+    GHashTable *reached; /* a set */
+} Links;
 
-    for (guint i = 0; !leads && from->chain && i < from->chain->len; i++) {
-        leads = leads_to(g_ptr_array_index(from->chain, i), self);
+/* Whether a kick of @from would come to @self, which one of @reached would not. Each notifier is
+ * looked at once: the ways from one to another can be more than could be counted. */
+static bool leads_to(NotifierObject *from, const NotifierObject *self, GHashTable *reached)
+{
+    g_autoptr(GPtrArray) next = g_ptr_array_new();
+
+    g_ptr_array_add(next, from);
+    while (next->len > 0) {
+        NotifierObject *notifier = g_ptr_array_steal_index_fast(next, next->len - 1);
+
+        if (notifier == self) {
+            return true;
+        }
+        if (g_hash_table_add(reached, notifier) && notifier->chain) {
+            g_ptr_array_extend(next, notifier->chain, NULL, NULL);
+        }
     }
-    return leads;
+    return false;
 }
 
-static bool add_link(NotifierObject *self, GPtrArray *chain, const char *id, GError **errp)
+static bool add_link(NotifierObject *self, Links *links, const char *id, GError **errp)
 {
     Object *target = object_find(self->parent.tree, id);
 
@@ -277,14 +292,14 @@ static bool add_link(NotifierObject *self, GPtrArray *chain, const char *id, GEr
     if (!target || target->type != self->parent.type || target->deleting) {
         return qmp_error_set(errp, "Parameter 'chain': there is no event notifier '%s'", id);
     }
-    if (leads_to((NotifierObject *)target, self)) {
+    if (leads_to((NotifierObject *)target, self, links->reached)) {
         return qmp_error_set(errp, "Parameter 'chain': '%s' would kick itself by way of '%s'",
                              self->parent.id, id);
     }
-    if (g_ptr_array_find(chain, target, NULL)) {
+    if (g_ptr_array_find(links->chain, target, NULL)) {
         return qmp_error_set(errp, "Parameter 'chain': '%s' is named twice", id);
     }
-    g_ptr_array_add(chain, target);
+    g_ptr_array_add(links->chain, target);
     return true;
 }
 
@@ -292,12 +307,14 @@ static bool add_link(NotifierObject *self, GPtrArray *chain, const char *id, GEr
 static GPtrArray *find_chain(NotifierObject *self, json_object *ids, GError **errp)
 {
     g_autoptr(GPtrArray) chain = g_ptr_array_new();
+    g_autoptr(GHashTable) reached = g_hash_table_new(NULL, NULL);
+    Links links = { .chain = chain, .reached = reached };
     size_t len = ids ? json_object_array_length(ids) : 0;
 
     for (size_t i = 0; i < len; i++) {
         const char *id = json_object_get_string(json_object_array_get_idx(ids, i));
 
-        if (!add_link(self, chain, id, errp)) {
+        if (!add_link(self, &links, id, errp)) {
             return NULL;
         }
     }

@@ -222,6 +222,32 @@ static void test_a_chain_with_a_mistake_changes_nothing(void)
     delete_object(b);
 }
 
+/* Layers of two, each of which hands on to both below: the ways down double with each. */
+static void test_more_ways_down_a_chain_than_could_be_counted(void)
+{
+    enum {
+        LAYERS = 64
+    };
+    Object *objects[2 * LAYERS];
+
+    for (int i = 0; i < 2 * LAYERS; i++) {
+        int below = i / 2 - 1;
+        g_autofree char *id = g_strdup_printf("n%d", i);
+        g_autofree char *chain =
+            g_strdup_printf("{\"chain\": [\"n%d\", \"n%d\"]}", 2 * below, 2 * below + 1);
+
+        objects[i] = add_object("event-notifier", id, below < 0 ? "{}" : chain);
+    }
+    refused_property(objects[0], "chain", "[\"n126\"]",
+                     "Parameter 'chain': 'n0' would kick itself by way of 'n126'");
+    refused_property(objects[0], "chain", "[\"n1\", \"n2\"]",
+                     "Parameter 'chain': 'n0' would kick itself by way of 'n2'");
+    set_property(objects[126], "chain", "[\"n125\", \"n0\", \"n124\"]");
+    for (int i = 2 * LAYERS - 1; i >= 0; i--) {
+        delete_object(objects[i]);
+    }
+}
+
 static void test_a_notifier_in_a_chain_is_in_use(void)
 {
     Object *c = add_object("event-notifier", "c", "{}");
@@ -452,6 +478,8 @@ int main(int argc, char **argv)
     object_test_add("a kick goes down the chain", test_a_kick_goes_down_the_chain);
     object_test_add("a chain with a mistake is an error and changes nothing",
                     test_a_chain_with_a_mistake_changes_nothing);
+    object_test_add("there are more ways down a chain than could be counted",
+                    test_more_ways_down_a_chain_than_could_be_counted);
     object_test_add("a notifier in a chain is in use", test_a_notifier_in_a_chain_is_in_use);
     object_test_add("rings are counted, and not the kicks with them",
                     test_rings_are_counted_and_not_the_kicks_with_them);
