@@ -5,8 +5,6 @@
 #include "config.h"
 #include "qmp/qmp-session-internal.h"
 
-#include <unistd.h>
-
 #include "qmp/qmp-error.h"
 
 /* The texts of clients that are kept with descriptors are no longer than this. */
@@ -88,7 +86,7 @@ static void run_closefd(QmpRequest *request, void *data)
         qmp_fail_generic(request, "There is no descriptor '%s'", args->fdname);
         return;
     }
-    close(fd);
+    qmp_fds_close_one(fd);
     qmp_return_empty(request);
 }
 

@@ -4,9 +4,8 @@
 #include "config.h"
 #include "qmp/qmp-fdset.h"
 
-#include <unistd.h>
-
 #include "qmp/qmp-error.h"
+#include "qmp/qmp-fds.h"
 
 typedef struct Entry {
     int64_t id; /* of its set */
@@ -23,7 +22,7 @@ static void entry_free(gpointer data)
 {
     Entry *entry = data;
 
-    close(entry->fd);
+    qmp_fds_close_one(entry->fd);
     g_free(entry->opaque);
     g_free(entry);
 }
@@ -63,7 +62,7 @@ int64_t qmp_fdsets_add(QmpFdsets *sets, int64_t id, int fd, const char *opaque, 
     Entry *entry;
 
     if (i == QMP_MAX_FDSET_FDS) {
-        close(fd);
+        qmp_fds_close_one(fd);
         qmp_error_set(errp, "The descriptor sets hold %d descriptors already, and may hold no more",
                       QMP_MAX_FDSET_FDS);
         return -1;

@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "qmp/qmp-error.h"
 
@@ -109,7 +108,7 @@ void qmp_session_close_fds(QmpSession *session)
 
 static void close_value(gpointer value)
 {
-    close(GPOINTER_TO_INT(value) - 1);
+    qmp_fds_close_one(GPOINTER_TO_INT(value) - 1);
 }
 
 bool qmp_session_add_fd(QmpSession *session, const char *name, int fd, GError **errp)
@@ -134,7 +133,7 @@ bool qmp_session_add_fd(QmpSession *session, const char *name, int fd, GError **
         close_value(replaced);
     }
     if (!fits) {
-        close(fd);
+        qmp_fds_close_one(fd);
         return qmp_error_set(errp,
                              "Descriptor '%s': the session keeps %d already, and may keep no more",
                              name, QMP_MAX_NAMED_FDS);

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import signal
 import socket
 import struct
 
@@ -129,21 +130,44 @@ def lingering():
     one.close()
 
 
+@pytest.mark.parametrize("fdmon", ["io_uring", "epoll", "poll"])
+def test_a_socket_that_nobody_takes_does_not_linger(start_daemon, sockets, lingering, fdmon):
+    """Its close() would hold up the thread that reads from all clients."""
+    path = str(sockets / "readers.sock")
+    daemon = start_daemon("--qmp", f"unix:{path},access=read-only",
+                          env={**os.environ, "EVLOOP_FDMON": fdmon})
+    one, _ = lingering
+    with Qmp(path) as reader, daemon.connect(oob=True) as watcher:
+        count = daemon.count_fds()
+        os.kill(daemon.proc.pid, signal.SIGSTOP)
+        os.waitpid(daemon.proc.pid, os.WUNTRACED)
+        send_bytes_with_fds(reader, QUERY, [one.fileno()])
+        one.close()
+        os.kill(daemon.proc.pid, signal.SIGCONT)
+        assert reader.receive()["id"] == 1
+        assert "qemu" in watcher.oob("query-version")
+        daemon.wait_for_fds(count)
+
+
 def test_a_replaced_descriptor_that_is_slow_to_close_does_not_hold_up_the_session(
         daemon, qmp, pipe, lingering):
     one, other = lingering
-    assert send_fds(qmp, [one.fileno()]) == {"return": {}}
-    one.close()
+    # It is on its way through a socket, with which it is closed.
+    way, end = socket.socketpair()
+    socket.send_fds(way, [b"x"], [one.fileno()])
+    assert send_fds(qmp, [end.fileno()]) == {"return": {}}
+    for sock in (one, way, end):
+        sock.close()
     send_bytes_with_fds(qmp, getfd(), pipe[:1])
     with daemon.connect(oob=True) as watcher:
         source = None
         while source != "qmp_dispatch":
             [source] = [loop.get("source") for loop in watcher.oob("query-loops")
                         if loop["id"] == "main-loop"]
-    # The main loop is in close(), but what is out-of-band goes on.
-    assert "qemu" in qmp.oob("query-version")
-    other.close()
-    assert qmp.receive() == {"return": {}, "id": "fd0"}
+        # The main loop is in close(), but what is out-of-band goes on.
+        assert "qemu" in qmp.oob("query-version")
+        other.close()
+        assert qmp.receive() == {"return": {}, "id": "fd0"}
     assert is_held(daemon, pipe[0])
 
 
