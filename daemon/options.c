@@ -17,6 +17,9 @@
 static const int64_t default_negotiation_timeout_s = 60;
 static const guint64 max_negotiation_timeout_s = 86400;
 
+static const int64_t default_stall_threshold_ms = 1000;
+static const guint64 max_stall_threshold_ms = 86400000;
+
 char **option_split(const char *text)
 {
     GPtrArray *parts = g_ptr_array_new();
@@ -123,6 +126,20 @@ static gboolean parse_negotiation_timeout(const char *name, const char *value, g
     return TRUE;
 }
 
+static gboolean parse_stall_threshold(const char *name, const char *value, gpointer data,
+                                      GError **errp)
+{
+    Options *options = data;
+    guint64 ms;
+
+    if (!g_ascii_string_to_unsigned(value, 10, 0, max_stall_threshold_ms, &ms, NULL)) {
+        return qmp_error_set(errp, "%s: '%s' is no integer from 0 to %" G_GUINT64_FORMAT, name,
+                             value, max_stall_threshold_ms);
+    }
+    options->stall_threshold_ns = (int64_t)ms * SCALE_MS;
+    return TRUE;
+}
+
 /* GOption takes --version=yes for --version. */
 static bool check_flags(int argc, char **argv, GError **errp)
 {
@@ -175,6 +192,10 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
           (gpointer)parse_negotiation_timeout,
           "Disconnect sessions that do not negotiate in this time (default 60; 0: never)",
           "SECONDS" },
+        { "stall-threshold-ms", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
+          (gpointer)parse_stall_threshold,
+          "Tell of loops that are held for longer than this (default 1000; 0: never)",
+          "MILLISECONDS" },
         { "debug-commands", 0, 0, G_OPTION_ARG_NONE, &debug_commands,
           "Offer the x-debug-* commands, for tests", NULL },
         { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version and exit", NULL },
@@ -187,6 +208,7 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
         .max_output = QMP_MAX_OUTPUT_DEFAULT,
         .max_output_total = QMP_MAX_OUTPUT_TOTAL_DEFAULT,
         .negotiation_timeout_ns = default_negotiation_timeout_s * 1000 * SCALE_MS,
+        .stall_threshold_ns = default_stall_threshold_ms * SCALE_MS,
     };
     options->monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_option_free);
     options->startup = g_ptr_array_new_with_free_func((GDestroyNotify)startup_free);
