@@ -27,7 +27,8 @@
 
 #define LOG_PERIOD_NS (10 * INT64_C(1000000000))
 
-/* A thread that is stuck in a callback answers in far less, if it does. */
+/* For all that stall at once. A thread that is stuck in a callback answers in far less, if it does;
+ * and out-of-band commands wait meanwhile. */
 #define BACKTRACE_TIMEOUT_NS (50 * SCALE_MS)
 
 /* The name of the watch's own callback. */
@@ -256,10 +257,13 @@ static void check_still_here(const char *id, pid_t thread_id, AioContext *ctx, A
     }
 }
 
-/* Ask the thread where it is. That is where the stall is when it is the same afterwards. */
-static void add_backtrace(Stall *stall)
+/* Ask the thread where it is, until @end_ns. That is where the stall is when it is the same
+ * afterwards. */
+static void add_backtrace(Stall *stall, int64_t end_ns)
 {
-    json_object *backtrace = backtrace_of_thread(stall->thread_id, BACKTRACE_TIMEOUT_NS);
+    int64_t now_ns = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
+    json_object *backtrace =
+        now_ns < end_ns ? backtrace_of_thread(stall->thread_id, end_ns - now_ns) : NULL;
 
     stall->here = false;
     loops_foreach(check_still_here, stall);
@@ -271,10 +275,12 @@ static void add_backtrace(Stall *stall)
 
 static void begin_stalls(StallWatch *watch, GPtrArray *new)
 {
+    int64_t end_ns = qemu_clock_get_ns(QEMU_CLOCK_REALTIME) + BACKTRACE_TIMEOUT_NS;
+
     while (new->len > 0) {
         Stall *stall = g_ptr_array_steal_index(new, 0);
 
-        add_backtrace(stall);
+        add_backtrace(stall, end_ns);
         tell_stalled(watch, stall);
         g_ptr_array_add(watch->stalls, stall);
         /* Until the next look. */
