@@ -3,6 +3,7 @@
 import re
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -287,23 +288,22 @@ def test_a_thread_that_can_not_answer_has_none(start_daemon):
 # ---- at rest ----
 
 
-def sleeps(daemon):
-    """How many times each of its threads went to sleep."""
-    counts = {}
-    for tid in daemon.tasks():
-        with open(f"/proc/{daemon.proc.pid}/task/{tid}/status", encoding="utf-8") as status:
-            counts[tid] = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status.read(),
-                                    re.MULTILINE)[1]
-    return counts
+def sleeps(daemon, threads):
+    """How many times each of these threads went to sleep."""
+    return [re.search(r"^voluntary_ctxt_switches:\s+(\d+)",
+                      Path(f"/proc/{daemon.proc.pid}/task/{thread}/status").read_text(),
+                      re.MULTILINE)[1] for thread in threads]
 
 
 def wait_until_at_rest(daemon):
-    """Until there was a while, of several thresholds, in which none of its threads woke up."""
+    """Until there was a while, of several thresholds, in which no loop's thread woke up."""
+    with daemon.connect() as session:  # a sanitizer has threads of its own
+        threads = [loop["thread-id"] for loop in session.command("query-loops")]
     deadline = time.monotonic() + DEADLINE
     while True:
-        before = sleeps(daemon)
+        before = sleeps(daemon, threads)
         time.sleep(5 * THRESHOLD / 1000)  # the while that is looked at
-        if sleeps(daemon) == before:
+        if sleeps(daemon, threads) == before:
             return
         assert time.monotonic() < deadline, "it does not come to rest"
 
