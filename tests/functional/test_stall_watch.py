@@ -71,12 +71,12 @@ def wait_for(session, event, loop):
     return found["data"]
 
 
-def events_of(session, loop):
-    """The events about a loop that have come."""
+def events_of(session, stall):
+    """The names of the events of one stall that have come since those that were waited for."""
     session.sync()
-    return [(event["event"], event["data"]["since-ns"]) for event in session.events
+    return [event["event"] for event in session.events
             if event["event"] in ("LOOP_STALLED", "LOOP_RESUMED")
-            and event["data"]["loop"] == loop]
+            and all(event["data"][name] == stall[name] for name in ("loop", "since-ns"))]
 
 
 def assert_pair(stalled, resumed):
@@ -111,14 +111,14 @@ def test_a_held_loop_is_told_of_and_shown_and_goes_on(watched, session, name, so
 
 def test_it_is_told_once_however_long_it_lasts(watched, session):
     with blocked(watched, "io0"):
-        since = wait_for(session, "LOOP_STALLED", "io0")["since-ns"]
+        stalled = wait_for(session, "LOOP_STALLED", "io0")
         # The watch has looked again, several times.
         looks = tick_calls(session)
         while tick_calls(session) < looks + 3:
             pass
-        assert events_of(session, "io0") == []
-    assert wait_for(session, "LOOP_RESUMED", "io0")["since-ns"] == since
-    assert events_of(session, "io0") == []
+        assert events_of(session, stalled) == []
+    assert_pair(stalled, wait_for(session, "LOOP_RESUMED", "io0"))
+    assert events_of(session, stalled) == []
 
 
 def tick_calls(session):
@@ -137,7 +137,7 @@ def test_two_loops_at_once(watched, session):
             assert all(loop_of(session, name)["stalled"] for name in ("io0", "io1"))
         assert_pair(stalled["io1"], wait_for(session, "LOOP_RESUMED", "io1"))
         assert loop_of(session, "io0")["stalled"] and not loop_of(session, "io1")["stalled"]
-        assert "LOOP_RESUMED" not in [event for event, _ in events_of(session, "io0")]
+        assert events_of(session, stalled["io0"]) == []
     assert_pair(stalled["io0"], wait_for(session, "LOOP_RESUMED", "io0"))
 
 
@@ -183,7 +183,7 @@ def test_a_loop_that_is_deleted_goes_on_first(watched, session):
         assert_pair(stalled, wait_for(session, "LOOP_RESUMED", "io0"))
         assert deleter.receive_reply() == {"return": {}}
         assert loop_of(session, "io0") is None
-    assert events_of(session, "io0") == []
+    assert events_of(session, stalled) == []
 
 
 def test_a_new_loop_is_watched(watched, session):
@@ -202,10 +202,9 @@ def test_the_end_of_the_daemon_has_the_end_of_the_stall(watched, session):
         session.command("quit")
         session.wait_event("SHUTDOWN")
         session.oob("x-debug-unblock", loop="io0")
-        told = [(message["event"], message["data"]["since-ns"])
-                for message in [*session.events, *iter(session.receive, None)]
-                if message.get("data", {}).get("loop") == "io0"]
-    assert told == [("LOOP_RESUMED", since)]
+        told = [message["event"] for message in [*session.events, *iter(session.receive, None)]
+                if message.get("data", {}).get("since-ns") == since]
+    assert told == ["LOOP_RESUMED"]
     assert watched.proc.wait(DEADLINE) == 0
 
 
