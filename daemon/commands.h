@@ -15,7 +15,7 @@ extern const QmpCommand daemon_commands[];
 extern const QmpEvent daemon_events[];
 
 /* query-loops, query-sources; their opaque is the threshold of the stall watch in ns, a
- * const int64_t. */
+ * const int64_t, or NULL when there is none. */
 extern const QmpCommand loop_commands[];
 
 /* LOOP_STALLED and LOOP_RESUMED; their data is a StallEvent. */
@@ -49,8 +49,8 @@ typedef struct DaemonOffer {
     QmpServer *server;
     ObjectTree *objects;
     DaemonControl *control;
-    const int64_t *stall_threshold_ns;
-    bool debug_commands; /* those for tests too */
+    const int64_t *stall_threshold_ns; /* NULL: no watch */
+    bool debug_commands;               /* those for tests too */
 } DaemonOffer;
 
 /* Add all commands and events of the daemon to @registry. */

@@ -199,7 +199,7 @@ static void run_query_loops(QmpRequest *request, void *args)
 {
     const int64_t *stall_threshold_ns = qmp_request_get_opaque(request);
     LoopsQuery query = {
-        .stall_threshold_ns = *stall_threshold_ns,
+        .stall_threshold_ns = stall_threshold_ns ? *stall_threshold_ns : 0,
         .list = json_object_new_array(),
     };
 

@@ -131,6 +131,11 @@ extern LoopWatch loop_watch;
 void loop_watch_woken(void);
 void loop_watch_held(LoopActivity *activity);
 
+static inline bool activity_is_asleep(int state)
+{
+    return state == AIO_STATE_UNUSED || state == AIO_STATE_IDLE;
+}
+
 /* What is still published took @elapsed_ns. Home thread. */
 static inline void loop_watch_elapsed(LoopActivity *activity, int64_t elapsed_ns)
 {
@@ -150,7 +155,7 @@ static inline void loop_watch_elapsed(LoopActivity *activity, int64_t elapsed_ns
  */
 static inline void loop_watch_entered(LoopActivity *activity, int before, AioState state)
 {
-    if (aio_state_is_asleep((AioState)before) && !aio_state_is_asleep(state)) {
+    if (activity_is_asleep(before) && !activity_is_asleep(state)) {
         atomic_store(&activity->state, (int)state);
         if (atomic_load(&loop_watch.asked)) {
             loop_watch_woken();

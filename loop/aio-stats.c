@@ -21,6 +21,11 @@ void aio_context_get_activity(AioContext *ctx, AioActivity *activity)
     } while ((before & 1) || before != after);
 }
 
+bool aio_state_is_asleep(AioState state)
+{
+    return activity_is_asleep(state);
+}
+
 void aio_context_get_stats(AioContext *ctx, AioContextStats *stats)
 {
     *stats = (AioContextStats){

@@ -31,11 +31,8 @@ typedef struct AioActivity {
                          * than that in a callback that has polled, or between two callbacks */
 } AioActivity;
 
-/* Whether a loop in this state waits for something to do, or nobody drives it. */
-static inline bool aio_state_is_asleep(AioState state)
-{
-    return state == AIO_STATE_UNUSED || state == AIO_STATE_IDLE;
-}
+/* Whether a loop in this state waits for something to do, or nobody drives it. Any thread. */
+bool aio_state_is_asleep(AioState state);
 
 typedef struct AioContextStats {
     uint64_t passes;            /* turns of the loop */
