@@ -17,11 +17,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "daemon/backtrace.h"
 #include "daemon/commands.h"
 #include "daemon/control-sockets.h"
 #include "daemon/log.h"
+#include "daemon/loops.h"
 #include "daemon/options.h"
 #include "daemon/signals.h"
+#include "daemon/stall-watch.h"
 #include "daemon/startup.h"
 #include "daemon/systemd.h"
 #include "loop/main-loop.h"
@@ -39,6 +42,8 @@ typedef struct Daemon {
     QmpRegistry *registry;
     QmpServer *server;
     ControlSockets *sockets;
+    StallWatch *stall_watch; /* NULL: off, or not yet */
+    bool watchdog_starves;
     PassedFds *passed; /* for the objects */
 } Daemon;
 
@@ -61,6 +66,7 @@ static void start_server(Daemon *self)
     DaemonOffer offer = {
         .objects = self->objects,
         .control = &self->control,
+        .stall_threshold_ns = &self->options.stall_threshold_ns,
         .debug_commands = self->options.debug_commands,
     };
 
@@ -122,6 +128,9 @@ static bool start(Daemon *self, GError **errp)
         !control_sockets_open(self->sockets, errp)) {
         return false;
     }
+    if (self->options.stall_threshold_ns > 0) {
+        backtrace_init();
+    }
     self->monitor = iothread_create("mon_iothread", errp);
     if (!self->monitor) {
         return false;
@@ -136,6 +145,58 @@ static bool start(Daemon *self, GError **errp)
     return startup_run(&self->options, self->registry, errp);
 }
 
+typedef struct HeldSearch {
+    int64_t limit_ns;
+    int64_t now_ns;
+    char *found; /* the first loop that is held for longer, for people to read */
+} HeldSearch;
+
+static void search_held(const char *id, pid_t thread_id, AioContext *ctx, AioContext *second,
+                        void *opaque)
+{
+    HeldSearch *search = opaque;
+    AioActivity activity;
+
+    aio_context_get_activity(ctx, &activity);
+    if (!search->found && loop_held_ns(&activity, search->now_ns) > search->limit_ns) {
+        g_autofree char *holder = loop_describe_holder(activity.source);
+
+        search->found = g_strdup_printf("loop '%s' is held, in %s", id, holder);
+    }
+}
+
+/* The monitor thread can't tell of itself, so the log has to. */
+static bool loops_are_well(int64_t limit_ns, void *opaque)
+{
+    Daemon *self = opaque;
+    HeldSearch search = {
+        .limit_ns = MAX(limit_ns, self->options.stall_threshold_ns),
+        .now_ns = qemu_clock_get_ns(QEMU_CLOCK_REALTIME),
+    };
+
+    if (self->options.stall_threshold_ns == 0) {
+        return true;
+    }
+    loops_foreach(search_held, &search);
+    if (search.found && !self->watchdog_starves) {
+        g_warning("the service manager's watchdog is not fed: %s", search.found);
+    } else if (!search.found && self->watchdog_starves) {
+        g_message("the service manager's watchdog is fed again");
+    }
+    self->watchdog_starves = search.found != NULL;
+    g_free(search.found);
+    return !self->watchdog_starves;
+}
+
+static void start_watching(Daemon *self)
+{
+    if (self->options.stall_threshold_ns > 0) {
+        self->stall_watch = stall_watch_new(iothread_get_aio_context(self->monitor), self->server,
+                                            self->options.stall_threshold_ns);
+    }
+    systemd_watchdog_start(loops_are_well, self);
+}
+
 /* Only now, so that no client sees a daemon that is half configured. */
 static void serve(Daemon *self)
 {
@@ -144,7 +205,7 @@ static void serve(Daemon *self)
         g_strdup_printf("Serving %u control socket%s", count, count == 1 ? "" : "s");
 
     control_sockets_serve(self->sockets, self->server);
-    systemd_watchdog_start();
+    start_watching(self);
     systemd_notify_ready(status);
     while (self->control.shutdown == SHUTDOWN_CAUSE_NONE) {
         main_loop_wait(false);
@@ -212,6 +273,9 @@ static void end_server(Daemon *self)
      * thread was over when that thread stopped it, which the main loop has then heard from it; and
      * the IOThreads, being objects too, have been joined. */
     delete_objects(self->objects);
+    if (self->stall_watch) {
+        stall_watch_stop(self->stall_watch);
+    }
     flush_output(self->server);
     object_tree_set_server(self->objects, NULL);
     g_clear_pointer(&self->server, qmp_server_free);
@@ -228,6 +292,7 @@ static void end(Daemon *self)
     g_clear_pointer(&self->objects, object_tree_free);
     g_clear_pointer(&self->registry, qmp_registry_free);
     g_clear_pointer(&self->monitor, iothread_destroy);
+    g_clear_pointer(&self->stall_watch, stall_watch_free);
     systemd_watchdog_stop();
     control_sockets_free(self->sockets);
     passed_fds_free(self->passed);
