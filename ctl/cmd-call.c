@@ -52,7 +52,7 @@ static bool call_run(const CtlCommand *command, Ctl *ctl, char **words, GError *
         g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "the command's name is not UTF-8");
         return false;
     }
-    client = ctl_connect(ctl, oob, errp);
+    client = ctl_connect(ctl, oob ? CLIENT_OOB : CLIENT_IN_BAND, errp);
     if (!client) {
         return false;
     }

@@ -47,7 +47,7 @@ static bool events_run(const CtlCommand *command, Ctl *ctl, char **words, GError
         g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "--count is a number from 1");
         return false;
     }
-    client = ctl_connect(ctl, false, errp);
+    client = ctl_connect(ctl, CLIENT_IN_BAND, errp);
     if (!client) {
         return false;
     }

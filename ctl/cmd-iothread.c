@@ -36,7 +36,7 @@ static bool add_run(const CtlCommand *command, Ctl *ctl, char **words, GError **
     if (!arguments_add_words(arguments, rest + 1, errp)) {
         return false;
     }
-    client = ctl_connect(ctl, false, errp);
+    client = ctl_connect(ctl, CLIENT_IN_BAND, errp);
     if (!client) {
         return false;
     }
@@ -81,7 +81,7 @@ static bool set_run(const CtlCommand *command, Ctl *ctl, char **words, GError **
     if (!rest || !check_id(rest[0], errp) || !arguments_add_words(properties, rest + 1, errp)) {
         return false;
     }
-    client = ctl_connect(ctl, false, errp);
+    client = ctl_connect(ctl, CLIENT_IN_BAND, errp);
     if (!client || !schema_type_properties(client, TYPE_IOTHREAD, properties, errp)) {
         return false;
     }
@@ -115,7 +115,7 @@ static bool del_run(const CtlCommand *command, Ctl *ctl, char **words, GError **
         return false;
     }
     json_object_object_add(arguments, "id", json_object_new_string(rest[0]));
-    client = ctl_connect(ctl, false, errp);
+    client = ctl_connect(ctl, CLIENT_IN_BAND, errp);
     return client && client_call(client, "object-del", arguments, NULL, errp);
 }
 
@@ -172,7 +172,7 @@ static bool list_run(const CtlCommand *command, Ctl *ctl, char **words, GError *
         { NULL },
     };
     g_auto(GStrv) rest = ctl_parse(command, ctl, options, words, 0, 0, errp);
-    g_autoptr(Client) client = rest ? ctl_connect(ctl, false, errp) : NULL;
+    g_autoptr(Client) client = rest ? ctl_connect(ctl, CLIENT_IN_BAND, errp) : NULL;
     g_autoptr(json_object) iothreads = NULL;
     g_autoptr(json_object) rows = NULL;
 

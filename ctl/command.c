@@ -219,7 +219,7 @@ static char *default_socket_path(void)
     return g_strdup("/run/evloopd/qmp.sock");
 }
 
-Client *ctl_connect(const Ctl *ctl, bool oob, GError **errp)
+Client *ctl_connect(const Ctl *ctl, ClientOob oob, GError **errp)
 {
     g_autofree char *path = ctl->socket_path ? g_strdup(ctl->socket_path) : default_socket_path();
     int64_t deadline = CLIENT_NO_DEADLINE;

@@ -37,6 +37,7 @@ extern const CtlCommand ctl_call;
 extern const CtlCommand ctl_events;
 extern const CtlCommand ctl_iothread;
 extern const CtlCommand ctl_quit;
+extern const CtlCommand ctl_top;
 
 /* Run @command, or the member of it that @words name. GLib's g_get_prgname() becomes what was typed
  * so far, as in "evloopctl iothread add", for help and errors. */
@@ -52,7 +53,7 @@ char **ctl_parse(const CtlCommand *command, Ctl *ctl, const GOptionEntry *option
                  guint min, guint max, GError **errp);
 
 /* Connect to the socket that the options or the environment say; see client_open(). */
-Client *ctl_connect(const Ctl *ctl, bool oob, GError **errp);
+Client *ctl_connect(const Ctl *ctl, ClientOob oob, GError **errp);
 
 G_END_DECLS
 

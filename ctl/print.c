@@ -1,6 +1,6 @@
 /*
  * Printing. Nothing that came over the socket reaches the terminal with control characters in it:
- * JSON escapes them, and the rest goes through print_clean().
+ * JSON escapes them, and the rest goes through text_clean().
  */
 #include <errno.h>
 #include <stdio.h>
@@ -9,6 +9,7 @@
 
 #include "ctl/error.h"
 #include "ctl/print.h"
+#include "ctl/text.h"
 
 #define JSON_LINE (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 #define JSON_INDENTED \
@@ -43,23 +44,9 @@ bool print_json_line(json_object *value, GError **errp)
     return print_json_with(value, JSON_LINE, errp);
 }
 
-/* A copy of @text as valid UTF-8 in which each control character is a space. */
-static char *print_clean(const char *text)
-{
-    g_autofree char *valid = g_utf8_make_valid(text, -1);
-    GString *clean = g_string_new(NULL);
-
-    for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
-        gunichar c = g_utf8_get_char(p);
-
-        g_string_append_unichar(clean, g_unichar_iscntrl(c) ? ' ' : c);
-    }
-    return g_string_free(clean, FALSE);
-}
-
 void print_error(const GError *error)
 {
-    g_autofree char *message = print_clean(error->message);
+    g_autofree char *message = text_clean(error->message);
 
     fprintf(stderr, "evloopctl: %s\n", message);
     if (error->domain == G_OPTION_ERROR || g_error_matches(error, CTL_ERROR, CTL_ERROR_USAGE)) {
@@ -92,7 +79,7 @@ static char *cell_text(json_object *row, const char *key)
         return g_strdup("-");
     }
     if (json_object_is_type(value, json_type_string)) {
-        return print_clean(json_object_get_string(value));
+        return text_clean(json_object_get_string(value));
     }
     return g_strdup(json_object_to_json_string_ext(value, JSON_LINE));
 }
@@ -108,7 +95,7 @@ static void column_add(GPtrArray *columns, const char *key)
     }
     column = g_new0(Column, 1);
     column->key = key;
-    column->title = print_clean(key);
+    column->title = text_clean(key);
     for (char *p = column->title; *p; p++) {
         *p = g_ascii_toupper(*p);
     }
