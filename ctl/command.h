@@ -36,6 +36,7 @@ extern const CtlCommand ctl_program;
 extern const CtlCommand ctl_call;
 extern const CtlCommand ctl_events;
 extern const CtlCommand ctl_iothread;
+extern const CtlCommand ctl_object;
 extern const CtlCommand ctl_quit;
 extern const CtlCommand ctl_top;
 

@@ -57,7 +57,7 @@ void print_error(const GError *error)
 /* ---- tables ---- */
 
 typedef struct Column {
-    const char *key; /* owned by the row that it was found in */
+    const char *key; /* owned by the row that it was found in, or the caller */
     char *title;
     glong width;
     bool right; /* numbers only */
@@ -116,12 +116,18 @@ static void column_measure(Column *column, json_object *row)
     }
 }
 
-static GPtrArray *find_columns(json_object *rows)
+/* The columns for @keys, or for all that there are when it is NULL. */
+static GPtrArray *find_columns(json_object *rows, const char *const *keys)
 {
     GPtrArray *columns = g_ptr_array_new_with_free_func(column_free);
 
-    column_add(columns, "id");
-    for (size_t i = 0; i < json_object_array_length(rows); i++) {
+    for (; keys && *keys; keys++) {
+        column_add(columns, *keys);
+    }
+    if (columns->len == 0) {
+        column_add(columns, "id");
+    }
+    for (size_t i = 0; !keys && i < json_object_array_length(rows); i++) {
         json_object_object_foreach (json_object_array_get_idx(rows, i), key, value) {
             column_add(columns, key);
         }
@@ -161,6 +167,11 @@ static void append_line(GString *table, GPtrArray *columns, json_object *row)
 
 bool print_table(json_object *rows, GError **errp)
 {
+    return print_columns(rows, NULL, errp);
+}
+
+bool print_columns(json_object *rows, const char *const *keys, GError **errp)
+{
     g_autoptr(GPtrArray) columns = NULL;
     g_autoptr(GString) table = g_string_new(NULL);
     bool good = json_object_is_type(rows, json_type_array);
@@ -172,7 +183,7 @@ bool print_table(json_object *rows, GError **errp)
         g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL, "what it returned is not a list");
         return false;
     }
-    columns = find_columns(rows);
+    columns = find_columns(rows, keys);
     append_line(table, columns, NULL);
     for (size_t i = 0; i < json_object_array_length(rows); i++) {
         append_line(table, columns, json_object_array_get_idx(rows, i));

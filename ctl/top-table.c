@@ -241,6 +241,8 @@ char *top_table_line(const TopTable *table, const guint widths[TOP_MAX_COLUMNS],
 
 static json_object *cell_json(const TopColumn *column, const void *row)
 {
+    char text[G_ASCII_DTOSTR_BUF_SIZE + 320]; /* any double fits without an exponent */
+
     if (!is_known(column, row)) {
         return NULL;
     }
@@ -250,7 +252,8 @@ static json_object *cell_json(const TopColumn *column, const void *row)
     if (column->decimals == 0) {
         return json_object_new_int64((int64_t)number_of(column, row));
     }
-    return json_object_new_double(number_of(column, row));
+    g_ascii_formatd(text, sizeof(text), "%.3f", number_of(column, row));
+    return json_object_new_double_s(number_of(column, row), text);
 }
 
 json_object *top_table_json(const TopTable *table, const GArray *rows)
