@@ -26,12 +26,20 @@ static bool add_run(const CtlCommand *command, Ctl *ctl, char **words, GError **
     return client && object_add(client, arguments, errp);
 }
 
+static void add_complete(Ctl *ctl, Completion *completion, char **words)
+{
+    if (!completion->option && words[0]) {
+        completion_add_properties(completion, ctl, TYPE_IOTHREAD, NULL, SET_ADD, words + 1);
+    }
+}
+
 static const CtlCommand add_command = {
     .name = "add",
     .parameters = "ID [PROP=VALUE...]",
     .summary = "Start a new IOThread",
     .description = "'call qom-list-properties typename=iothread' lists the properties.\n",
     .run = add_run,
+    .complete = add_complete,
 };
 
 /* ---- set ---- */
@@ -51,6 +59,15 @@ static bool set_run(const CtlCommand *command, Ctl *ctl, char **words, GError **
            object_set_all(client, rest[0], properties, errp);
 }
 
+static void set_complete(Ctl *ctl, Completion *completion, char **words)
+{
+    if (!completion->option && words[0]) {
+        completion_add_properties(completion, ctl, TYPE_IOTHREAD, NULL, SET_LATER, words + 1);
+    } else if (!completion->option) {
+        completion_add_loops(completion, ctl, false);
+    }
+}
+
 static const CtlCommand set_command = {
     .name = "set",
     .parameters = "ID PROP=VALUE...",
@@ -58,6 +75,7 @@ static const CtlCommand set_command = {
     .description = "They are set one after another. The first that fails ends it; those before it\n"
                    "keep their new values.\n",
     .run = set_run,
+    .complete = set_complete,
 };
 
 /* ---- del ---- */
@@ -74,11 +92,19 @@ static bool del_run(const CtlCommand *command, Ctl *ctl, char **words, GError **
     return client && object_del(client, rest[0], errp);
 }
 
+static void del_complete(Ctl *ctl, Completion *completion, char **words)
+{
+    if (!completion->option && !words[0]) {
+        completion_add_loops(completion, ctl, false);
+    }
+}
+
 static const CtlCommand del_command = {
     .name = "del",
     .parameters = "ID",
     .summary = "Stop and remove an IOThread",
     .run = del_run,
+    .complete = del_complete,
 };
 
 /* ---- list ---- */

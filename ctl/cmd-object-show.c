@@ -182,11 +182,19 @@ static bool show_run(const CtlCommand *command, Ctl *ctl, char **words, GError *
     return print_columns(rows, keys, errp);
 }
 
+static void show_complete(Ctl *ctl, Completion *completion, char **words)
+{
+    if (!completion->option && !words[0]) {
+        completion_add_objects(completion, ctl, NULL);
+    }
+}
+
 const CtlCommand ctl_object_show = {
     .name = "show",
     .parameters = "ID",
     .summary = "Show the properties of an object with their values",
     .run = show_run,
+    .complete = show_complete,
 };
 
 /* ---- types ---- */
@@ -277,6 +285,13 @@ static bool types_run(const CtlCommand *command, Ctl *ctl, char **words, GError 
     return rest[0] ? show_type(client, rest[0], json, errp) : show_types(client, json, errp);
 }
 
+static void types_complete(Ctl *ctl, Completion *completion, char **words)
+{
+    if (!completion->option && !words[0]) {
+        completion_add_types(completion, ctl);
+    }
+}
+
 const CtlCommand ctl_object_types = {
     .name = "types",
     .parameters = "[TYPE]",
@@ -285,4 +300,5 @@ const CtlCommand ctl_object_types = {
         "SET is when a property can be set: always, also while the object works; add, when\n"
         "it is added; never, it can only be read.\n",
     .run = types_run,
+    .complete = types_complete,
 };

@@ -25,12 +25,25 @@ static bool add_run(const CtlCommand *command, Ctl *ctl, char **words, GError **
     return client && object_add(client, arguments, errp);
 }
 
+static void add_complete(Ctl *ctl, Completion *completion, char **words)
+{
+    if (completion->option) {
+        return;
+    }
+    if (!words[0]) {
+        completion_add_types(completion, ctl);
+    } else if (words[1]) {
+        completion_add_properties(completion, ctl, words[0], NULL, SET_ADD, words + 2);
+    }
+}
+
 static const CtlCommand add_command = {
     .name = "add",
     .parameters = "TYPE ID [NAME=VALUE...]",
     .summary = "Add an object",
     .description = "'object types' lists the types, 'object types TYPE' the properties of one.\n",
     .run = add_run,
+    .complete = add_complete,
 };
 
 /* ---- del ---- */
@@ -47,11 +60,19 @@ static bool del_run(const CtlCommand *command, Ctl *ctl, char **words, GError **
     return client && object_del(client, rest[0], errp);
 }
 
+static void del_complete(Ctl *ctl, Completion *completion, char **words)
+{
+    if (!completion->option && !words[0]) {
+        completion_add_objects(completion, ctl, NULL);
+    }
+}
+
 static const CtlCommand del_command = {
     .name = "del",
     .parameters = "ID",
     .summary = "Remove an object",
     .run = del_run,
+    .complete = del_complete,
 };
 
 /* ---- set ---- */
@@ -75,6 +96,15 @@ static bool set_run(const CtlCommand *command, Ctl *ctl, char **words, GError **
            object_set_all(client, rest[0], properties, errp);
 }
 
+static void set_complete(Ctl *ctl, Completion *completion, char **words)
+{
+    if (!completion->option && words[0]) {
+        completion_add_properties(completion, ctl, NULL, words[0], SET_LATER, words + 1);
+    } else if (!completion->option) {
+        completion_add_objects(completion, ctl, NULL);
+    }
+}
+
 static const CtlCommand set_command = {
     .name = "set",
     .parameters = "ID NAME=VALUE...",
@@ -82,6 +112,7 @@ static const CtlCommand set_command = {
     .description = "They are set one after another. The first that fails ends it; those before it\n"
                    "keep their new values.\n",
     .run = set_run,
+    .complete = set_complete,
 };
 
 /* ---- move ---- */
@@ -103,12 +134,26 @@ static bool move_run(const CtlCommand *command, Ctl *ctl, char **words, GError *
     return client && object_set(client, rest[0], OBJECT_PLACE, loop, errp);
 }
 
+static void move_complete(Ctl *ctl, Completion *completion, char **words)
+{
+    if (completion->option || (words[0] && words[1])) {
+        return;
+    }
+    if (words[0]) {
+        completion_add_loops(completion, ctl, false);
+        completion_add(completion, MAIN_LOOP, "loop");
+    } else {
+        completion_add_objects(completion, ctl, NULL);
+    }
+}
+
 static const CtlCommand move_command = {
     .name = "move",
     .parameters = "ID LOOP",
     .summary = "Move an object to another loop while it works",
     .description = "LOOP is the id of an IOThread, or main-loop.\n",
     .run = move_run,
+    .complete = move_complete,
 };
 
 /* ---- the group ---- */

@@ -83,6 +83,20 @@ static bool top_run(const CtlCommand *command, Ctl *ctl, char **words, GError **
     return batch || json ? top_batch(client, &options, errp) : top_screen(client, &options, errp);
 }
 
+static void top_complete(Ctl *ctl, Completion *completion, char **words)
+{
+    if (g_strcmp0(completion->option, "sort") == 0) {
+        g_autofree char *text = top_table_keys();
+        g_auto(GStrv) keys = g_strsplit(text, ", ", -1);
+
+        for (char **key = keys; *key; key++) {
+            completion_add(completion, *key, NULL);
+        }
+    } else if (g_strcmp0(completion->option, "loop") == 0) {
+        completion_add_loops(completion, ctl, true);
+    }
+}
+
 const CtlCommand ctl_top = {
     .name = "top",
     .summary = "Show what all loops and sources do, over and over",
@@ -95,4 +109,5 @@ const CtlCommand ctl_top = {
         "--sort KEY is a column: loop, state, for, busy, polling, blocked, passes, calls or\n"
         "source of loops; loop, name, kind, number, fd, calls, time, mean or max of sources.\n",
     .run = top_run,
+    .complete = top_complete,
 };
