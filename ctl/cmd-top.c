@@ -61,7 +61,7 @@ static bool top_run(const CtlCommand *command, Ctl *ctl, char **words, GError **
           "SECONDS" },
         { "sort", 'o', 0, G_OPTION_ARG_STRING, &sort, "Sort by this column", "KEY" },
         { "reverse", 'r', 0, G_OPTION_ARG_NONE, &reversed, "Sort the other way round", NULL },
-        { "loop", 'l', 0, G_OPTION_ARG_STRING, &loop, "Show this loop only", "ID" },
+        { "loop", 'l', 0, G_OPTION_ARG_FILENAME, &loop, "Show this loop only", "ID" },
         { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print each sample as a line of JSON", NULL },
         { NULL },
     };

@@ -147,16 +147,64 @@ static bool check_count(const CtlCommand *command, char **words, guint min, guin
     return count >= min && count <= max;
 }
 
+/* Whether the option -@letter takes a value. */
+static bool short_takes_value(const OptionLists *options, char letter)
+{
+    for (const GOptionEntry *const *list = options->lists; *list; list++) {
+        for (const GOptionEntry *entry = *list; entry->long_name; entry++) {
+            if (entry->short_name == letter) {
+                return entry->arg != G_OPTION_ARG_NONE;
+            }
+        }
+    }
+    return false;
+}
+
+/* How many letters of the short options @word there are before the value of the last of them, if it
+ * is in the same word, as 2 in "-bn1"; else 0. */
+static size_t letters_before_value(const OptionLists *options, const char *word)
+{
+    size_t letters = 1;
+
+    if (word[0] != '-' || word[1] == '-' || word[1] == '\0') {
+        return 0;
+    }
+    while (word[letters] && !short_takes_value(options, word[letters])) {
+        letters++;
+    }
+    return word[letters] && word[letters + 1] ? letters : 0;
+}
+
+/* Add @words, with each short option apart from its value, which GLib wants. What looks like one
+ * behind a word of a group or "--" is none of these. */
+static void add_words(GStrvBuilder *builder, const CtlCommand *command, const OptionLists *options,
+                      char **words)
+{
+    bool over = false;
+
+    for (; *words; words++) {
+        size_t letters = over ? 0 : letters_before_value(options, *words);
+        g_autofree char *head = g_strndup(*words, letters + 1);
+
+        if (letters > 0) {
+            g_strv_builder_add(builder, head);
+            g_strv_builder_add(builder, *words + letters + 1);
+        } else {
+            g_strv_builder_add(builder, *words);
+        }
+        over = over || g_str_equal(*words, "--") || (command->members && (*words)[0] != '-');
+    }
+}
+
 /* As g_option_context_parse_strv(), which wants the program's name first. */
-static char **parse_words(GOptionContext *context, char **words, GError **errp)
+static char **parse_words(GOptionContext *context, const CtlCommand *command,
+                          const OptionLists *options, char **words, GError **errp)
 {
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
     g_auto(GStrv) all = NULL;
 
     g_strv_builder_add(builder, g_get_prgname());
-    for (; *words; words++) {
-        g_strv_builder_add(builder, *words);
-    }
+    add_words(builder, command, options, words);
     all = g_strv_builder_end(builder);
     return g_option_context_parse_strv(context, &all, errp) ? g_strdupv(all + 1) : NULL;
 }
@@ -205,7 +253,7 @@ char **ctl_parse(const CtlCommand *command, Ctl *ctl, const GOptionEntry *option
     if (ctl->completion && !ctl->completion->option) {
         completion_find_option(ctl->completion, words, lists.lists);
     }
-    rest = parse_words(context, words, errp);
+    rest = parse_words(context, command, &lists, words, errp);
     if (rest && !ctl->completion && common.help) {
         show_help(command, context, errp);
         return NULL;

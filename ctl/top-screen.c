@@ -16,6 +16,8 @@
 #include "ctl/text.h"
 #include "ctl/top.h"
 
+#define CTRL_L 12
+
 #define KEYS "q quit  h help  left/right column  r reverse  tab table  l loop  space now"
 
 static const char *const help_lines[] = {
@@ -27,6 +29,7 @@ static const char *const help_lines[] = {
     "l                show the next loop only; after the last, all",
     "a                show all loops",
     "space            take a sample now",
+    "Ctrl-L           draw all anew",
     "h                this text; any key ends it",
     NULL,
 };
@@ -256,7 +259,7 @@ static void take_key(Screen *screen, int key)
 {
     Pane *pane = &screen->panes[screen->active];
 
-    if (screen->help && key != 'q' && key != KEY_RESIZE) {
+    if (screen->help && key != 'q' && key != CTRL_L && key != KEY_RESIZE) {
         screen->help = false;
         return;
     }
@@ -301,6 +304,9 @@ static void take_key(Screen *screen, int key)
         break;
     case KEY_NPAGE:
         scroll_down(pane, MAX(pane->height, 1));
+        break;
+    case CTRL_L:
+        clearok(curscr, TRUE);
         break;
     case ' ':
         top_sampler_hurry(&screen->sampler);
