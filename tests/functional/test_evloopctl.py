@@ -305,6 +305,9 @@ def test_a_denied_socket_names_its_group(run, tmp_path):
     ("--help",), ("-h",), ("call", "--help"), ("events", "--help"), ("quit", "--help"),
     ("iothread", "--help"), ("iothread", "add", "--help"), ("iothread", "set", "--help"),
     ("iothread", "del", "--help"), ("iothread", "list", "--help"), ("call", "x", "--help"),
+    ("top", "--help"), ("object", "--help"), ("object", "add", "--help"),
+    ("object", "set", "--help"), ("object", "move", "--help"), ("object", "del", "--help"),
+    ("object", "list", "--help"), ("object", "show", "--help"), ("object", "types", "--help"),
 ])
 def test_there_is_help_for_every_command(run, words):
     result = run(*words)
@@ -315,7 +318,10 @@ def test_there_is_help_for_every_command(run, words):
     assert all(len(line) <= 100 for line in result.stdout.splitlines())
 
 
-@pytest.mark.parametrize("words", [(), ("call",), ("events",), ("iothread", "list"), ("quit",)])
+@pytest.mark.parametrize("words", [
+    (), ("call",), ("events",), ("iothread", "list"), ("quit",), ("top",), ("object", "list"),
+    ("object", "show"), ("object", "types"),
+])
 def test_the_manual_page_has_every_option(run, words):
     page = Path(__file__).parents[2].joinpath("man", "evloopctl.1").read_text()
     options = re.findall(r"^  (?:-\w, )?--([a-z]+)", run(*words, "--help").stdout, re.MULTILINE)
