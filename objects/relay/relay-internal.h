@@ -26,6 +26,8 @@
 
 #include "objects/relay/relay-address.h"
 #include "objects/relay/relay.h"
+#include "sockets/acceptor.h"
+#include "sockets/unix-socket.h"
 
 typedef struct RelayConnect RelayConnect;
 typedef struct RelayConnection RelayConnection;
@@ -260,6 +262,9 @@ void relay_worker_free(RelayWorker *worker);
 bool relay_worker_set_events(RelayWorker *worker, RelayConnection *connection, int side,
                              uint8_t events);
 
+/* @connection is about to close its descriptors: let nothing that they are ready for get to it. */
+void relay_worker_forget(RelayWorker *worker, RelayConnection *connection);
+
 /* Put @connection at the end of the list that its state belongs to, active since now; and take it
  * out. */
 void relay_worker_add(RelayWorker *worker, RelayConnection *connection);
@@ -296,14 +301,13 @@ void relay_worker_check_drained(RelayWorker *worker);
 struct RelayListener {
     Relay *relay;
     int fd;
-    char *path; /* of a unix socket, to be unlinked; or NULL */
+    UnixSocket *file; /* of a unix socket of the relay's own making; or NULL */
     RelayCounters counters;
     /* Home thread of the first worker, while attached: */
     RelayWorker *const *workers;
     size_t n_workers;
     size_t next_worker;
-    bool resting;
-    QEMUTimer timer; /* the end of the rest */
+    Acceptor acceptor;
 };
 
 /* Listen on @address; @fd is the socket when that is an fd. NULL and @errp. */
