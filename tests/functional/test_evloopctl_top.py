@@ -375,13 +375,13 @@ def test_keys_choose_the_column_and_the_direction(terminal, busy):
 
 def test_a_key_shows_one_loop_after_another_and_then_all(terminal, busy):
     screen = terminal(busy.socket, "-d", "86400")
-    screen.read_until("timer_expired", "signal_readable", "listener_readable")
+    screen.read_until("timer_expired", "signal_readable", "session_readable")
     for shown, source in [("only: main-loop", "signal_readable"),
-                          ("only: mon_iothread", "listener_readable"),
+                          ("only: mon_iothread", "session_readable"),
                           ("only: io0", "timer_expired")]:
         screen.type("l" + REDRAW)
         text = screen.read_until(shown, source)
-        assert [name in text for name in ("signal_readable", "listener_readable",
+        assert [name in text for name in ("signal_readable", "session_readable",
                                           "timer_expired")].count(True) == 1
     screen.type("l" + REDRAW)
     assert "only:" not in screen.read_until("timer_expired", "signal_readable")
@@ -410,7 +410,7 @@ def test_space_takes_a_sample_now(terminal, busy, qmp):
 
 
 def test_another_size_is_taken_at_once(terminal, busy):
-    names = ["timer_expired", "signal_readable", "listener_readable", "session_readable"]
+    names = ["timer_expired", "signal_readable", "session_readable", "session_update"]
     screen = terminal(busy.socket, "-d", "86400", rows=8)
     text = screen.read_until("NAME", "space now")
     hidden = [name for name in names if name not in text]
