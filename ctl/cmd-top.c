@@ -70,7 +70,8 @@ static bool top_run(const CtlCommand *command, Ctl *ctl, char **words, GError **
     g_autoptr(Client) client = NULL;
 
     if (!rest || !check(iterations, delay, loop, errp) ||
-        !choose_order(sort, reversed, &options, errp)) {
+        !choose_order(sort, reversed, &options, errp) ||
+        (!batch && !json && !top_screen_check(errp))) {
         return false;
     }
     options.iterations = iterations;

@@ -370,14 +370,19 @@ static void signals_release(const Signals *before)
 
 /* ---- the terminal ---- */
 
-static bool terminal_open(Screen *screen, GError **errp)
+bool top_screen_check(GError **errp)
 {
-    const char *name = g_getenv("TERM");
-
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
         g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "top needs a terminal; 'top --batch' prints");
         return false;
     }
+    return true;
+}
+
+static bool terminal_open(Screen *screen, GError **errp)
+{
+    const char *name = g_getenv("TERM");
+
     setlocale(LC_CTYPE, "");
     screen->utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
     screen->terminal = newterm(NULL, stdout, stdin);
@@ -420,9 +425,9 @@ static bool run(Screen *screen, const sigset_t *signals, GError **errp)
             return false;
         }
         if (what == TOP_SAMPLE) {
+            /* The last one stays as long as each other. */
             screen->seen += screen->options->iterations > 0;
-            screen->done =
-                screen->options->iterations > 0 && screen->seen >= screen->options->iterations;
+            screen->done = screen->seen > screen->options->iterations;
             if (!top_sampler_check(&screen->sampler, screen->options, errp)) {
                 return false;
             }

@@ -29,6 +29,9 @@ typedef struct TopOptions {
 /* Print each sample; the client is the caller's. False and @errp on failure. */
 bool top_batch(Client *client, const TopOptions *options, GError **errp);
 
+/* Whether there is a terminal for top_screen(), and it was built in. False and @errp when not. */
+bool top_screen_check(GError **errp);
+
 /* Show samples in the terminal until the user has enough. False and @errp on failure, with the
  * terminal as it was before. */
 bool top_screen(Client *client, const TopOptions *options, GError **errp);

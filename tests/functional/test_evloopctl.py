@@ -121,6 +121,13 @@ def test_options_may_stand_after_the_command(run, daemon):
     assert "qemu" in returned(run("call", "query-version", "-s", daemon.socket))
 
 
+def test_the_value_of_a_short_option_may_stand_in_the_same_word(run, daemon):
+    assert "qemu" in returned(run(f"-s{daemon.socket}", "call", "query-version"))
+    assert "qemu" in returned(run("call", "query-version", f"-s{daemon.socket}"))
+    result = run("events", "-n1x", env={"EVLOOPD_SOCKET": "/nonexistent"})
+    assert result.returncode == 2 and "1x" in result.stderr
+
+
 def test_the_whole_schema_comes_through(ctl):
     names = {entity["name"] for entity in returned(ctl("call", "query-qmp-schema"))}
     assert {"query-qmp-schema", "object-add", "quit"} <= names

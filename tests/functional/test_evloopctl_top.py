@@ -162,7 +162,7 @@ def test_a_loop_that_is_not_there_is_an_error(top):
 
 
 def test_without_a_terminal_it_says_what_to_do(top):
-    result = top()
+    result = top(socket="/nonexistent")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("evloopctl: ") and "'top --batch' prints" in result.stderr
 
@@ -340,9 +340,10 @@ class Terminal:
 @pytest.fixture
 def terminal(evloopctl):
     """Start evloopctl top on a socket, in a terminal."""
-    probe = subprocess.run([evloopctl, "-s", "/nonexistent", "top", "--help"],
-                           capture_output=True, text=True, timeout=DEADLINE)
-    assert probe.returncode == 0
+    probe = subprocess.run([evloopctl, "top"], stdin=subprocess.DEVNULL, capture_output=True,
+                           text=True, timeout=DEADLINE)
+    if "without ncurses" in probe.stderr:
+        pytest.skip("built without ncurses")
     terminals = []
 
     def run(socket, *words, **options):
