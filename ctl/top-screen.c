@@ -13,6 +13,7 @@
 #include <curses.h>
 
 #include "ctl/error.h"
+#include "ctl/terminal.h"
 #include "ctl/text.h"
 #include "ctl/top.h"
 
@@ -385,7 +386,7 @@ static bool terminal_open(Screen *screen, GError **errp)
 
     setlocale(LC_CTYPE, "");
     screen->utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
-    screen->terminal = newterm(NULL, stdout, stdin);
+    screen->terminal = terminal_is_known(STDOUT_FILENO) ? newterm(NULL, stdout, stdin) : NULL;
     if (!screen->terminal) {
         g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE,
                     "the terminal '%s' can't be used; 'top --batch' prints", name ? name : "");

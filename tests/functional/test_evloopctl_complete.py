@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -141,14 +142,14 @@ def test_bash_gets_what_replaces_the_word(bash, words, replies):
 
 
 class Shell:
-    """An interactive bash, as a user has it."""
+    """An interactive shell, as a user has it."""
 
-    def __init__(self, folder, socket):
-        environment = {**os.environ, "EVLOOPD_SOCKET": socket, "PS1": "> ", "TERM": "dumb",
+    def __init__(self, folder, socket, *command):
+        environment = {**os.environ, "EVLOOPD_SOCKET": socket, "PS1": "> ", "LC_ALL": "C", "TERM": "dumb",
                        "PATH": f"{folder}:{os.environ['PATH']}", "INPUTRC": "/dev/null"}
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], environment)
+            os.execvpe(command[0], command, environment)
         self.text = ""
 
     def expect(self, part):
@@ -168,7 +169,7 @@ class Shell:
 
 
 def test_the_tab_key_completes_in_an_interactive_bash(evloopctl, socket):
-    shell = Shell(os.path.dirname(evloopctl), socket)
+    shell = Shell(os.path.dirname(evloopctl), socket, "bash", "--norc", "--noprofile", "-i")
     try:
         shell.type(f"source '{SCRIPT}'; echo rea''dy\n")
         shell.expect("ready")
@@ -181,6 +182,23 @@ def test_the_tab_key_completes_in_an_interactive_bash(evloopctl, socket):
         shell.expect("burst ")
         shell.type("\x15evloopctl -s '' top --sort=na\t")
         shell.expect("name ")
+        shell.type("\x15exit\n")
+    finally:
+        shell.close()
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="no zsh")
+def test_the_tab_key_completes_in_an_interactive_zsh(evloopctl, socket):
+    shell = Shell(os.path.dirname(evloopctl), socket, "zsh", "-f", "-i")
+    try:
+        shell.type(f"fpath=('{SCRIPT.parent}' $fpath); autoload -U compinit\n")
+        shell.type("compinit -u -D && echo rea''dy\n")
+        shell.expect("ready\r")
+        for typed, end in [("evloopctl ob\t", "ject "), ("sh\t", "ow "), ("ti\t", "ck "),
+                           ("\x15evloopctl object add timer x cat\t", "catch-up="),
+                           ("bu\t", "rst "), ("\x15evloopctl top --sort=na\t", "me ")]:
+            shell.type(typed)
+            shell.expect(end)
         shell.type("\x15exit\n")
     finally:
         shell.close()
