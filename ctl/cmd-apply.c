@@ -10,14 +10,24 @@
 #include "ctl/command.h"
 #include "ctl/error.h"
 #include "ctl/print.h"
+#include "ctl/text.h"
 
 /* ---- the difference, for people ---- */
 
-static const char *name_of(json_object *object, const char *member)
+static void append_word(GString *text, json_object *object, const char *member)
 {
-    const char *name = json_member_string(object, member);
+    g_autofree char *word = text_clean_word(json_member_string(object, member));
 
-    return name ? name : "?";
+    g_string_append(text, word);
+}
+
+/* "- timer t0" */
+static void append_object(GString *text, char sign, json_object *object)
+{
+    g_string_append_printf(text, "%c ", sign);
+    append_word(text, object, "qom-type");
+    g_string_append_c(text, ' ');
+    append_word(text, object, "id");
 }
 
 /* Append a line for each element of the member @name of @difference. */
@@ -28,10 +38,8 @@ static void append_objects(GString *text, json_object *difference, const char *n
     size_t n = list ? json_object_array_length(list) : 0;
 
     for (size_t i = 0; i < n; i++) {
-        json_object *object = json_object_array_get_idx(list, i);
-
-        g_string_append_printf(text, "%c %s %s%s\n", sign, name_of(object, "qom-type"),
-                               name_of(object, "id"), remark);
+        append_object(text, sign, json_object_array_get_idx(list, i));
+        g_string_append_printf(text, "%s\n", remark);
     }
 }
 
@@ -47,8 +55,10 @@ static void append_properties(GString *text, json_object *difference, const char
         json_object *from = json_member(object, "from");
         json_object *to = json_member(object, "to");
 
-        g_string_append_printf(text, "%c %s %s: %s: ", sign, name_of(object, "qom-type"),
-                               name_of(object, "id"), name_of(object, "property"));
+        append_object(text, sign, object);
+        g_string_append(text, ": ");
+        append_word(text, object, "property");
+        g_string_append(text, ": ");
         /* json-c may use one buffer of a value for both. */
         g_string_append(text, json_object_to_json_string_ext(from, style));
         g_string_append(text, " -> ");
@@ -128,7 +138,7 @@ static bool apply_run(const CtlCommand *command, Ctl *ctl, char **words, GError 
     };
     g_auto(GStrv) rest = ctl_parse(command, ctl, options, words, 1, G_MAXUINT, errp);
     g_autoptr(json_object) files = rest ? read_files(rest, errp) : NULL;
-    g_autoptr(Client) client = files ? ctl_connect(ctl, false, errp) : NULL;
+    g_autoptr(Client) client = files ? ctl_connect(ctl, CLIENT_IN_BAND, errp) : NULL;
     g_autoptr(json_object) arguments = json_object_new_object();
     g_autoptr(json_object) difference = NULL;
     g_autofree char *text = NULL;
