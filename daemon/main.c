@@ -23,6 +23,7 @@
 #include "daemon/log.h"
 #include "daemon/loops.h"
 #include "daemon/options.h"
+#include "daemon/reload-signal.h"
 #include "daemon/signals.h"
 #include "daemon/stall-watch.h"
 #include "daemon/startup.h"
@@ -46,9 +47,7 @@ typedef struct Daemon {
     bool watchdog_starves;
     PassedFds *passed; /* for the objects */
     Configurator *configurator;
-    bool serving;         /* the manager has been told so */
-    bool reload_wanted;   /* by a signal, and it is not the configurator's turn yet */
-    char *serving_status; /* what the manager is told */
+    ReloadSignal reload_signal;
 } Daemon;
 
 /* ---- signals ---- */
@@ -60,46 +59,11 @@ static void end_arrived(void *opaque)
     daemon_request_shutdown(&self->control, SHUTDOWN_CAUSE_HOST_SIGNAL);
 }
 
-static void reload_begins(void *opaque)
-{
-    Daemon *self = opaque;
-
-    self->reload_wanted = false;
-    systemd_notify_reloading();
-}
-
-/* With the old configuration, if not with the new one, it is up again. */
-static void reload_ends(json_object *difference, const GError *error, void *opaque)
-{
-    Daemon *self = opaque;
-    g_autofree char *status = NULL;
-
-    if (self->control.shutdown != SHUTDOWN_CAUSE_NONE) {
-        return;
-    }
-    if (error) {
-        status = g_strdup_printf("%s; the configuration was not reloaded: %s", self->serving_status,
-                                 error->message);
-    }
-    systemd_notify_ready(status ? status : self->serving_status);
-}
-
-static void begin_reload(Daemon *self)
-{
-    configurator_reload(self->configurator, reload_begins, reload_ends, self);
-}
-
-/* Those that come before the files are read have one answer. */
 static void reload_arrived(void *opaque)
 {
     Daemon *self = opaque;
 
-    if (!self->reload_wanted && self->control.shutdown == SHUTDOWN_CAUSE_NONE) {
-        self->reload_wanted = true;
-        if (self->serving) {
-            begin_reload(self);
-        }
-    }
+    reload_signal_arrived(&self->reload_signal);
 }
 
 /* ---- start ---- */
@@ -259,16 +223,13 @@ static void start_watching(Daemon *self)
 static void serve(Daemon *self)
 {
     unsigned count = control_sockets_count(self->sockets);
-
-    self->serving_status =
+    g_autofree char *status =
         g_strdup_printf("Serving %u control socket%s", count, count == 1 ? "" : "s");
+
     control_sockets_serve(self->sockets, self->server);
     start_watching(self);
-    systemd_notify_ready(self->serving_status);
-    self->serving = true;
-    if (self->reload_wanted) {
-        begin_reload(self);
-    }
+    systemd_notify_ready(status);
+    reload_signal_start(&self->reload_signal, self->configurator, status);
     while (self->control.shutdown == SHUTDOWN_CAUSE_NONE) {
         main_loop_wait(false);
     }
@@ -321,6 +282,7 @@ static void flush_output(QmpServer *server)
 
 static void end_server(Daemon *self)
 {
+    reload_signal_stop(&self->reload_signal);
     configurator_stop(self->configurator);
     if (self->control.shutdown != SHUTDOWN_CAUSE_NONE) {
         ShutdownEvent event = { .guest = false, .reason = (int)self->control.shutdown };
@@ -360,7 +322,7 @@ static void end(Daemon *self)
     systemd_watchdog_stop();
     control_sockets_free(self->sockets);
     passed_fds_free(self->passed);
-    g_free(self->serving_status);
+    reload_signal_cleanup(&self->reload_signal);
     signals_cleanup();
     qemu_cleanup_main_loop();
 }
