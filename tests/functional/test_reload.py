@@ -109,6 +109,20 @@ def test_a_signal_while_the_main_loop_is_held_reloads_after_it(daemon, files, ma
         assert objects_of(qmp) == {"io0": "iothread"}
 
 
+def test_a_signal_at_the_start_reloads_after_it(start_daemon, files, sockets, manager):
+    os.mkfifo(sockets / "fifo")
+    daemon = start_daemon("--config", str(sockets / "fifo"), "--config-dir", str(files.path),
+                          env={**os.environ, "NOTIFY_SOCKET": str(sockets / "notify")}, wait=False)
+    with open(sockets / "fifo", "w", encoding="utf-8") as fifo:  # the daemon is reading it now
+        hang_up(daemon)
+        fifo.write(add("iothread", "io0"))
+    assert receive(manager) == READY
+    expect_reloading(manager)
+    assert receive(manager) == READY
+    with daemon.connect() as qmp:
+        assert objects_of(qmp) == {"io0": "iothread"}
+
+
 def connect_through(path, listener):
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(DEADLINE)
