@@ -1,35 +1,15 @@
 /*
- * Going over to a configuration: what is to be done in which order, and how it is undone.
+ * Going over to a configuration: doing what is planned, and undoing it.
  */
 #include "config.h"
 #include "objects/configuration-change.h"
 
-#include <string.h>
-
 #include "loop/main-loop.h"
+#include "objects/configuration-plan.h"
 #include "qmp/qmp-error.h"
 #include "qmp/qmp-json.h"
 
-/* A phase has steps of one kind. */
-typedef enum {
-    PHASE_ADD,      /* in order */
-    PHASE_SET,      /* in an order that is found by trying */
-    PHASE_DELETE,   /* what is not used any more first */
-    PHASE_ADD_LATE, /* what needs something that had to go first */
-    PHASE_SET_LATE,
-    PHASE_END,
-} Phase;
-
 typedef struct ConfigurationChange ConfigurationChange;
-
-/* One thing to be done, or that has been done. */
-typedef struct Step {
-    ConfigurationChange *owner;
-    Phase phase;
-    const DifferenceEntry *entry;
-    PropertyChange *change; /* to be set, else NULL */
-    bool begun;             /* deleting it */
-} Step;
 
 struct ConfigurationChange {
     ObjectTree *tree;
@@ -63,157 +43,27 @@ static void step_is_settled(void *opaque)
     schedule(opaque);
 }
 
-/* ---- planning ---- */
-
-static Step *step_new(ConfigurationChange *self, Phase phase, const DifferenceEntry *entry)
-{
-    Step *step = g_new0(Step, 1);
-
-    step->owner = self;
-    step->phase = phase;
-    step->entry = entry;
-    return step;
-}
-
-static void step_free(Step *step)
-{
-    if (step->change) {
-        property_change_free(step->change);
-    }
-    g_free(step);
-}
-
-static void plan(ConfigurationChange *self, Phase phase, const DifferenceEntry *entry)
-{
-    g_queue_push_tail(&self->steps[phase], step_new(self, phase, entry));
-}
-
-/* Takes @change over. */
-static void plan_set(ConfigurationChange *self, Phase phase, PropertyChange *change)
-{
-    Step *step = step_new(self, phase, change->entry);
-
-    step->change = change;
-    g_queue_push_tail(&self->steps[phase], step);
-}
+/* ---- references ---- */
 
 static void note_reference(const QmpMember *property, const char *id, void *referred)
 {
     g_hash_table_add(referred, (char *)id);
 }
 
-typedef struct Search {
-    const Difference *difference;
-    bool late; /* one of the ids is added late */
-    bool goes; /* one of them goes, even if it comes back */
-} Search;
-
-static void look_at(const QmpMember *property, const char *id, void *opaque)
+/* All ids that objects are to refer to. */
+static GHashTable *find_referred(const Difference *difference)
 {
-    Search *search = opaque;
-    const DifferenceEntry *entry = g_hash_table_lookup(search->difference->by_id, id);
+    GHashTable *referred = g_hash_table_new(g_str_hash, g_str_equal);
 
-    search->late = search->late || (entry && entry->late);
-    search->goes =
-        search->goes ||
-        (entry && (entry->kind == DIFFERENCE_REPLACE || entry->kind == DIFFERENCE_REMOVE));
-}
-
-/* @value of @property without the ids of what goes. */
-static json_object *without_gone(ConfigurationChange *self, const QmpMember *property,
-                                 json_object *value)
-{
-    json_object *left;
-
-    if (!json_object_is_type(value, json_type_array)) {
-        return NULL;
-    }
-    left = json_object_new_array();
-    for (size_t i = 0; i < json_object_array_length(value); i++) {
-        json_object *id = json_object_array_get_idx(value, i);
-        Search search = { .difference = self->difference };
-
-        look_at(property, json_object_get_string(id), &search);
-        if (!search.goes) {
-            json_object_array_add(left, json_object_get(id));
-        }
-    }
-    return left;
-}
-
-static PropertyChange *change_new(const DifferenceEntry *entry, const QmpMember *property,
-                                  json_object *from, json_object *to, bool for_now)
-{
-    PropertyChange *change = g_new(PropertyChange, 1);
-
-    *change = (PropertyChange){
-        .entry = entry,
-        .property = property,
-        .from = json_object_get(from),
-        .to = json_object_get(to),
-        .for_now = for_now,
-    };
-    return change;
-}
-
-static void plan_property(ConfigurationChange *self, const DifferenceEntry *entry,
-                          const QmpMember *property)
-{
-    json_object *from = json_object_object_get(entry->has, property->name);
-    json_object *to = json_object_object_get(entry->wants, property->name);
-    Search before = { .difference = self->difference };
-    Search after = { .difference = self->difference };
-
-    if (property->refers_to) {
-        object_values_foreach_reference(entry->type, entry->has, property, look_at, &before);
-        object_values_foreach_reference(entry->type, entry->wants, property, look_at, &after);
-    }
-    if (after.late && before.goes) {
-        /* It must let go of the one before there is the other. */
-        g_autoptr(json_object) meanwhile = without_gone(self, property, from);
-
-        plan_set(self, PHASE_SET, change_new(entry, property, from, meanwhile, true));
-        plan_set(self, PHASE_SET_LATE, change_new(entry, property, meanwhile, to, false));
-    } else if (!json_object_equal(from, to)) {
-        plan_set(self, after.late ? PHASE_SET_LATE : PHASE_SET,
-                 change_new(entry, property, from, to, false));
-    }
-}
-
-static void plan_properties(ConfigurationChange *self, const DifferenceEntry *entry,
-                            const QmpType *type)
-{
-    if (type->base) {
-        plan_properties(self, entry, type->base);
-    }
-    for (const QmpMember *member = type->members; member && member->name; member++) {
-        if (!(member->flags & (QMP_MEMBER_READ_ONLY | QMP_MEMBER_CREATE_ONLY))) {
-            plan_property(self, entry, member);
-        }
-    }
-}
-
-static void plan_all(ConfigurationChange *self)
-{
-    const GPtrArray *entries = self->difference->entries;
-
-    for (guint i = 0; i < entries->len; i++) {
-        const DifferenceEntry *entry = g_ptr_array_index(entries, i);
+    for (guint i = 0; i < difference->entries->len; i++) {
+        const DifferenceEntry *entry = g_ptr_array_index(difference->entries, i);
 
         if (entry->type) {
             object_values_foreach_reference(entry->type, entry->wants, NULL, note_reference,
-                                            self->referred);
-        }
-        if (entry->kind == DIFFERENCE_KEEP) {
-            plan_properties(self, entry, entry->type->properties);
-        }
-        if (entry->kind == DIFFERENCE_REMOVE || entry->kind == DIFFERENCE_REPLACE) {
-            plan(self, PHASE_DELETE, entry);
-        }
-        if (entry->kind == DIFFERENCE_ADD || entry->kind == DIFFERENCE_REPLACE) {
-            plan(self, entry->late ? PHASE_ADD_LATE : PHASE_ADD, entry);
+                                            referred);
         }
     }
+    return referred;
 }
 
 /* ---- the log ---- */
@@ -254,9 +104,11 @@ static void log_step(const Step *step)
 
 static void step_is_done(Step *step)
 {
+    ConfigurationChange *self = step->owner;
+
     log_step(step);
-    step->owner->refused = 0;
-    g_queue_push_head(&step->owner->done_steps, step);
+    self->refused = 0;
+    g_queue_push_head(&self->done_steps, step);
 }
 
 /* ---- steps ---- */
@@ -578,13 +430,13 @@ void configuration_change(ObjectTree *tree, const Difference *difference,
     self->difference = difference;
     self->done = done;
     self->opaque = opaque;
-    self->referred = g_hash_table_new(g_str_hash, g_str_equal);
+    self->referred = find_referred(difference);
     for (int phase = 0; phase < PHASE_END; phase++) {
         g_queue_init(&self->steps[phase]);
     }
     g_queue_init(&self->deferred);
     g_queue_init(&self->done_steps);
     object_tree_reserve(tree);
-    plan_all(self);
+    configuration_plan(difference, self->steps, self);
     schedule(self);
 }
