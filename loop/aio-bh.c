@@ -279,13 +279,14 @@ static void pass_end(BHPass *pass)
     give_back(pass);
 }
 
-static void call(BHPass *pass, QEMUBH *bh, AioCounters *counters)
+static void call(BHPass *pass, QEMUBH *bh, AioTraceKind kind, AioCounters *counters)
 {
     AioContext *ctx = pass->ctx;
     int64_t begin_ns = activity_call_next(ctx->activity, bh->name);
 
     bh->cb(bh->opaque);
-    counters_record(counters, activity_call_done(ctx->activity) - begin_ns);
+    counters_record(counters, activity_call_done(ctx->activity, begin_ns,
+                                                 (ActivityCall){ bh->name, kind, -1 }));
     counter_add(&ctx->bh_callbacks, 1);
 }
 
@@ -293,7 +294,7 @@ static void run_oneshot(BHPass *pass, QEMUBH *bh)
 {
     OneshotBH *oneshot = (OneshotBH *)bh;
 
-    call(pass, bh, &pass->ctx->oneshot_counters);
+    call(pass, bh, AIO_TRACE_ONESHOT_BH, &pass->ctx->oneshot_counters);
     if (oneshot->slab != pass->slab) {
         give_back(pass);
         pass->slab = oneshot->slab;
@@ -311,7 +312,7 @@ static void run_lasting(BHPass *pass, QEMUBH *bh, unsigned flags)
         lasting->doomed = true;
     } else if (flags & BH_CALL) {
         lasting->running++;
-        call(pass, bh, &lasting->counters);
+        call(pass, bh, AIO_TRACE_BH, &lasting->counters);
         lasting->running--;
     }
     if (lasting->doomed && lasting->running == 0) {

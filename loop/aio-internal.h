@@ -9,6 +9,7 @@
  *   aio-polling.c   looking for work in user space before blocking
  *   poll-time.c     how long that pays, learnt for each source
  *   aio-activity.c  what the loop does now, published to other threads
+ *   aio-trace.c     what it did, kept in a ring
  *   aio-stats.c     reading counters and sources from other threads
  *   aio-wait.c      waiting in one thread for a callback in another
  *   thread-pool.c   functions that block, run by threads of their own
@@ -47,6 +48,7 @@
 #include <stdatomic.h>
 
 #include "loop/aio-stats.h"
+#include "loop/aio-trace.h"
 #include "loop/aio.h"
 #include "loop/fdmon.h"
 #include "loop/poll-time.h"
@@ -83,8 +85,9 @@ typedef struct LoopActivity {
     _Atomic uint64_t busy_ns;
     _Atomic uint64_t polling_ns;
     _Atomic uint64_t blocked_ns;
-    int64_t now_ns;     /* home thread only: the last reading of the clock */
-    int64_t changed_ns; /* home thread only: up to when the three sums above count */
+    int64_t now_ns;            /* home thread only: the last reading of the clock */
+    int64_t changed_ns;        /* home thread only: up to when the three sums above count */
+    _Atomic(AioTrace *) trace; /* a reference, or NULL: nothing is recorded */
 } LoopActivity;
 
 /* What was going on before a callback or a nested poll, to return to. */
@@ -97,6 +100,9 @@ typedef struct ActivityScope {
 
 void activity_init(LoopActivity *activity);
 
+/* The end of a context: drop the trace. */
+void activity_cleanup(LoopActivity *activity);
+
 /* Read the clock and publish @state. Home thread. */
 void activity_enter(LoopActivity *activity, AioState state);
 
@@ -104,18 +110,33 @@ void activity_enter(LoopActivity *activity, AioState state);
 void activity_save(LoopActivity *activity, ActivityScope *scope);
 void activity_restore(LoopActivity *activity, const ActivityScope *scope);
 
-/* Around a callback called @name: publish it, and return how long it took, in ns. One reading of
- * the clock together: the beginning is the last reading. Home thread. */
+/* A pass is over: return to the callback that it was nested in, if it was. Home thread. */
+void activity_pass_over(LoopActivity *activity, const ActivityScope *scope);
+
+/* A callback, for the trace. */
+typedef struct ActivityCall {
+    const char *name;
+    AioTraceKind kind;
+    int fd; /* or -1 */
+} ActivityCall;
+
+/* Around a callback: publish it, and return how long it took, in ns. One reading of the clock
+ * together: the beginning is the last reading. Home thread. */
 void activity_call_begin(LoopActivity *activity, ActivityScope *scope, const char *name);
-int64_t activity_call_end(LoopActivity *activity, const ActivityScope *scope);
+int64_t activity_call_end(LoopActivity *activity, const ActivityScope *scope, ActivityCall call);
 
 /* The same for callbacks in a row, between one activity_save() and one activity_restore(): publish
- * it and return when it begins; return when it has ended. Home thread. */
+ * it and return when it begins; return how long it took. Home thread. */
 int64_t activity_call_next(LoopActivity *activity, const char *name);
-int64_t activity_call_done(LoopActivity *activity);
+int64_t activity_call_done(LoopActivity *activity, int64_t begin_ns, ActivityCall call);
 
 /* Count one call that took @elapsed_ns. Home thread. */
 void counters_record(AioCounters *counters, int64_t elapsed_ns);
+
+/* ---- what the loop did (aio-trace.c) ---- */
+
+/* Home thread. */
+void aio_trace_write(AioTrace *trace, const AioTraceRecord *record);
 
 /* ---- handlers (aio-handler.c) ---- */
 

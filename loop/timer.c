@@ -382,12 +382,13 @@ static bool run_list(QEMUTimerList *list)
         TimerRun run = { .timer = list->firing_head, .outer = list->running };
         QEMUTimerCB *cb = run.timer->cb;
         void *opaque = run.timer->opaque;
+        ActivityCall call = { run.timer->name, AIO_TRACE_TIMER, -1 };
         int64_t begin_ns;
 
         unlink_locked(list, run.timer);
         publish_deadline(list);
         list->running = &run;
-        begin_ns = activity_call_next(activity, run.timer->name);
+        begin_ns = activity_call_next(activity, call.name);
         pthread_mutex_unlock(&list->lock);
 
         cb(opaque);
@@ -396,7 +397,7 @@ static bool run_list(QEMUTimerList *list)
         counter_add(&list->ctx->timer_callbacks, 1);
         pthread_mutex_lock(&list->lock);
         list->running = run.outer;
-        record_call(run.timer, activity_call_done(activity) - begin_ns);
+        record_call(run.timer, activity_call_done(activity, begin_ns, call));
     }
     publish_deadline(list);
     pthread_mutex_unlock(&list->lock);

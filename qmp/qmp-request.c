@@ -165,6 +165,13 @@ void qmp_request_run(QmpRequest *request)
     }
 }
 
+void qmp_request_answer_later(QmpRequest *request)
+{
+    if (request->oob && request->session) {
+        qmp_session_answer_later(request->session, request);
+    }
+}
+
 void qmp_return(QmpRequest *request, json_object *value)
 {
     g_clear_pointer(&request->fds, qmp_fds_free);
