@@ -14,7 +14,7 @@
 #include "ctl/print.h"
 
 static const CtlCommand *const members[] = {
-    &ctl_call, &ctl_iothread, &ctl_events, &ctl_quit, NULL,
+    &ctl_call, &ctl_iothread, &ctl_events, &ctl_trace, &ctl_quit, NULL,
 };
 
 const CtlCommand ctl_program = {

@@ -4,6 +4,7 @@
 #ifndef DAEMON_COMMANDS_H
 #define DAEMON_COMMANDS_H
 
+#include "daemon/trace.h"
 #include "objects/object-types.h"
 #include "qmp/qmp-command.h"
 #include "qmp/qmp-server.h"
@@ -16,6 +17,9 @@ extern const QmpEvent daemon_events[];
 
 /* query-loops, query-sources; they need no opaque. */
 extern const QmpCommand loop_commands[];
+
+/* trace-start, trace-stop, trace-save, query-trace; their opaque is the Trace. */
+extern const QmpCommand trace_commands[];
 
 /* x-debug-block, x-debug-echo, x-debug-event and its event; their opaque is the QmpServer. */
 extern const QmpCommand debug_commands[];
@@ -41,6 +45,7 @@ typedef struct DaemonOffer {
     QmpServer *server;
     ObjectTree *objects;
     DaemonControl *control;
+    Trace *trace;
     bool debug_commands; /* those for tests too */
 } DaemonOffer;
 

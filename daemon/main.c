@@ -36,6 +36,7 @@ typedef struct Daemon {
     QmpRegistry *registry;
     QmpServer *server;
     ControlSockets *sockets;
+    Trace *trace;
 } Daemon;
 
 /* ---- start ---- */
@@ -56,6 +57,7 @@ static void start_server(Daemon *self)
     DaemonOffer offer = {
         .objects = self->objects,
         .control = &self->control,
+        .trace = self->trace,
         .debug_commands = self->options.debug_commands,
     };
 
@@ -96,6 +98,7 @@ static bool start(Daemon *self, GError **errp)
     }
     self->objects = object_tree_new();
     self->registry = qmp_registry_new();
+    self->trace = trace_new();
     start_server(self);
     return startup_run(&self->options, self->registry, errp);
 }
@@ -188,6 +191,7 @@ static void end(Daemon *self)
     }
     g_clear_pointer(&self->objects, object_tree_free);
     g_clear_pointer(&self->registry, qmp_registry_free);
+    g_clear_pointer(&self->trace, trace_free);
     g_clear_pointer(&self->monitor, iothread_destroy);
     systemd_watchdog_stop();
     control_sockets_free(self->sockets);

@@ -165,11 +165,12 @@ void qmp_request_run(QmpRequest *request)
     }
 }
 
-void qmp_request_answer_later(QmpRequest *request)
+bool qmp_request_answer_later(QmpRequest *request, GError **errp)
 {
-    if (request->oob && request->session) {
-        qmp_session_answer_later(request->session, request);
+    if (request->oob && !qmp_session_answer_later(request->session, request)) {
+        return qmp_error_set(errp, "The daemon is about to end");
     }
+    return true;
 }
 
 void qmp_return(QmpRequest *request, json_object *value)

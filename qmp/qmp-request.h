@@ -36,8 +36,9 @@ void qmp_fail(QmpRequest *request, GError *error);
 void qmp_fail_generic(QmpRequest *request, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 /* For a command that may run out-of-band, before its run() returns without an answer: @request will
- * be answered later, in the thread that runs the command. */
-void qmp_request_answer_later(QmpRequest *request);
+ * be answered later, in the thread that runs it. False and @errp when it must be answered now, for
+ * the server is about to end; never in-band. */
+bool qmp_request_answer_later(QmpRequest *request, GError **errp);
 
 /* The opaque that the command was registered with. */
 void *qmp_request_get_opaque(QmpRequest *request);

@@ -121,8 +121,9 @@ void qmp_session_unref(QmpSession *session);
 /* Close the connection and drop what is queued. Monitor thread. */
 void qmp_session_close(QmpSession *session);
 
-/* @request, which runs out-of-band, will be answered when the turn is over. Monitor thread. */
-void qmp_session_answer_later(QmpSession *session, QmpRequest *request);
+/* @request, which runs out-of-band, will be answered after this turn. False when the server starts
+ * nothing any more. Monitor thread. */
+bool qmp_session_answer_later(QmpSession *session, QmpRequest *request);
 
 /* Whether so much is in flight that reading has to pause. With session->lock held. */
 bool qmp_session_is_full(const QmpSession *session);
@@ -159,10 +160,10 @@ void qmp_server_make_ready(QmpServer *server, QmpSession *session);
 /* The in-band request that ran has been answered. Main thread. */
 void qmp_server_request_done(QmpServer *server, QmpSession *session);
 
-/* A request has been answered, of which it makes no difference to the session's queue. Monitor
- * thread. */
-void qmp_server_late_request_begins(QmpServer *server);
-void qmp_server_late_request_done(QmpServer *server);
+/* An out-of-band request takes longer than its turn; false when nothing is started any more. It has
+ * been answered. Monitor thread. */
+bool qmp_server_late_request_begins(QmpServer *server, QmpSession *session);
+void qmp_server_late_request_done(QmpServer *server, QmpSession *session);
 
 /* Bottom half of the main context: run what is ready, one request of each session in turn. */
 void qmp_server_dispatch(void *opaque);
