@@ -89,7 +89,7 @@ static int open_file(const char *path, bool *is_new, GError **errp)
 
     *is_new = fd >= 0;
     if (fd < 0 && errno == EEXIST) {
-        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+        fd = open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0666);
     }
     if (fd < 0) {
         g_set_error(errp, CTL_ERROR, CTL_ERROR_OUTPUT, "cannot write to '%s': %s", path,
