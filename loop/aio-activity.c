@@ -33,15 +33,15 @@ void activity_init(LoopActivity *activity)
 
 void activity_cleanup(LoopActivity *activity)
 {
-    AioTrace *trace = atomic_exchange(&activity->trace, NULL);
+    /* Relaxed: nobody else has the context any more. */
+    AioTrace *trace = atomic_exchange_explicit(&activity->trace, NULL, memory_order_relaxed);
 
     if (trace) {
         aio_trace_unref(trace);
     }
 }
 
-/* Read the clock and add the time that went by to what the loop was doing. */
-static void account(LoopActivity *activity)
+int64_t activity_account(LoopActivity *activity)
 {
     AioState state = atomic_load_explicit(&activity->state, memory_order_relaxed);
     _Atomic uint64_t *sum = &activity->busy_ns;
@@ -56,15 +56,10 @@ static void account(LoopActivity *activity)
         counter_add(sum, (uint64_t)(activity->now_ns - activity->changed_ns));
     }
     activity->changed_ns = activity->now_ns;
+    return activity->now_ns;
 }
 
 /* ---- the trace ---- */
-
-/* Relaxed: whoever finds one loads it again. */
-static bool is_traced(LoopActivity *activity)
-{
-    return G_UNLIKELY(atomic_load_explicit(&activity->trace, memory_order_relaxed) != NULL);
-}
 
 /* Record what began at @begin_ns and ends now. */
 static void trace(LoopActivity *activity, int64_t begin_ns, ActivityCall call)
@@ -85,7 +80,7 @@ static void trace(LoopActivity *activity, int64_t begin_ns, ActivityCall call)
 }
 
 /* Record the present state, unless it is a callback, which is not over yet. */
-__attribute__((noinline)) static void trace_state(LoopActivity *activity)
+static void trace_state(LoopActivity *activity)
 {
     int64_t since_ns = atomic_load_explicit(&activity->since_ns, memory_order_relaxed);
 
@@ -104,10 +99,9 @@ __attribute__((noinline)) static void trace_state(LoopActivity *activity)
     }
 }
 
-/* Record a callback. If it has run a GMainLoop, the state is what that has left behind. */
-__attribute__((noinline)) static void trace_call(LoopActivity *activity, int64_t begin_ns,
-                                                 ActivityCall call)
+void activity_trace_call(LoopActivity *activity, int64_t begin_ns, ActivityCall call)
 {
+    /* When it has run a GMainLoop, that has left its state behind. */
     trace_state(activity);
     trace(activity, begin_ns, call);
 }
@@ -116,8 +110,8 @@ __attribute__((noinline)) static void trace_call(LoopActivity *activity, int64_t
 
 void activity_enter(LoopActivity *activity, AioState state)
 {
-    account(activity);
-    if (is_traced(activity)) {
+    activity_account(activity);
+    if (activity_is_traced(activity)) {
         trace_state(activity);
     }
     publish(activity, state, NULL, activity->now_ns);
@@ -139,7 +133,7 @@ void activity_restore(LoopActivity *activity, const ActivityScope *scope)
 void activity_pass_over(LoopActivity *activity, const ActivityScope *scope)
 {
     if (scope->state == AIO_STATE_CALLBACK) {
-        if (is_traced(activity)) {
+        if (activity_is_traced(activity)) {
             trace_state(activity);
         }
         activity_restore(activity, scope);
@@ -152,27 +146,10 @@ void activity_call_begin(LoopActivity *activity, ActivityScope *scope, const cha
     publish(activity, AIO_STATE_CALLBACK, name, activity->now_ns);
 }
 
-int64_t activity_call_end(LoopActivity *activity, const ActivityScope *scope, ActivityCall call)
-{
-    int64_t elapsed_ns = activity_call_done(activity, scope->begin_ns, call);
-
-    activity_restore(activity, scope);
-    return elapsed_ns;
-}
-
 int64_t activity_call_next(LoopActivity *activity, const char *name)
 {
     publish(activity, AIO_STATE_CALLBACK, name, activity->now_ns);
     return activity->now_ns;
-}
-
-int64_t activity_call_done(LoopActivity *activity, int64_t begin_ns, ActivityCall call)
-{
-    account(activity);
-    if (is_traced(activity)) {
-        trace_call(activity, begin_ns, call);
-    }
-    return activity->now_ns - begin_ns;
 }
 
 void counters_record(AioCounters *counters, int64_t elapsed_ns)

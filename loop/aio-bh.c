@@ -279,14 +279,27 @@ static void pass_end(BHPass *pass)
     give_back(pass);
 }
 
-static void call(BHPass *pass, QEMUBH *bh, AioTraceKind kind, AioCounters *counters)
+/* A function of its own, so that call() needs not keep for it what it needs. */
+__attribute__((cold, noinline)) static void trace_call(AioContext *ctx, QEMUBH *bh,
+                                                       int64_t begin_ns)
+{
+    /* Relaxed: a oneshot's flags stay. */
+    unsigned flags = atomic_load_explicit(&bh->flags, memory_order_relaxed);
+    AioTraceKind kind = flags & BH_ONESHOT ? AIO_TRACE_ONESHOT_BH : AIO_TRACE_BH;
+
+    activity_trace_call(ctx->activity, begin_ns, (ActivityCall){ bh->name, kind, -1 });
+}
+
+static void call(BHPass *pass, QEMUBH *bh, AioCounters *counters)
 {
     AioContext *ctx = pass->ctx;
     int64_t begin_ns = activity_call_next(ctx->activity, bh->name);
 
     bh->cb(bh->opaque);
-    counters_record(counters, activity_call_done(ctx->activity, begin_ns,
-                                                 (ActivityCall){ bh->name, kind, -1 }));
+    counters_record(counters, activity_account(ctx->activity) - begin_ns);
+    if (activity_is_traced(ctx->activity)) {
+        trace_call(ctx, bh, begin_ns);
+    }
     counter_add(&ctx->bh_callbacks, 1);
 }
 
@@ -294,7 +307,7 @@ static void run_oneshot(BHPass *pass, QEMUBH *bh)
 {
     OneshotBH *oneshot = (OneshotBH *)bh;
 
-    call(pass, bh, AIO_TRACE_ONESHOT_BH, &pass->ctx->oneshot_counters);
+    call(pass, bh, &pass->ctx->oneshot_counters);
     if (oneshot->slab != pass->slab) {
         give_back(pass);
         pass->slab = oneshot->slab;
@@ -312,7 +325,7 @@ static void run_lasting(BHPass *pass, QEMUBH *bh, unsigned flags)
         lasting->doomed = true;
     } else if (flags & BH_CALL) {
         lasting->running++;
-        call(pass, bh, AIO_TRACE_BH, &lasting->counters);
+        call(pass, bh, &lasting->counters);
         lasting->running--;
     }
     if (lasting->doomed && lasting->running == 0) {

@@ -123,12 +123,47 @@ typedef struct ActivityCall {
 /* Around a callback: publish it, and return how long it took, in ns. One reading of the clock
  * together: the beginning is the last reading. Home thread. */
 void activity_call_begin(LoopActivity *activity, ActivityScope *scope, const char *name);
-int64_t activity_call_end(LoopActivity *activity, const ActivityScope *scope, ActivityCall call);
+static inline int64_t activity_call_end(LoopActivity *activity, const ActivityScope *scope,
+                                        ActivityCall call);
 
 /* The same for callbacks in a row, between one activity_save() and one activity_restore(): publish
  * it and return when it begins; return how long it took. Home thread. */
 int64_t activity_call_next(LoopActivity *activity, const char *name);
-int64_t activity_call_done(LoopActivity *activity, int64_t begin_ns, ActivityCall call);
+static inline int64_t activity_call_done(LoopActivity *activity, int64_t begin_ns,
+                                         ActivityCall call);
+
+/* What these two are made of: read the clock, add the time that went by to what the loop was doing,
+ * and return the clock; record a callback that is over. Home thread. */
+int64_t activity_account(LoopActivity *activity);
+__attribute__((cold)) void activity_trace_call(LoopActivity *activity, int64_t begin_ns,
+                                               ActivityCall call);
+
+/* Whether there is a trace. Relaxed: whoever finds one loads it again. Home thread. */
+static inline bool activity_is_traced(LoopActivity *activity)
+{
+    return G_UNLIKELY(atomic_load_explicit(&activity->trace, memory_order_relaxed) != NULL);
+}
+
+/* Inline, so that what the trace is told is only put together when there is one. */
+static inline int64_t activity_call_done(LoopActivity *activity, int64_t begin_ns,
+                                         ActivityCall call)
+{
+    int64_t end_ns = activity_account(activity);
+
+    if (activity_is_traced(activity)) {
+        activity_trace_call(activity, begin_ns, call);
+    }
+    return end_ns - begin_ns;
+}
+
+static inline int64_t activity_call_end(LoopActivity *activity, const ActivityScope *scope,
+                                        ActivityCall call)
+{
+    int64_t elapsed_ns = activity_call_done(activity, scope->begin_ns, call);
+
+    activity_restore(activity, scope);
+    return elapsed_ns;
+}
 
 /* Count one call that took @elapsed_ns. Home thread. */
 void counters_record(AioCounters *counters, int64_t elapsed_ns);

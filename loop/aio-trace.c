@@ -139,6 +139,7 @@ AioTraceRecord *aio_trace_copy(AioTrace *trace, size_t *n, uint64_t *n_lost)
 {
     uint64_t end = aio_trace_count(trace);
     uint64_t first = oldest_kept(trace, end);
+    uint64_t still_kept;
     size_t n_copied = (size_t)(end - first);
     AioTraceRecord *records = g_new(AioTraceRecord, MAX(n_copied, 1));
 
@@ -147,7 +148,8 @@ AioTraceRecord *aio_trace_copy(AioTrace *trace, size_t *n, uint64_t *n_lost)
     for (size_t i = 0; i < n_copied; i++) {
         read_slot(&records[i], &trace->slots[(end - 1 - i) % trace->n_slots]);
     }
-    first = MAX(first, MIN(oldest_kept(trace, aio_trace_count(trace)), end));
+    still_kept = oldest_kept(trace, aio_trace_count(trace));
+    first = MAX(first, MIN(still_kept, end));
     *n = (size_t)(end - first);
     *n_lost = first;
     if (*n > 1) {
