@@ -292,8 +292,10 @@ static void relay_accept(void *opaque)
 
 static void listener_watch(RelayListener *listener)
 {
-    aio_set_fd_handler(listener->workers[0]->ctx, listener->fd, relay_accept, NULL, NULL, NULL,
-                       listener);
+    const char *name = listener->relay->names.accept;
+
+    aio_set_fd_handler_full(listener->workers[0]->ctx, listener->fd, relay_accept, NULL, NULL, NULL,
+                            listener, name, NULL);
 }
 
 void relay_listener_attach(RelayListener *listener, RelayWorker *const *workers, size_t n)
@@ -301,8 +303,8 @@ void relay_listener_attach(RelayListener *listener, RelayWorker *const *workers,
     listener->workers = workers;
     listener->n_workers = n;
     listener->next_worker = 0;
-    aio_timer_init(workers[0]->ctx, &listener->timer, QEMU_CLOCK_REALTIME, SCALE_NS, rest_is_over,
-                   listener);
+    aio_timer_init_full(workers[0]->ctx, &listener->timer, QEMU_CLOCK_REALTIME, SCALE_NS,
+                        rest_is_over, listener, listener->relay->names.rest);
     /* A rest ends with a move. */
     listener_watch(listener);
 }

@@ -93,7 +93,7 @@ def test_each_loop_shows_what_it_did(daemon, qmp):
     assert names == {loop["id"]: loop["thread-id"] for loop in qmp.command("query-loops")}
     assert {event["pid"] for event in trace["traceEvents"]} == {daemon.proc.pid}
     by_kind = {(event["cat"], event["name"]) for event in events_of(trace, "io0")}
-    assert {("wait", "wait"), ("pass", "pass"), ("timer", "timer_expired")} <= by_kind
+    assert {("wait", "wait"), ("pass", "pass"), ("timer", "timer_expired(t0)")} <= by_kind
     assert ("bh", "qmp_dispatch") in {(event["cat"], event["name"])
                                       for event in events_of(trace, "main-loop")}
     [session] = {event["args"]["fd"] for event in events_of(trace, "mon_iothread")

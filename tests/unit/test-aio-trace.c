@@ -366,6 +366,7 @@ static void spinner_stop(Spinner *spinner)
 {
     atomic_store(&spinner->stop, true);
     loop_stop(spinner->loop);
+    loop_passes(spinner->loop, 3); /* what it left behind counts in the spinner */
     qemu_bh_delete(spinner->bh);
 }
 
