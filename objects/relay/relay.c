@@ -273,7 +273,6 @@ static Relay *relay_alloc(const RelaySetup *setup, RelayTargets *targets)
     relay->verbose = setup->verbose;
     relay->names = (RelayNames){
         .accept = source_name("relay_accept", setup->id),
-        .rest = source_name("relay_rest", setup->id),
         .ready = source_name("relay_ready", setup->id),
         .timeout = source_name("relay_timeout", setup->id),
         .retry = source_name("relay_connect_retry", setup->id),
