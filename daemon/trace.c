@@ -186,7 +186,7 @@ static bool start_loops(Trace *trace, const char *wanted, bool only_look, GError
     start_loop(&start, MAIN_LOOP_NAME, getpid(), qemu_get_aio_context());
     iothread_foreach(start_iothread, &start);
     if (start.out_of_memory) {
-        return qmp_error_set(errp, "There is no memory for rings of that size");
+        return qmp_error_set(errp, "There is no memory for so many rings of that size");
     }
     if (!start.found) {
         return qmp_error_set(errp, "Parameter 'loops': there is no loop '%s'", wanted);

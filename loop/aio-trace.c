@@ -34,18 +34,24 @@ struct AioTrace {
     TraceSlot slots[];
 };
 
+static _Atomic unsigned n_traces; /* that there are, or are about to be */
+
 AioTrace *aio_trace_new(size_t n_records)
 {
     size_t n_slots = n_records + 1;
     AioTrace *trace = NULL;
 
-    if (n_records < G_MAXINT) {
+    /* Relaxed, here and below: a number, that no other data is published by. */
+    if (atomic_fetch_add_explicit(&n_traces, 1, memory_order_relaxed) < AIO_TRACE_MAX &&
+        n_records < G_MAXINT) {
         trace = calloc(1, sizeof(AioTrace) + n_slots * sizeof(TraceSlot));
     }
-    if (trace) {
-        trace->refcount = 1;
-        trace->n_slots = n_slots;
+    if (!trace) {
+        atomic_fetch_sub_explicit(&n_traces, 1, memory_order_relaxed);
+        return NULL;
     }
+    trace->refcount = 1;
+    trace->n_slots = n_slots;
     return trace;
 }
 
@@ -61,6 +67,7 @@ void aio_trace_unref(AioTrace *trace)
     /* Acquire-release: what others did with it happens before it is freed. */
     if (atomic_fetch_sub_explicit(&trace->refcount, 1, memory_order_acq_rel) == 1) {
         free(trace);
+        atomic_fetch_sub_explicit(&n_traces, 1, memory_order_relaxed);
     }
 }
 

@@ -45,8 +45,13 @@ typedef struct AioTraceRecord {
 /* The memory that a record takes in the ring, in bytes. */
 #define AIO_TRACE_RECORD_SIZE 32
 
+/* How many traces there may be in a process. It bounds what a loop that is stuck can be made to
+ * hold on to, which lets go of the traces that it had when it goes on. */
+#define AIO_TRACE_MAX 4096
+
 /* A trace that keeps the last @n_records, at least 1 and less than G_MAXINT. NULL when there is no
- * memory for them; the system hands that out as it is first written to. */
+ * memory for them, which the system hands out as it is first written to, or there are AIO_TRACE_MAX
+ * traces. Any thread. */
 AioTrace *aio_trace_new(size_t n_records);
 
 /* It is counted by reference. Any thread. */

@@ -450,6 +450,22 @@ static void test_a_stuck_loop_holds_up_nothing(Loop *loop)
     sem_destroy(&blocked.go_on);
 }
 
+static void test_there_can_only_be_so_many(void)
+{
+    g_autoptr(GPtrArray) traces = g_ptr_array_new_with_free_func((GDestroyNotify)aio_trace_unref);
+
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < AIO_TRACE_MAX; i++) {
+            AioTrace *trace = aio_trace_new(1);
+
+            g_assert_nonnull(trace);
+            g_ptr_array_add(traces, trace);
+        }
+        g_assert_null(aio_trace_new(1));
+        g_ptr_array_set_size(traces, 0);
+    }
+}
+
 static void test_there_is_no_memory_for_too_many_records(void)
 {
     g_assert_null(aio_trace_new(SIZE_MAX));
@@ -473,6 +489,7 @@ int main(int argc, char **argv)
     loop_test_add("copying-while-overwritten", test_copying_while_it_is_overwritten);
     loop_test_add("on-and-off-while-running", test_switching_it_on_and_off_while_the_loop_runs);
     loop_test_add("a-stuck-loop", test_a_stuck_loop_holds_up_nothing);
+    test_add("/trace/so-many", test_there_can_only_be_so_many);
     test_add("/trace/no-memory", test_there_is_no_memory_for_too_many_records);
     return g_test_run();
 }
