@@ -8,10 +8,13 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "daemon/commands.h"
@@ -54,6 +57,7 @@ static void start_server(Daemon *self)
         .max_output = self->options.max_output,
         .max_output_total = self->options.max_output_total,
         .negotiation_timeout_ns = self->options.negotiation_timeout_ns,
+        .log_changes = log_shows(G_LOG_LEVEL_INFO),
     };
     DaemonOffer offer = {
         .objects = self->objects,
@@ -81,6 +85,26 @@ static void ask_for_exact_timers(void)
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
 }
 
+/* The soft limit is low for the sake of programs that use select(2), as nothing here does; the hard
+ * one is what the administrator allows. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    rlim_t before;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) {
+        return;
+    }
+    before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        g_debug("limit of descriptors raised from %ju to %ju", (uintmax_t)before,
+                (uintmax_t)limit.rlim_max);
+    } else {
+        g_info("limit of descriptors left at %ju: %s", (uintmax_t)before, g_strerror(errno));
+    }
+}
+
 static bool set_monitor_polling(Daemon *self, GError **errp)
 {
     return aio_context_set_poll_params(iothread_get_aio_context(self->monitor),
@@ -90,6 +114,7 @@ static bool set_monitor_polling(Daemon *self, GError **errp)
 static bool start(Daemon *self, GError **errp)
 {
     ask_for_exact_timers();
+    raise_descriptor_limit();
     /* First of all: a wrong LISTEN_FDS, or fd:NUMBER, must not cover descriptors of the daemon's
      * own. */
     if (!control_sockets_inherit(self->sockets, self->passed, errp)) {
@@ -186,6 +211,9 @@ static void end_server(Daemon *self)
     while (qmp_server_is_busy(self->server)) {
         main_loop_wait(false);
     }
+    /* After it no thread emits but this one and the monitor: what an object did on its loop's
+     * thread was over when that thread stopped it, which the main loop has then heard from it; and
+     * the IOThreads, being objects too, have been joined. */
     delete_objects(self->objects);
     flush_output(self->server);
     object_tree_set_server(self->objects, NULL);

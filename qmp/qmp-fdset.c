@@ -57,11 +57,18 @@ static int64_t lowest_free_id(const QmpFdsets *sets)
     return id;
 }
 
-int64_t qmp_fdsets_add(QmpFdsets *sets, int64_t id, int fd, const char *opaque)
+int64_t qmp_fdsets_add(QmpFdsets *sets, int64_t id, int fd, const char *opaque, GError **errp)
 {
-    Entry *entry = g_new0(Entry, 1);
     guint i = sets->entries->len;
+    Entry *entry;
 
+    if (i == QMP_MAX_FDSET_FDS) {
+        close(fd);
+        qmp_error_set(errp, "The descriptor sets hold %d descriptors already, and may hold no more",
+                      QMP_MAX_FDSET_FDS);
+        return -1;
+    }
+    entry = g_new0(Entry, 1);
     entry->id = id >= 0 ? id : lowest_free_id(sets);
     entry->fd = fd;
     entry->opaque = g_strdup(opaque);
