@@ -48,6 +48,7 @@ typedef struct Daemon {
     PassedFds *passed; /* for the objects */
     Configurator *configurator;
     ReloadSignal reload_signal;
+    Trace *trace;
 } Daemon;
 
 /* ---- signals ---- */
@@ -87,6 +88,7 @@ static void start_server(Daemon *self)
         .configurator = self->configurator,
         .control = &self->control,
         .stall_threshold_ns = &self->options.stall_threshold_ns,
+        .trace = self->trace,
         .debug_commands = self->options.debug_commands,
     };
 
@@ -163,6 +165,7 @@ static bool start(Daemon *self, GError **errp)
         return false;
     }
     start_objects(self);
+    self->trace = trace_new();
     start_server(self);
     return startup_run(&self->options, self->registry, self->configurator, errp);
 }
@@ -317,6 +320,7 @@ static void end(Daemon *self)
     g_clear_pointer(&self->configurator, configurator_free);
     g_clear_pointer(&self->objects, object_tree_free);
     g_clear_pointer(&self->registry, qmp_registry_free);
+    g_clear_pointer(&self->trace, trace_free);
     g_clear_pointer(&self->monitor, iothread_destroy);
     g_clear_pointer(&self->stall_watch, stall_watch_free);
     systemd_watchdog_stop();

@@ -51,6 +51,7 @@ typedef struct Session {
     Configurator *configurator;
     QmpServer *server;
     DaemonControl control;
+    Trace *trace;
     FuzzClient clients[2];
     unsigned current;
     bool unread;
@@ -102,6 +103,7 @@ static void start(Session *self)
     DaemonOffer offer = { .control = &self->control, .debug_commands = true };
     const ConfigFormat format = { .registry = self->registry, .limits = limits };
 
+    offer.trace = self->trace = trace_new();
     offer.objects = self->objects = object_tree_new();
     offer.configurator = self->configurator = configurator_new(self->objects, &format, NULL);
     offer.server = self->server = qmp_server_new(&config);
@@ -138,6 +140,7 @@ static void end(Session *self)
     }
     object_tree_set_server(self->objects, NULL);
     qmp_server_free(self->server);
+    trace_free(self->trace);
     while (aio_poll(monitor.ctx, false)) {
         /* What the end has left for the monitor to do; its thread would do it before it ends. */
     }
