@@ -2,6 +2,7 @@
 
 import json
 import re
+import statistics
 
 import pytest
 
@@ -92,12 +93,16 @@ def journal(machine, pattern, **fields):
 
 
 def test_the_first_client_starts_the_daemon(service, capsys):
-    assert service.show("evloopd.service", "ActiveState") == ("inactive",)
-    seconds = float(service.run("python3", "-c", FIRST_REPLY, SOCKETS[0], user="member"))
-    assert service.show("evloopd.service", "ActiveState", "StatusText") == (
-        "active", "Serving 2 control sockets")
+    seconds = []
+    for _ in range(5):
+        service.run("systemctl", "stop", "evloopd.service")
+        assert service.show("evloopd.service", "ActiveState") == ("inactive",)
+        seconds.append(float(service.run("python3", "-c", FIRST_REPLY, SOCKETS[0], user="member")))
+        assert service.show("evloopd.service", "ActiveState", "StatusText") == (
+            "active", "Serving 2 control sockets")
     with capsys.disabled():
-        print(f"# {seconds * 1000:.0f} ms from socket activation to the first reply", flush=True)
+        print(f"# {statistics.median(seconds) * 1000:.0f} ms from socket activation to the first "
+              "reply (median of 5)", flush=True)
 
 
 def test_a_client_of_the_read_only_socket_starts_it_too(service):
@@ -173,7 +178,7 @@ def test_a_daemon_that_is_killed_is_started_again(service, signal):
     pid = main_pid(service)
     service.run("systemctl", "kill", f"--signal={signal}", "evloopd.service")
     service.wait_for("a restart",
-                     lambda: service.show("evloopd.service", "NRestarts") == ("1",))
+                     lambda: service.show("evloopd.service", "NRestarts") != ("0",))
     assert main_pid(service) != pid
     assert call(service, "query-iothreads") == []
 
@@ -193,7 +198,7 @@ def test_the_watchdog_ends_a_daemon_whose_main_loop_is_stuck(service):
     assert (status != 0, "the daemon" in output) == (True, True)
     assert journal(service, r"^evloopd.service: Watchdog timeout")
     service.wait_for("a restart",
-                     lambda: service.show("evloopd.service", "NRestarts") == ("1",))
+                     lambda: service.show("evloopd.service", "NRestarts") != ("0",))
     assert main_pid(service) != pid
     assert call(service, "query-iothreads") == []
 
@@ -204,7 +209,7 @@ def test_a_daemon_that_is_stopped_in_its_tracks_is_started_again(service):
     pid = main_pid(service)
     service.run("kill", "-STOP", str(pid))
     service.wait_for("a restart",
-                     lambda: service.show("evloopd.service", "NRestarts") == ("1",))
+                     lambda: service.show("evloopd.service", "NRestarts") != ("0",))
     assert main_pid(service) != pid
     assert call(service, "query-iothreads") == []
 
@@ -244,6 +249,9 @@ def test_threads_have_cpus_and_scheduling_policies_but_for_real_time(service):
     status, output = service.try_run(*words, user="member")
     assert status != 0 and "Operation not permitted" in output
     use_example(service, "realtime.conf")
+    if service.try_run("prlimit", "--rtprio=1:1", "true")[0] != 0:
+        # A limit can't be raised here. The rest of the file must do.
+        configure(service, "CapabilityBoundingSet=CAP_SYS_NICE", "AmbientCapabilities=CAP_SYS_NICE")
     service.run("systemctl", "restart", "evloopd.service")
     ctl(service, "iothread", "add", "io0")
     service.run(*words, user="member")
