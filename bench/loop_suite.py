@@ -212,6 +212,17 @@ MEASURES = (
         quick="-n 200",
         columns=(*OURS, *PEERS),
     ),
+    Measure(
+        "kick",
+        [
+            Row("an eventfd kicked and one back, two processes, median", *("median_us", "us", 1),
+                to_reach="1.1 x bare"),
+            Row("  p99", "p99_us", "us", 1),
+        ],
+        program="loop-kick",
+        quick="-n 1000",
+        columns=(*OURS, *PEERS, BARE),
+    ),
     reads("reads", "file reads, 32 in flight (bare: fio)", "", "-s 0.3", "file reads beside fio"),
     reads(
         "reads-batch",

@@ -78,6 +78,12 @@ static void ask_for_exact_timers(void)
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
 }
 
+static bool set_monitor_polling(Daemon *self, GError **errp)
+{
+    return aio_context_set_poll_params(iothread_get_aio_context(self->monitor),
+                                       self->options.monitor_poll_max_ns, 0, 0, errp);
+}
+
 static bool start(Daemon *self, GError **errp)
 {
     ask_for_exact_timers();
@@ -92,6 +98,9 @@ static bool start(Daemon *self, GError **errp)
     }
     self->monitor = iothread_create("mon_iothread", errp);
     if (!self->monitor) {
+        return false;
+    }
+    if (!set_monitor_polling(self, errp)) {
         return false;
     }
     self->objects = object_tree_new();

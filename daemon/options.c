@@ -17,6 +17,13 @@
 static const int64_t default_negotiation_timeout_s = 60;
 static const guint64 max_negotiation_timeout_s = 86400;
 
+/* For a client that sends one command after the other, the monitor thread waits for two answers:
+ * the main loop's, and the next command. Where processors sleep when they have nothing to do, each
+ * takes about two wake-ups, some 100 us. Polling for longer than that saves both; for how long, if
+ * at all, the loop learns. */
+static const int64_t default_monitor_poll_max_ns = 200000;
+static const guint64 max_monitor_poll_max_ns = 1000000000;
+
 char **option_split(const char *text)
 {
     GPtrArray *parts = g_ptr_array_new();
@@ -109,17 +116,32 @@ static gboolean parse_size(const char *name, const char *value, gpointer data, G
     return TRUE;
 }
 
-static gboolean parse_negotiation_timeout(const char *name, const char *value, gpointer data,
-                                          GError **errp)
+/* The options that are times, from 0 to a limit of their own. */
+static gboolean parse_time(const char *name, const char *value, gpointer data, GError **errp)
 {
     Options *options = data;
-    guint64 seconds;
+    const struct {
+        const char *name;
+        int64_t *target_ns;
+        int64_t unit_ns;
+        guint64 max;
+    } times[] = {
+        { "--negotiation-timeout", &options->negotiation_timeout_ns, 1000 * SCALE_MS,
+          max_negotiation_timeout_s },
+        { "--monitor-poll-max-ns", &options->monitor_poll_max_ns, SCALE_NS,
+          max_monitor_poll_max_ns },
+    };
+    size_t i = 0;
+    guint64 number;
 
-    if (!g_ascii_string_to_unsigned(value, 10, 0, max_negotiation_timeout_s, &seconds, NULL)) {
-        return qmp_error_set(errp, "%s: '%s' is no integer from 0 to %" G_GUINT64_FORMAT, name,
-                             value, max_negotiation_timeout_s);
+    while (strcmp(times[i].name, name) != 0) {
+        i++;
     }
-    options->negotiation_timeout_ns = (int64_t)seconds * 1000 * SCALE_MS;
+    if (!g_ascii_string_to_unsigned(value, 10, 0, times[i].max, &number, NULL)) {
+        return qmp_error_set(errp, "%s: '%s' is no integer from 0 to %" G_GUINT64_FORMAT, name,
+                             value, times[i].max);
+    }
+    *times[i].target_ns = (int64_t)number * times[i].unit_ns;
     return TRUE;
 }
 
@@ -172,9 +194,12 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
           (gpointer)parse_size,
           "Disconnect those who leave most unread, past this for all (default 64 MiB)", "BYTES" },
         { "negotiation-timeout", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
-          (gpointer)parse_negotiation_timeout,
+          (gpointer)parse_time,
           "Disconnect sessions that do not negotiate in this time (default 60; 0: never)",
           "SECONDS" },
+        { "monitor-poll-max-ns", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
+          (gpointer)parse_time,
+          "Let the monitor thread poll so long before it sleeps (default 200000; 0: never)", "NS" },
         { "debug-commands", 0, 0, G_OPTION_ARG_NONE, &debug_commands,
           "Offer the x-debug-* commands, for tests", NULL },
         { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version and exit", NULL },
@@ -187,6 +212,7 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
         .max_output = QMP_MAX_OUTPUT_DEFAULT,
         .max_output_total = QMP_MAX_OUTPUT_TOTAL_DEFAULT,
         .negotiation_timeout_ns = default_negotiation_timeout_s * 1000 * SCALE_MS,
+        .monitor_poll_max_ns = default_monitor_poll_max_ns,
     };
     options->monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_option_free);
     options->startup = g_ptr_array_new_with_free_func((GDestroyNotify)startup_free);

@@ -198,7 +198,8 @@ void relay_connection_close(RelayConnection *connection, RelayCause cause)
     bool was_connected = !connection->connect && connection->target;
     bool reset = is_failure(cause);
 
-    relay_connection_unwatch(connection);
+    /* Closing its descriptors takes them out of the epoll set: its sockets have no others. */
+    relay_worker_forget(worker, connection);
     relay_worker_remove(worker, connection);
     relay_connect_free(connection);
     if (cause != RELAY_CAUSE_NONE) {

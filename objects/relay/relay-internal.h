@@ -260,6 +260,9 @@ void relay_worker_free(RelayWorker *worker);
 bool relay_worker_set_events(RelayWorker *worker, RelayConnection *connection, int side,
                              uint8_t events);
 
+/* @connection is about to close its descriptors: let nothing that they are ready for get to it. */
+void relay_worker_forget(RelayWorker *worker, RelayConnection *connection);
+
 /* Put @connection at the end of the list that its state belongs to, active since now; and take it
  * out. */
 void relay_worker_add(RelayWorker *worker, RelayConnection *connection);

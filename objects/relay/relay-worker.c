@@ -84,6 +84,23 @@ static void *event_pointer(RelayConnection *connection, int side)
     return (char *)connection + side;
 }
 
+/* Of what is ready and was not dealt with yet, leave out @connection's @side. */
+static void forget_ready(RelayWorker *worker, RelayConnection *connection, int side)
+{
+    for (int i = 0; i < worker->n_ready; i++) {
+        if (worker->ready[i].data.ptr == event_pointer(connection, side)) {
+            worker->ready[i].data.ptr = NULL;
+        }
+    }
+}
+
+void relay_worker_forget(RelayWorker *worker, RelayConnection *connection)
+{
+    for (int side = 0; side < 2; side++) {
+        forget_ready(worker, connection, side);
+    }
+}
+
 bool relay_worker_set_events(RelayWorker *worker, RelayConnection *connection, int side,
                              uint8_t events)
 {
@@ -94,10 +111,8 @@ bool relay_worker_set_events(RelayWorker *worker, RelayConnection *connection, i
     };
     int op = before == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
 
-    for (int i = 0; events == 0 && i < worker->n_ready; i++) {
-        if (worker->ready[i].data.ptr == event.data.ptr) {
-            worker->ready[i].data.ptr = NULL;
-        }
+    if (events == 0) {
+        forget_ready(worker, connection, side);
     }
     return epoll_ctl(worker->epoll, op, connection->fd[side], &event) == 0;
 }

@@ -116,7 +116,25 @@ def test_no_loop_polls_for_longer_than_it_may(qmp):
     loops = loops_by_id(qmp)
     assert loops["io0"]["poll-ns"] == 0
     for name in ["main-loop", "mon_iothread"]:
-        assert 0 <= loops[name]["poll-ns"] <= 32768
+        assert 0 <= loops[name]["poll-ns"] <= (200000 if name == "mon_iothread" else 32768)
+
+
+def polls_of_the_monitor(daemon):
+    """How often it polled, after as many commands one after the other."""
+    with daemon.connect() as session:
+        for _ in range(200):
+            session.command("query-version")
+        monitor = loops_by_id(session)["mon_iothread"]
+    return monitor["polls-hit"] + monitor["polls-missed"]
+
+
+def test_the_monitor_thread_polls_as_long_as_it_may(start_daemon):
+    """Each command comes within a second of the answer before: polling that long would pay."""
+    assert polls_of_the_monitor(start_daemon("--monitor-poll-max-ns=1000000000")) > 0
+
+
+def test_the_monitor_thread_does_not_poll_when_it_may_not(start_daemon):
+    assert polls_of_the_monitor(start_daemon("--monitor-poll-max-ns=0")) == 0
 
 
 def test_the_fd_monitor_is_the_one_asked_for(qmp):
