@@ -42,6 +42,7 @@ class Measure:
     rows: list
     without: tuple = ()  # the columns that can't be measured
     least: bool = False  # whether the best is the least
+    iothread: str = ""  # properties of evloopd's IOThread
 
     def turns(self, rounds):
         """How many turns there are in that many rounds."""
@@ -68,6 +69,18 @@ def measures_of(kind):
                 Row(f"64 bytes there and back, {kind}, p99", "p99_us", "us", 1),
             ],
             least=True,
+        ),
+        Measure(
+            f"relay-polling-{kind}",
+            kind,
+            "relay-roundtrip -n 20000",
+            "-n 2000",
+            [
+                Row(f"  evloopd's poll-max-ns 200 us, {kind}, median", "median_us", "us", 1),
+                Row(f"  evloopd's poll-max-ns 200 us, {kind}, p99", "p99_us", "us", 1),
+            ],
+            least=True,
+            iothread=",poll-max-ns=200000",
         ),
         Measure(
             f"relay-connects-{kind}",
@@ -128,15 +141,16 @@ class RelaySuite(Suite):
             if not program and self.wanted():
                 note(f"{column} was not found: n/a")
 
-    def relay(self, column, listen, target):
+    def relay(self, measure, column):
         """The command line of that relay."""
+        listen, target = self.addresses[measure.kind]
         program = self.programs_found[column]
         kind, plain_listen = listen.split(":", 1)
         plain_target = target.split(":", 1)[1]
         if column == OURS:
             return [
                 *(os.path.abspath(program), "--qmp", f"unix:{self.folder}/qmp.sock"),
-                *("--object", "iothread,id=io0"),
+                *("--object", f"iothread,id=io0{measure.iothread}"),
                 *("--object", f"socket-relay,id=r0,iothread=io0,listen={listen},target={target}"),
             ]
         if column == PROXYD:
@@ -164,8 +178,7 @@ class RelaySuite(Suite):
         words = measure.program.split()
         if self.options.quick:
             words = [words[0], *measure.quick.split()]
-        addresses = self.addresses[measure.kind]
-        return [*words, *addresses, *self.relay(column, *addresses)]
+        return [*words, *self.addresses[measure.kind], *self.relay(measure, column)]
 
     def table(self):
         """The lines of the table, as lists of cells."""

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <glib.h>
 
+#include "objects/passed-fds.h"
 #include "qmp/qmp-server.h"
 
 /* All of it in the main thread. */
@@ -16,8 +17,9 @@ typedef struct ControlSockets ControlSockets;
 ControlSockets *control_sockets_new(const GPtrArray *monitors);
 
 /* Take over the sockets that were passed: by socket activation, and those that options name by
- * number. Before the process has opened descriptors of its own. False and @errp. */
-bool control_sockets_inherit(ControlSockets *sockets, GError **errp);
+ * number. What was passed for another purpose is added to @others. Before the process has opened
+ * descriptors of its own. False and @errp. */
+bool control_sockets_inherit(ControlSockets *sockets, PassedFds *others, GError **errp);
 
 /* Make the others. It is an error when there is none at all. False and @errp. */
 bool control_sockets_open(ControlSockets *sockets, GError **errp);

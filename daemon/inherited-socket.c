@@ -7,18 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <glib-unix.h>
 
 #include "qmp/qmp-error.h"
-
-/* A socket option that is a number; -1 when @fd has none such, which is when it is no socket. */
-static int get_option(int fd, int option)
-{
-    int value;
-    socklen_t len = sizeof(value);
-
-    return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value : -1;
-}
+#include "sockets/listening-socket.h"
 
 static bool is_connected(int fd)
 {
@@ -35,27 +26,26 @@ bool inherited_socket_take(int fd, bool needs_peers, bool *connected, GError **e
     if (fcntl(fd, F_GETFD) < 0) {
         return qmp_error_set(errp, "descriptor %d is not open", fd);
     }
-    if (get_option(fd, SO_TYPE) != SOCK_STREAM) {
+    if (socket_option(fd, SO_TYPE) != SOCK_STREAM) {
         return qmp_error_set(errp, "descriptor %d is no stream socket", fd);
     }
-    listens = get_option(fd, SO_ACCEPTCONN) == 1;
+    listens = socket_option(fd, SO_ACCEPTCONN) == 1;
     *connected = !listens;
     if (!listens && !is_connected(fd)) {
         return qmp_error_set(errp, "descriptor %d neither listens nor is connected", fd);
     }
-    if (needs_peers && get_option(fd, SO_DOMAIN) != AF_UNIX) {
+    if (needs_peers && socket_option(fd, SO_DOMAIN) != AF_UNIX) {
         return qmp_error_set(errp,
                              "descriptor %d is no unix socket, which allow-uid= and allow-gid= "
                              "need",
                              fd);
     }
-    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
-        return qmp_error_set(errp, "descriptor %d: %s", fd, g_strerror(errno));
-    }
-    /* On a blocking one a client that has gone again could hold the monitor thread in accept(). */
-    if (listens && !g_unix_set_fd_nonblocking(fd, TRUE, errp)) {
+    if (listens && !listening_socket_adopt(fd, errp)) {
         g_prefix_error(errp, "descriptor %d: ", fd);
         return false;
+    }
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+        return qmp_error_set(errp, "descriptor %d: %s", fd, g_strerror(errno));
     }
     return true;
 }

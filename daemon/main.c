@@ -36,6 +36,7 @@ typedef struct Daemon {
     QmpRegistry *registry;
     QmpServer *server;
     ControlSockets *sockets;
+    PassedFds *passed; /* for the objects */
 } Daemon;
 
 /* ---- start ---- */
@@ -89,7 +90,7 @@ static bool start(Daemon *self, GError **errp)
     ask_for_exact_timers();
     /* First of all: a wrong LISTEN_FDS, or fd:NUMBER, must not cover descriptors of the daemon's
      * own. */
-    if (!control_sockets_inherit(self->sockets, errp)) {
+    if (!control_sockets_inherit(self->sockets, self->passed, errp)) {
         return false;
     }
     if (!qemu_init_main_loop(errp) || !signals_init(signal_arrived, self, errp) ||
@@ -104,6 +105,7 @@ static bool start(Daemon *self, GError **errp)
         return false;
     }
     self->objects = object_tree_new();
+    object_tree_set_passed_fds(self->objects, self->passed);
     self->registry = qmp_registry_new();
     start_server(self);
     return startup_run(&self->options, self->registry, errp);
@@ -200,6 +202,7 @@ static void end(Daemon *self)
     g_clear_pointer(&self->monitor, iothread_destroy);
     systemd_watchdog_stop();
     control_sockets_free(self->sockets);
+    passed_fds_free(self->passed);
     signals_cleanup();
     qemu_cleanup_main_loop();
 }
@@ -241,6 +244,7 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     self.sockets = control_sockets_new(self.options.monitors);
+    self.passed = passed_fds_new();
     if (start(&self, &error)) {
         serve(&self);
     }

@@ -4,46 +4,39 @@
 #include "config.h"
 #include "daemon/systemd.h"
 
-#include <string.h>
+#include <stdlib.h>
 #include <sys/socket.h>
-#include <glib-unix.h>
 #include <systemd/sd-daemon.h>
 
 #include "loop/main-loop.h"
 
-static int n_passed; /* sockets, from SD_LISTEN_FDS_START on */
+static int n_passed; /* descriptors, from SD_LISTEN_FDS_START on */
+G_STATIC_ASSERT(SYSTEMD_FIRST_FD == SD_LISTEN_FDS_START);
+
 static QEMUTimer *watchdog_timer;
 static int64_t watchdog_period_ns;
 
 /* Whatever the manager asks for, the main loop has other things to do as well. */
 static const int64_t least_watchdog_period_ns = 1 * SCALE_MS;
 
-bool systemd_take_sockets(GArray *fds, GError **errp)
+char **systemd_take_fds(GError **errp)
 {
-    int n = sd_listen_fds(1);
+    char **names = NULL;
+    char **copy;
+    int n = sd_listen_fds_with_names(1, &names);
 
     if (n < 0) {
         g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID, "socket activation: %s", g_strerror(-n));
-        return false;
+        return NULL;
     }
     n_passed = n;
-    for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++) {
-        g_array_append_val(fds, fd);
+    copy = g_new0(char *, (gsize)n + 1);
+    for (int i = 0; i < n; i++) {
+        copy[i] = g_strdup(names[i]);
+        free(names[i]);
     }
-    for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++) {
-        if (sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) <= 0) {
-            g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID,
-                        "socket activation: descriptor %d is no listening unix stream socket", fd);
-            return false;
-        }
-        /* Services are passed blocking ones, on which a client that has gone again could hold the
-         * monitor thread in accept(). */
-        if (!g_unix_set_fd_nonblocking(fd, TRUE, errp)) {
-            g_prefix_error(errp, "socket activation: descriptor %d: ", fd);
-            return false;
-        }
-    }
-    return true;
+    free(names);
+    return copy;
 }
 
 int systemd_find_socket(const char *path)

@@ -8,15 +8,16 @@
 #include <stdint.h>
 #include <glib.h>
 
-/*
- * The listening sockets that were passed by socket activation (sd_listen_fds(3)), appended to
- * @fds, an array of int; the caller closes them. False and @errp when one is no unix stream
- * socket that listens. Main thread, once.
- */
-bool systemd_take_sockets(GArray *fds, GError **errp);
+/* The number of the first descriptor that is passed. */
+#define SYSTEMD_FIRST_FD 3
 
-/* The one of these sockets that listens at @path; -1: none does. Main thread, before they are
- * closed. */
+/* The names of the descriptors that were passed by socket activation (sd_listen_fds(3)), one after
+ * another from the first on, ended by NULL; the caller frees them, and closes the descriptors. One
+ * that was passed without is called "unknown". NULL and @errp. Main thread, once. */
+char **systemd_take_fds(GError **errp);
+
+/* The one of these that is a unix socket and listens at @path; -1: none does. Main thread, before
+ * they are closed. */
 int systemd_find_socket(const char *path);
 
 /* Tell the manager that the daemon is up, with a line of status; or that it ends. */

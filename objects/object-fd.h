@@ -1,19 +1,22 @@
 /*
- * Descriptors that a client has sent for an object that it adds.
+ * Descriptors for an object that is being added: those that a client has sent, and those that were
+ * passed to the daemon.
  *
- * A property that is a descriptor is the name by which the session has kept it with getfd. What an
- * object can't use in the end stays the session's. Main thread, in the type's create.
+ * A property that is a descriptor is its name: the one by which the session has kept it with getfd,
+ * or, when it has none such, the one by which the daemon was passed it. What an object can't use in
+ * the end stays where it was. Main thread, in the type's create.
  */
 #ifndef OBJECTS_OBJECT_FD_H
 #define OBJECTS_OBJECT_FD_H
 
 #include "objects/object.h"
 
-/* Take the descriptor @name, for the property @property of @object, out of the session that adds
- * it; the caller closes it. -1 and @errp, which names both, when there is none. */
+/* Take the descriptor @name for the property @property of @object, out of the session that adds it,
+ * or as a duplicate of the daemon's, which no other object can take until @object is gone; the
+ * caller closes it. -1 and @errp, which names both, when there is none. */
 int object_take_fd(Object *object, const char *property, const char *name, GError **errp);
 
-/* Undo object_take_fd(): @fd is the session's again, as @name. */
+/* Undo object_take_fd(): @fd is the session's again, as @name, or is closed. */
 void object_give_fd_back(Object *object, const char *name, int fd);
 
 #endif

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "objects/passed-fds.h"
 #include "objects/placement.h"
 #include "qmp/qmp-error.h"
 
@@ -14,6 +15,7 @@ struct ObjectTree {
     GHashTable *by_id;    /* id -> Object */
     GPtrArray *objects;   /* of Object, in the order of creation; owns them */
     QmpServer *server;    /* for events, or NULL; does not change while there are objects */
+    PassedFds *passed;    /* or NULL; likewise */
     pthread_mutex_t lock; /* held by the main thread when it changes by_id or an object's deleting,
                            * and by other threads when they look at these */
 };
@@ -145,6 +147,16 @@ void object_tree_set_server(ObjectTree *tree, QmpServer *server)
     tree->server = server;
 }
 
+void object_tree_set_passed_fds(ObjectTree *tree, PassedFds *fds)
+{
+    tree->passed = fds;
+}
+
+PassedFds *object_tree_get_passed_fds(const ObjectTree *tree)
+{
+    return tree->passed;
+}
+
 Object *object_find(ObjectTree *tree, const char *id)
 {
     return g_hash_table_lookup(tree->by_id, id);
@@ -214,6 +226,9 @@ static bool check_id(ObjectTree *tree, const char *id, GError **errp)
 
 static void object_free(Object *object)
 {
+    if (object->tree->passed) {
+        passed_fds_release(object->tree->passed, object);
+    }
     qmp_unbind(object->type->properties, object->properties);
     g_free(object->properties);
     g_ptr_array_unref(object->users);

@@ -21,6 +21,7 @@
 typedef struct Object Object;
 typedef struct ObjectType ObjectType;
 typedef struct ObjectTree ObjectTree;
+typedef struct PassedFds PassedFds; /* objects/passed-fds.h */
 typedef struct Placement Placement;
 
 /* The base that an object type's struct begins with. */
@@ -94,6 +95,11 @@ void object_tree_free(ObjectTree *tree);
 /* Send events about objects to the sessions of @server; NULL: to nobody. To be called while the
  * tree is empty. */
 void object_tree_set_server(ObjectTree *tree, QmpServer *server);
+
+/* Let objects have what is in @fds, which outlives them; NULL: nothing. To be called while the tree
+ * is empty. */
+void object_tree_set_passed_fds(ObjectTree *tree, PassedFds *fds);
+PassedFds *object_tree_get_passed_fds(const ObjectTree *tree);
 
 /* The object @id, or NULL; it may be about to be deleted. */
 Object *object_find(ObjectTree *tree, const char *id);

@@ -1,19 +1,14 @@
 /*
  * Control sockets: who gets a session on one, on the monitor thread.
  *
- * When the process or the system is out of descriptors a waiting client can't be accepted and stays
- * readable. The listener then rests until one of the server's sessions has ended, or for a while,
- * for descriptors are freed elsewhere too.
+ * While the daemon is out of descriptors the acceptor rests, until one of the server's sessions has
+ * ended, or for a while.
  */
 #include "config.h"
 #include "qmp/qmp-session-internal.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-static const int64_t rest_ns = 100 * SCALE_MS;
 
 /* What clients can cause again and again takes so many lines of the log in this time: QMP_LOG_BURST
  * and one. */
@@ -27,46 +22,6 @@ static const char *const log_things[QMP_LISTENER_N_LOGS] = {
     [QMP_LISTENER_LOG_OUTPUT] = "clients left too much unread",
     [QMP_LISTENER_LOG_FDS] = "sessions had descriptors dropped",
 };
-
-static void listener_readable(void *opaque);
-
-static void watch(QmpListener *listener)
-{
-    aio_set_fd_handler(listener->server->monitor_context, listener->fd, listener_readable, NULL,
-                       NULL, NULL, listener);
-}
-
-static void unwatch(QmpListener *listener)
-{
-    aio_set_fd_handler(listener->server->monitor_context, listener->fd, NULL, NULL, NULL, NULL,
-                       NULL);
-}
-
-/* ---- resting ---- */
-
-static void rest_is_over(void *opaque)
-{
-    watch(opaque);
-}
-
-static void rest(QmpListener *listener, int error)
-{
-    if (!listener->resting) {
-        qmp_log_limit_warn(listener->logs[QMP_LISTENER_LOG_RESTS],
-                           "can't accept clients for now: %s", g_strerror(error));
-        listener->resting = true;
-    }
-    unwatch(listener);
-    timer_mod_ns(listener->rest_timer, qemu_clock_get_ns(QEMU_CLOCK_REALTIME) + rest_ns);
-}
-
-void qmp_listener_wake(QmpListener *listener)
-{
-    if (listener->fd >= 0 && timer_pending(listener->rest_timer)) {
-        timer_del(listener->rest_timer);
-        watch(listener);
-    }
-}
 
 /* ---- accepting ---- */
 
@@ -112,31 +67,33 @@ void qmp_listener_take_client(QmpListener *listener, int fd)
     close(fd);
 }
 
-/* Whether somebody who shares the socket has shut it down: then it is readable for good, with
- * nobody to accept. */
-static bool is_shut_down(const QmpListener *listener)
+static void accepted(void *opaque, int fd)
 {
-    struct pollfd pollfd = { .fd = listener->fd };
-
-    return poll(&pollfd, 1, 0) == 1 && (pollfd.revents & POLLHUP);
+    qmp_listener_take_client(opaque, fd);
 }
 
-static void listener_readable(void *opaque)
+static void failed(void *opaque, int error, bool begins_to_rest)
 {
     QmpListener *listener = opaque;
-    int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-    if (fd >= 0) {
-        listener->resting = false;
-        qmp_listener_take_client(listener, fd);
-    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        rest(listener, errno);
-    } else if (is_shut_down(listener)) {
-        g_warning("%s: no client can connect any more, for it has been shut down",
-                  listener->access->name);
-        qmp_listener_close(listener);
+    if (begins_to_rest) {
+        qmp_log_limit_warn(listener->logs[QMP_LISTENER_LOG_RESTS],
+                           "can't accept clients for now: %s", g_strerror(error));
     }
-    /* Else the client has gone again, or was not there: EAGAIN, ECONNABORTED, EINTR. */
+}
+
+static void shut_down(void *opaque)
+{
+    QmpListener *listener = opaque;
+
+    g_warning("%s: no client can connect any more, for it has been shut down",
+              listener->access->name);
+    qmp_listener_close(listener);
+}
+
+void qmp_listener_wake(QmpListener *listener)
+{
+    acceptor_wake(&listener->acceptor);
 }
 
 /* ---- life ---- */
@@ -148,8 +105,6 @@ QmpListener *qmp_listener_new(QmpServer *server, const QmpAccess *access)
     listener->server = server;
     listener->access = access;
     listener->fd = -1;
-    listener->rest_timer = aio_timer_new(server->monitor_context, QEMU_CLOCK_REALTIME, SCALE_NS,
-                                         rest_is_over, listener);
     for (int i = 0; i < QMP_LISTENER_N_LOGS; i++) {
         listener->logs[i] =
             qmp_log_limit_new(server->monitor_context, log_period_ns, access->name, log_things[i]);
@@ -159,15 +114,23 @@ QmpListener *qmp_listener_new(QmpServer *server, const QmpAccess *access)
 
 void qmp_listener_listen(QmpListener *listener, int fd)
 {
+    static const AcceptorOps ops = {
+        .name = "qmp_accept",
+        .max_accepts = 1, /* sessions that there are have their turn between two new ones */
+        .accepted = accepted,
+        .failed = failed,
+        .shut_down = shut_down,
+    };
+
     listener->fd = fd;
-    watch(listener);
+    acceptor_init(&listener->acceptor, fd, &ops, listener);
+    acceptor_start(&listener->acceptor, listener->server->monitor_context);
 }
 
 void qmp_listener_close(QmpListener *listener)
 {
     if (listener->fd >= 0) {
-        timer_del(listener->rest_timer);
-        unwatch(listener);
+        acceptor_stop(&listener->acceptor);
         close(listener->fd);
         listener->fd = -1;
     }
@@ -176,7 +139,6 @@ void qmp_listener_close(QmpListener *listener)
 void qmp_listener_free(QmpListener *listener)
 {
     qmp_listener_close(listener);
-    timer_free(listener->rest_timer);
     for (int i = 0; i < QMP_LISTENER_N_LOGS; i++) {
         qmp_log_limit_free(listener->logs[i]);
     }

@@ -31,6 +31,7 @@
 #include "qmp/qmp-peer.h"
 #include "qmp/qmp-request.h"
 #include "qmp/qmp-server.h"
+#include "sockets/acceptor.h"
 
 /* What one system call reads of a session: the size of server->read_buffer. */
 #define QMP_READ_SIZE 16384
@@ -196,8 +197,7 @@ struct QmpListener {
     QmpServer *server;
     const QmpAccess *access;
     int fd; /* -1: it does not listen, or not any more */
-    QEMUTimer *rest_timer;
-    bool resting; /* the last try to accept has failed */
+    Acceptor acceptor;
     unsigned n_sessions;
     QmpLogLimit *logs[QMP_LISTENER_N_LOGS];
 };

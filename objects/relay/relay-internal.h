@@ -26,6 +26,8 @@
 
 #include "objects/relay/relay-address.h"
 #include "objects/relay/relay.h"
+#include "sockets/acceptor.h"
+#include "sockets/unix-socket.h"
 
 typedef struct RelayConnect RelayConnect;
 typedef struct RelayConnection RelayConnection;
@@ -299,14 +301,13 @@ void relay_worker_check_drained(RelayWorker *worker);
 struct RelayListener {
     Relay *relay;
     int fd;
-    char *path; /* of a unix socket, to be unlinked; or NULL */
+    UnixSocket *file; /* of a unix socket of the relay's own making; or NULL */
     RelayCounters counters;
     /* Home thread of the first worker, while attached: */
     RelayWorker *const *workers;
     size_t n_workers;
     size_t next_worker;
-    bool resting;
-    QEMUTimer timer; /* the end of the rest */
+    Acceptor acceptor;
 };
 
 /* Listen on @address; @fd is the socket when that is an fd. NULL and @errp. */

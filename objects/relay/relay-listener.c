@@ -1,78 +1,25 @@
 /*
  * The listening socket of a relay.
  *
- * It accepts what is there, and deals the clients out to the workers in turn. When the process or
- * the system is out of descriptors, a waiting client can't be accepted and keeps the socket
- * readable; the listener then rests for a while instead of spinning.
+ * It accepts what is there, and deals the clients out to the workers in turn.
  */
 #include "config.h"
 #include "objects/relay/relay-internal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-static const int64_t rest_ns = 100 * SCALE_MS;
-
-/* As many clients are accepted before others get their turn. */
-#define MAX_ACCEPTS 64
+#include "sockets/listening-socket.h"
 
 /* ---- making the socket ---- */
 
-static bool set_error(GError **errp, const char *address, const char *what, int error)
+static bool set_invalid(GError **errp, const char *what)
 {
-    g_set_error(errp, RELAY_ERROR, RELAY_ERROR_SYSTEM, "can't listen on '%s': %s%s", address, what,
-                g_strerror(error));
+    g_set_error_literal(errp, RELAY_ERROR, RELAY_ERROR_INVALID, what);
     return false;
-}
-
-static bool set_invalid(GError **errp, const char *address, const char *what)
-{
-    g_set_error(errp, RELAY_ERROR, RELAY_ERROR_INVALID, "can't listen on '%s': %s", address, what);
-    return false;
-}
-
-/* Whether @address is the path of a unix socket that nobody listens on any more. */
-static bool is_stale(const RelayAddress *address)
-{
-    struct stat st;
-    bool refused;
-    int fd;
-
-    if (address->kind != RELAY_ADDRESS_UNIX || lstat(address->host, &st) != 0 ||
-        !S_ISSOCK(st.st_mode)) {
-        return false;
-    }
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return false;
-    }
-    refused = connect(fd, (const struct sockaddr *)&address->sockaddr.storage,
-                      address->sockaddr.length) != 0 &&
-              errno == ECONNREFUSED;
-    close(fd);
-    return refused;
-}
-
-static bool bind_to(int fd, const RelayAddress *address, GError **errp)
-{
-    const struct sockaddr *sockaddr = (const struct sockaddr *)&address->sockaddr.storage;
-    int error;
-
-    if (bind(fd, sockaddr, address->sockaddr.length) == 0) {
-        return true;
-    }
-    error = errno;
-    if (error == EADDRINUSE && is_stale(address) && unlink(address->host) == 0 &&
-        bind(fd, sockaddr, address->sockaddr.length) == 0) {
-        return true;
-    }
-    return set_error(errp, address->text, "", error);
 }
 
 /* What "tcp::PORT" and "tcp:*:PORT" stand for: all addresses, of IPv6 too where there is that. */
@@ -117,126 +64,83 @@ static bool set_host(RelayAddress *address, GError **errp)
         return true;
     }
     /* A look-up would block the main loop. */
-    return set_invalid(errp, address->text,
-                       "the host is a name, expected an IP address, 'localhost' or '*'");
+    return set_invalid(errp, "the host is a name, expected an IP address, 'localhost' or '*'");
 }
 
-/* Open, bind and listen. Returns the descriptor, or -1 and @errp. */
-static int open_address(const RelayAddress *address, GError **errp)
+/* Listen at a path, which may hold the main loop for a while: see unix_socket_listen(). */
+static bool open_path(RelayListener *listener, const char *path, GError **errp)
 {
-    static const int on = 1;
-    int family = address->sockaddr.storage.ss_family;
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd < 0) {
-        set_error(errp, address->text, "", errno);
-        return -1;
+    listener->file = unix_socket_listen(path, UNIX_SOCKET_ANY_MODE, UNIX_SOCKET_ANY_GROUP, errp);
+    if (!listener->file) {
+        return false;
     }
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (!bind_to(fd, address, errp)) {
-        close(fd);
-        return -1;
-    }
-    if (listen(fd, SOMAXCONN) != 0) {
-        set_error(errp, address->text, "", errno);
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-static bool get_option(int fd, int option, int *value)
-{
-    socklen_t length = sizeof(*value);
-
-    return getsockopt(fd, SOL_SOCKET, option, value, &length) == 0;
-}
-
-/* Whether @fd, which was handed to us, is a stream socket that listens. */
-static bool check_fd(int fd, const char *text, GError **errp)
-{
-    int type;
-    int listens;
-    int flags;
-
-    if (fd < 0) {
-        return set_invalid(errp, text, "there is no descriptor of that name");
-    }
-    if (!get_option(fd, SO_TYPE, &type) || !get_option(fd, SO_ACCEPTCONN, &listens)) {
-        return set_error(errp, text, "the descriptor is no socket: ", errno);
-    }
-    if (type != SOCK_STREAM || !listens) {
-        return set_invalid(errp, text, "the descriptor is no stream socket that listens");
-    }
-    flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
-        return set_error(errp, text, "", errno);
-    }
+    listener->fd = unix_socket_take_fd(listener->file);
     return true;
 }
+
+static bool open_address(RelayListener *listener, const RelayAddress *address, GError **errp)
+{
+    RelayAddress own = *address;
+
+    if (address->kind == RELAY_ADDRESS_UNIX && address->host[0] != '@') {
+        return open_path(listener, address->host, errp);
+    }
+    if (!set_host(&own, errp)) {
+        return false;
+    }
+    listener->fd = listening_socket_open((const struct sockaddr *)&own.sockaddr.storage,
+                                         own.sockaddr.length, errp);
+    return listener->fd >= 0;
+}
+
+/* The socket that was handed to us. */
+static bool take_fd(RelayListener *listener, int fd, GError **errp)
+{
+    listener->fd = fd;
+    return fd >= 0 ? listening_socket_adopt(fd, errp)
+                   : set_invalid(errp, "there is no descriptor of that name");
+}
+
+static void accepted(void *opaque, int fd);
+static void failed(void *opaque, int error, bool begins_to_rest);
+static void shut_down(void *opaque);
+
+static const AcceptorOps acceptor_ops = {
+    .name = "relay_accept",
+    .max_accepts = 64,
+    .accepted = accepted,
+    .failed = failed,
+    .shut_down = shut_down,
+};
 
 RelayListener *relay_listener_new(Relay *relay, const RelayAddress *address, int fd, GError **errp)
 {
     static const int on = 1;
-    RelayAddress own = *address;
-    RelayListener *listener;
+    RelayListener *listener = g_new0(RelayListener, 1);
 
-    if (address->kind == RELAY_ADDRESS_FD) {
-        if (!check_fd(fd, address->text, errp)) {
-            return NULL;
-        }
-    } else {
-        if (!set_host(&own, errp)) {
-            return NULL;
-        }
-        fd = open_address(&own, errp);
-        if (fd < 0) {
-            return NULL;
-        }
+    if (!(address->kind == RELAY_ADDRESS_FD ? take_fd(listener, fd, errp)
+                                            : open_address(listener, address, errp))) {
+        g_prefix_error(errp, "can't listen on '%s': ", address->text);
+        g_free(listener);
+        return NULL;
     }
     /* Those that are accepted inherit it; on other sockets it does nothing. */
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    listener = g_new0(RelayListener, 1);
+    setsockopt(listener->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     listener->relay = relay;
-    listener->fd = fd;
-    if (address->kind == RELAY_ADDRESS_UNIX && address->host[0] != '@') {
-        listener->path = g_strdup(address->host);
-    }
+    acceptor_init(&listener->acceptor, listener->fd, &acceptor_ops, listener);
     return listener;
 }
 
 void relay_listener_free(RelayListener *listener, bool close_fd)
 {
-    if (listener->path) {
-        unlink(listener->path);
-    }
+    g_clear_pointer(&listener->file, unix_socket_remove);
     if (close_fd) {
         close(listener->fd);
     }
-    g_free(listener->path);
     g_free(listener);
 }
 
 /* ---- accepting ---- */
-
-static void listener_watch(RelayListener *listener);
-
-static void rest_is_over(void *opaque)
-{
-    listener_watch(opaque);
-}
-
-static void rest(RelayListener *listener, int error)
-{
-    relay_count(&listener->counters.errors[RELAY_CAUSE_ACCEPT], 1);
-    if (!listener->resting) {
-        g_warning("%s: can't accept clients for now: %s", listener->relay->address,
-                  g_strerror(error));
-        listener->resting = true;
-    }
-    aio_set_fd_handler(listener->workers[0]->ctx, listener->fd, NULL, NULL, NULL, NULL, NULL);
-    timer_mod_ns(&listener->timer, relay_now_ns() + rest_ns);
-}
 
 static void turn_away(RelayListener *listener, int fd)
 {
@@ -248,8 +152,9 @@ static void turn_away(RelayListener *listener, int fd)
     close(fd);
 }
 
-static void welcome(RelayListener *listener, int fd)
+static void accepted(void *opaque, int fd)
 {
+    RelayListener *listener = opaque;
     RelayWorker *worker = listener->workers[listener->next_worker];
     int64_t limit = relay_param(&listener->relay->max_connections);
 
@@ -268,32 +173,23 @@ static void welcome(RelayListener *listener, int fd)
     }
 }
 
-static void relay_accept(void *opaque)
+static void failed(void *opaque, int error, bool begins_to_rest)
 {
     RelayListener *listener = opaque;
 
-    for (int i = 0; i < MAX_ACCEPTS; i++) {
-        int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-        if (fd >= 0) {
-            listener->resting = false;
-            welcome(listener, fd);
-        } else if (errno == EAGAIN) {
-            return;
-        } else if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO) {
-            /* That client has gone again. */
-            relay_count(&listener->counters.errors[RELAY_CAUSE_ACCEPT], 1);
-        } else {
-            rest(listener, errno);
-            return;
-        }
+    relay_count(&listener->counters.errors[RELAY_CAUSE_ACCEPT], 1);
+    if (begins_to_rest) {
+        g_warning("%s: can't accept clients for now: %s", listener->relay->address,
+                  g_strerror(error));
     }
 }
 
-static void listener_watch(RelayListener *listener)
+static void shut_down(void *opaque)
 {
-    aio_set_fd_handler(listener->workers[0]->ctx, listener->fd, relay_accept, NULL, NULL, NULL,
-                       listener);
+    RelayListener *listener = opaque;
+
+    g_warning("%s: no client can connect any more, for it has been shut down",
+              listener->relay->address);
 }
 
 void relay_listener_attach(RelayListener *listener, RelayWorker *const *workers, size_t n)
@@ -301,14 +197,11 @@ void relay_listener_attach(RelayListener *listener, RelayWorker *const *workers,
     listener->workers = workers;
     listener->n_workers = n;
     listener->next_worker = 0;
-    aio_timer_init(workers[0]->ctx, &listener->timer, QEMU_CLOCK_REALTIME, SCALE_NS, rest_is_over,
-                   listener);
     /* A rest ends with a move. */
-    listener_watch(listener);
+    acceptor_start(&listener->acceptor, workers[0]->ctx);
 }
 
 void relay_listener_detach(RelayListener *listener)
 {
-    aio_set_fd_handler(listener->workers[0]->ctx, listener->fd, NULL, NULL, NULL, NULL, NULL);
-    timer_deinit(&listener->timer);
+    acceptor_stop(&listener->acceptor);
 }

@@ -23,6 +23,8 @@ with socket.socket(socket.AF_UNIX) as sock:
         text += sock.recv(65536) or sys.exit("it has hung up")
     print(time.monotonic() - start)
 """
+TCP_CLIENT = FIRST_REPLY.replace("AF_UNIX", "AF_INET").replace("sys.argv[1]",
+                                                             "('127.0.0.1', 4711)")
 
 
 @pytest.fixture(scope="module")
@@ -299,8 +301,27 @@ def test_a_relay_uses_the_network_with_a_drop_in_file(service):
     assert add_relay(service, listen, "tcp:localhost:4712") == {}
     assert call(service, "object-del", id="relay") == {}
     assert add_relay(service, listen, f"unix:{SOCKETS[1]}") == {}
-    client = FIRST_REPLY.replace("AF_UNIX", "AF_INET").replace("sys.argv[1]", "('127.0.0.1', 4711)")
-    service.run("python3", "-c", client, user="outsider")
+    service.run("python3", "-c", TCP_CLIENT, user="outsider")
+
+
+WEB_SOCKET = """
+[Socket]
+ListenStream=127.0.0.1:4711
+FileDescriptorName=web
+Service=evloopd.service
+"""
+
+
+def test_a_relay_listens_on_a_socket_of_systemd_s_whatever_is_locked(service):
+    service.write("/run/systemd/system/evloopd-web.socket", WEB_SOCKET)
+    relay = f"socket-relay,id=web,listen=fd:web,target=unix:{SOCKETS[1]}"
+    configure(service, f"Environment=EVLOOPD_OPTIONS=--object={relay}")
+    try:
+        service.run("systemctl", "start", "evloopd-web.socket")
+        service.run("python3", "-c", TCP_CLIENT, user="outsider")
+        assert service.show("evloopd.service", "ActiveState") == ("active",)
+    finally:
+        service.run("systemctl", "stop", "evloopd-web.socket", "evloopd.service")
 
 
 def test_a_relay_uses_vsock_with_a_drop_in_file(service):

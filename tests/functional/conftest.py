@@ -2,7 +2,9 @@
 
 import os
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,6 +17,19 @@ from qmp_client import DEADLINE, Qmp
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BUILD = Path(os.environ.get("EVLOOPD_BUILD", Path(__file__).parents[2] / "build"))
+
+# Starts a program as a service manager would, with descriptors from 3 on and LISTEN_PID its own.
+WRAPPER = """
+import os, sys
+fds = [int(fd) for fd in sys.argv[1].split(",") if fd]
+spare = [os.dup(fd) for fd in fds]
+spare = [os.dup2(fd, 100 + i, inheritable=False) for i, fd in enumerate(spare)]
+for i, fd in enumerate(spare):
+    os.dup2(fd, 3 + i, inheritable=True)
+os.environ["LISTEN_PID"] = str(os.getpid() + int(os.environ.pop("PID_OFF_BY", "0")))
+os.environ.setdefault("LISTEN_FDS", str(len(fds)))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 @pytest.fixture(scope="session")
@@ -174,3 +189,49 @@ def qmp(daemon):
     """A session in command mode, with out-of-band execution."""
     with daemon.connect(oob=True) as session:
         yield session
+
+
+# ---- socket activation ----
+
+
+@pytest.fixture
+def listener(sockets):
+    """Make listening sockets: listener(NAME)."""
+    made = []
+
+    def make(name, kind=socket.SOCK_STREAM, listen=True):
+        sock = socket.socket(socket.AF_UNIX, kind)
+        made.append(sock)
+        sock.bind(f"{sockets}/{name}")
+        if listen:
+            sock.listen()
+        return sock
+
+    yield make
+    for sock in made:
+        sock.close()
+
+
+@pytest.fixture
+def activate(evloopd):
+    """Start the daemon with descriptors passed: activate(FDS, OPTION..., env={})."""
+    procs = []
+
+    def start(fds, *options, env=None):
+        command = [sys.executable, "-c", WRAPPER, ",".join(str(fd) for fd in fds), evloopd,
+                   *options]
+        proc = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE, text=True, pass_fds=fds,
+                                env={**os.environ, **(env or {})})
+        procs.append(proc)
+        return proc
+
+    yield start
+    for proc in procs:
+        if proc.poll() is None:
+            proc.terminate()
+        try:
+            proc.wait(DEADLINE)
+        finally:
+            proc.kill()
+            proc.stderr.close()

@@ -9,10 +9,7 @@ import subprocess
 import pytest
 
 from qmp_client import DEADLINE, Qmp, QmpError
-
-ANY_CID = 0xFFFFFFFF
-LOCAL_CID = 1
-PORT = 54321
+from vsock import ANY_CID, LOCAL_CID, PORT, need_vsock, vsock_error
 
 
 @pytest.fixture
@@ -185,21 +182,6 @@ def test_lists_of_users_need_a_unix_socket(refused, keep, setting):
 
 
 # ---- vsock:CID:PORT ----
-
-
-def vsock_error(cid):
-    """Why no vsock can listen at @cid; 0 when one can."""
-    try:
-        with socket.socket(socket.AF_VSOCK) as sock:
-            sock.bind((cid, PORT))
-    except OSError as error:
-        return error.errno
-    return 0
-
-
-def need_vsock(cid):
-    if error := vsock_error(cid):
-        pytest.skip(f"no vsock at {cid}: {os.strerror(error)}")
 
 
 @pytest.mark.parametrize("cid", ["local", str(LOCAL_CID), "any"])

@@ -1,11 +1,13 @@
 """Socket relays from the outside: what they relay, where they are placed, and what is refused."""
 
 import socket
+import subprocess
 import threading
 
 import pytest
 
 from qmp_client import DEADLINE, QmpError
+from vsock import ANY_CID, LOCAL_CID, PORT, need_vsock
 
 EMPTY_ERRORS = dict.fromkeys(
     ["reset", "idle-timeout", "limit", "accept", "resolve", "refused", "connect-timeout", "connect",
@@ -155,6 +157,81 @@ def test_a_client_may_pass_the_socket(qmp, sockets, target):
     assert get(qmp, "address") == f"tcp:127.0.0.1:{port}"
     with socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
         exchange(client, b"x")
+
+
+# ---- unix sockets ----
+
+
+def test_the_socket_of_a_killed_daemon_is_taken_over(start_daemon, evloopd, sockets, target):
+    """It listens until the kernel has taken the killed one's io_uring apart."""
+    options = ["--qmp", f"unix:{sockets}/qmp", "--object",
+               f"socket-relay,id=r,listen=unix:{sockets}/in,target={target}"]
+    for _ in range(3):
+        with subprocess.Popen([evloopd, *options], stdin=subprocess.DEVNULL) as proc:
+            relayed = False
+            while not relayed:
+                assert proc.poll() is None
+                try:
+                    with connect(sockets / "in") as client:
+                        exchange(client, b"x")
+                        relayed = True
+                except OSError:
+                    pass  # it is the killed one's, or not there yet
+            proc.kill()
+        assert (sockets / "in").exists()
+    start_daemon("--object", f"socket-relay,id=r,listen=unix:{sockets}/in,target={target}")
+    with connect(sockets / "in") as client:
+        exchange(client, b"x")
+
+
+def test_a_socket_that_another_process_has_put_there_stays(qmp, relay):
+    relay.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(relay))
+        other.listen()
+        qmp.command("object-del", id="r")
+        connect(relay).close()
+
+
+def test_what_is_there_already_stays(qmp, sockets, target):
+    listen = f"unix:{sockets}/out"  # the target's own
+    assert error_of(add, qmp, "r", listen=listen, target=target) == (
+        f"can't listen on '{listen}': another process is listening on it")
+    connect(sockets / "out").close()
+    (sockets / "file").write_text("mine")
+    assert error_of(add, qmp, "r", listen=f"unix:{sockets}/file", target=target) == (
+        f"can't listen on 'unix:{sockets}/file': there is a file that is no socket")
+    assert (sockets / "file").read_text() == "mine"
+
+
+# ---- vsock ----
+
+
+def test_a_relay_listens_on_a_vsock(qmp, target):
+    need_vsock(ANY_CID)
+    listen = f"vsock:any:{PORT}"
+    for _ in range(2):
+        add(qmp, "r", listen=listen, target=target)
+        assert get(qmp, "address") == f"vsock:{ANY_CID}:{PORT}"
+        assert error_of(add, qmp, "s", listen=listen, target=target) == (
+            f"can't listen on '{listen}': bind: Address already in use")
+        qmp.command("object-del", id="r")
+    listen = f"vsock:4294967294:{PORT}"
+    assert error_of(add, qmp, "s", listen=listen, target=target) == (
+        f"can't listen on '{listen}': bind: Cannot assign requested address")
+
+
+def test_a_relay_over_vsocks(qmp, target):
+    need_vsock(LOCAL_CID)
+    add(qmp, "r", listen=f"vsock:local:{PORT}", target=target)
+    add(qmp, "s", listen=f"vsock:any:{PORT + 1}", target=f"vsock:local:{PORT}")
+    with socket.socket(socket.AF_VSOCK) as client:
+        client.settimeout(DEADLINE)
+        client.connect((LOCAL_CID, PORT + 1))
+        exchange(client, b"there and back" * 10000)
+
+
+# ---- the end ----
 
 
 def test_deleting_lets_connections_finish(daemon, qmp, relay):

@@ -6,68 +6,10 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 
 import pytest
 
 from qmp_client import DEADLINE, Qmp, QmpError
-
-# Started as PROGRAM..., with descriptor 3 on as passed and LISTEN_PID its own.
-WRAPPER = """
-import os, sys
-fds = [int(fd) for fd in sys.argv[1].split(",") if fd]
-spare = [os.dup(fd) for fd in fds]
-spare = [os.dup2(fd, 100 + i, inheritable=False) for i, fd in enumerate(spare)]
-for i, fd in enumerate(spare):
-    os.dup2(fd, 3 + i, inheritable=True)
-os.environ["LISTEN_PID"] = str(os.getpid() + int(os.environ.pop("PID_OFF_BY", "0")))
-os.environ.setdefault("LISTEN_FDS", str(len(fds)))
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
-@pytest.fixture
-def listener(sockets):
-    """Make listening sockets: listener(NAME)."""
-    made = []
-
-    def make(name, kind=socket.SOCK_STREAM, listen=True):
-        sock = socket.socket(socket.AF_UNIX, kind)
-        made.append(sock)
-        sock.bind(f"{sockets}/{name}")
-        if listen:
-            sock.listen()
-        return sock
-
-    yield make
-    for sock in made:
-        sock.close()
-
-
-@pytest.fixture
-def activate(evloopd):
-    """Start the daemon with descriptors passed: activate(FDS, OPTION..., env={})."""
-    procs = []
-
-    def start(fds, *options, env=None):
-        command = [sys.executable, "-c", WRAPPER, ",".join(str(fd) for fd in fds), evloopd,
-                   *options]
-        proc = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.PIPE, text=True, pass_fds=fds,
-                                env={**os.environ, **(env or {})})
-        procs.append(proc)
-        return proc
-
-    yield start
-    for proc in procs:
-        if proc.poll() is None:
-            proc.terminate()
-        try:
-            proc.wait(DEADLINE)
-        finally:
-            proc.kill()
-            proc.stderr.close()
-
 
 class Manager:
     """The manager's end of NOTIFY_SOCKET."""
@@ -98,7 +40,7 @@ def notify(sockets):
 # ---- socket activation ----
 
 
-@pytest.mark.parametrize("names", [None, "qmp:other"])
+@pytest.mark.parametrize("names", [None, "qmp:qmp", "evloopd.socket:admin.socket", "unknown:qmp"])
 def test_passed_sockets_are_served_and_left_behind(activate, listener, sockets, names):
     socks = [listener("a"), listener("b")]
     proc = activate([s.fileno() for s in socks], env={"LISTEN_FDNAMES": names} if names else {})
@@ -178,8 +120,8 @@ def test_a_wrong_kind_of_descriptor_is_refused(activate, listener, sockets, kind
     os.close(pipe[0])
     os.close(pipe[1])
     number = 2 + len(fds)
-    assert proc.stderr.read() == (f"evloopd: socket activation: descriptor {number} is no "
-                                  "listening unix stream socket\n")
+    assert proc.stderr.read() == (f"evloopd: socket activation: descriptor {number} ('unknown') is "
+                                  "no listening unix stream socket, as a control socket must be\n")
     assert sorted(os.listdir(sockets)) == before
 
 

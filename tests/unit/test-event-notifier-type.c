@@ -368,7 +368,7 @@ static void test_wrong_descriptors(void)
     use_session(false);
 
     refused_object("event-notifier", "{\"fd\": \"fd\"}",
-                   "Parameter 'fd': descriptor 'fd' can only be sent by a session");
+                   "Parameter 'fd': there is no descriptor 'fd'; the daemon was passed none");
     refused_object("event-notifier", "{\"fd\": 5}", "Parameter 'fd' expects a string");
     refused_object("event-notifier", "{\"doorbell\": null}",
                    "Parameter 'doorbell' expects a string");

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -79,10 +80,27 @@ static void a_socket_that_is_in_use_is_left_alone(Loop *loop)
 
     relay_test_init(&test, loop);
     listener = relay_test_listen(test.setup.listen, 8);
-    assert_refused(&test, "can't listen on 'unix:*/relay': Address already in use");
+    assert_refused(&test, "can't listen on 'unix:*/relay': another process is listening on it");
     close(relay_test_connect(test.setup.listen));
     close(listener);
     unlink(path_of(test.setup.listen));
+    relay_test_clear(&test);
+}
+
+/* The relay removed whatever was at its path. */
+static void a_socket_that_another_has_put_there_is_left_alone(Loop *loop)
+{
+    RelayTest test;
+    int listener;
+
+    relay_test_init(&test, loop);
+    relay_test_start_one(&test, "tcp:127.0.0.1:1");
+    g_assert_cmpint(unlink(path_of(test.setup.listen)), ==, 0);
+    listener = relay_test_listen(test.setup.listen, 8);
+    relay_test_delete(&test, 0);
+    close(relay_test_connect(test.setup.listen));
+    close(listener);
+    g_assert_cmpint(unlink(path_of(test.setup.listen)), ==, 0);
     relay_test_clear(&test);
 }
 
@@ -92,7 +110,7 @@ static void a_file_is_left_alone(Loop *loop)
 
     relay_test_init(&test, loop);
     g_assert_true(g_file_set_contents(path_of(test.setup.listen), "mine", -1, NULL));
-    assert_refused(&test, "can't listen on 'unix:*/relay': Address already in use");
+    assert_refused(&test, "can't listen on 'unix:*/relay': there is a file that is no socket");
     g_assert_cmpint(unlink(path_of(test.setup.listen)), ==, 0);
     relay_test_clear(&test);
 }
@@ -106,7 +124,8 @@ static void addresses_that_can_not_be_listened_on_are_refused(Loop *loop)
         { "nonsense", "listen: 'nonsense' is no address: *" },
         { "tcp:example.org:80", "can't listen on 'tcp:example.org:80': the host is a name, *" },
         { "tcp:192.0.2.1:0", "can't listen on 'tcp:192.0.2.1:0': *" },
-        { "unix:/nowhere/at/all", "can't listen on 'unix:/nowhere/at/all': No such file *" },
+        { "unix:/nowhere/at/all",
+          "can't listen on 'unix:/nowhere/at/all': directory '/nowhere/at': No such file *" },
         { "fd:x", "can't listen on 'fd:x': there is no descriptor of that name" },
     };
     RelayTest test;
@@ -153,12 +172,84 @@ static void a_descriptor_that_does_not_listen_is_refused(Loop *loop)
     test.setup.listen = "fd:mine";
     test_pipe(fds);
     test.setup.listen_fd = fds[0];
-    assert_refused(&test, "can't listen on 'fd:mine': the descriptor is no socket: *");
+    assert_refused(&test,
+                   "can't listen on 'fd:mine': the descriptor is no stream socket that listens");
     test_close(fds);
     test_socketpair(fds);
     test.setup.listen_fd = fds[0];
-    assert_refused(&test, "can't listen on 'fd:mine': the descriptor is no stream socket *");
+    assert_refused(&test,
+                   "can't listen on 'fd:mine': the descriptor is no stream socket that listens");
     test_close(fds);
+    relay_test_clear(&test);
+}
+
+/* ---- accepting ---- */
+
+static void find_name(const AioSourceInfo *info, void *opaque)
+{
+    const char **name = opaque;
+
+    if (*name && strcmp(info->name, *name) == 0) {
+        *name = NULL;
+    }
+}
+
+static bool is_watched(Loop *loop, const char *name)
+{
+    aio_context_foreach_source(loop->ctx, find_name, &name);
+    return !name;
+}
+
+static uint64_t accept_errors(RelayTest *test)
+{
+    return relay_test_stats(test).errors[RELAY_CAUSE_ACCEPT];
+}
+
+static void a_client_waits_while_there_are_no_descriptors(Loop *loop)
+{
+    RelayTest test;
+    struct rlimit before;
+    struct rlimit none;
+    int client;
+
+    relay_test_init(&test, loop);
+    relay_test_start_one(&test, "tcp:127.0.0.1:1");
+    client = relay_test_client(&test);
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    none = before;
+    none.rlim_cur = (rlim_t)dup(STDERR_FILENO);
+    close((int)none.rlim_cur);
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
+    /* The log tells of it once. */
+    g_test_expect_message("evloopd", G_LOG_LEVEL_WARNING,
+                          "unix:*/relay: can't accept clients for now: Too many open files");
+    relay_test_wait_for(&test, accept_errors(&test) >= 2);
+    g_test_assert_expected_messages();
+    g_assert_cmpuint(relay_test_stats(&test).total_connections, ==, 0);
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    relay_test_wait_for(&test, relay_test_stats(&test).total_connections == 1);
+    close(client);
+    relay_test_clear(&test);
+}
+
+/* It spun, or tried again ten times a second for good. */
+static void a_socket_that_another_has_shut_down_is_given_up(Loop *loop)
+{
+    RelayTest test;
+    int shared;
+
+    relay_test_init(&test, loop);
+    test.setup.listen = "fd:mine";
+    test.setup.listen_fd = relay_test_listen("tcp:127.0.0.1:0", 8);
+    shared = dup(test.setup.listen_fd);
+    relay_test_start_one(&test, "tcp:127.0.0.1:1");
+    relay_test_wait_for(&test, is_watched(loop, "relay_accept"));
+    g_test_expect_message("evloopd", G_LOG_LEVEL_WARNING,
+                          "tcp:127.0.0.1:*: no client can connect any more, *");
+    g_assert_cmpint(shutdown(shared, SHUT_RDWR), ==, 0);
+    relay_test_wait_for(&test, !is_watched(loop, "relay_accept"));
+    g_test_assert_expected_messages();
+    close(shared);
     relay_test_clear(&test);
 }
 
@@ -257,6 +348,8 @@ int main(int argc, char **argv)
                            a_stale_socket_is_replaced_and_removed_at_the_end);
     loop_test_add_aio_poll("a socket that is in use is left alone",
                            a_socket_that_is_in_use_is_left_alone);
+    loop_test_add_aio_poll("a socket that another has put there is left alone",
+                           a_socket_that_another_has_put_there_is_left_alone);
     loop_test_add_aio_poll("a file is left alone", a_file_is_left_alone);
     loop_test_add_aio_poll("addresses that can't be listened on are refused",
                            addresses_that_can_not_be_listened_on_are_refused);
@@ -264,6 +357,10 @@ int main(int argc, char **argv)
                            a_descriptor_that_listens_is_taken_over);
     loop_test_add_aio_poll("a descriptor that does not listen is refused",
                            a_descriptor_that_does_not_listen_is_refused);
+    loop_test_add("a client waits while there are no descriptors",
+                  a_client_waits_while_there_are_no_descriptors);
+    loop_test_add_aio_poll("a socket that another has shut down is given up",
+                           a_socket_that_another_has_shut_down_is_given_up);
     loop_test_add("deleting breaks off at once", deleting_breaks_off_at_once);
     loop_test_add("connections may finish", connections_may_finish);
     loop_test_add("what does not finish in time is broken off",

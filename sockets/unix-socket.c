@@ -1,5 +1,5 @@
 /*
- * Listening unix sockets: made without a moment at which another daemon, or a client without the
+ * Listening unix sockets: made without a moment at which another process, or a client without the
  * right to, could come in between.
  *
  * Daemons that start at the same time take turns by a lock on the socket's directory, from looking
@@ -7,7 +7,7 @@
  * are set before that.
  */
 #include "config.h"
-#include "daemon/unix-socket.h"
+#include "sockets/unix-socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,13 +16,16 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "loop/aio.h"
 
-/* How long a socket that answers may be one whose process has ended, in ms. */
-#define GONE_WITHIN_MS 1000
+/* How long a socket that answers may be one whose process has ended, and one whose process is
+ * about to end, in ms. */
+#define GONE_WITHIN_MS  1000
+#define DYING_WITHIN_MS 100
 
 /* Altogether so long is waited for the lock: 2 s. */
 static const int lock_tries = 200;
@@ -35,27 +38,25 @@ struct UnixSocket {
     ino_t inode;
 };
 
-static bool fail(GError **errp, const char *path, const char *what)
+static bool fail(GError **errp, const char *what)
 {
-    g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "socket '%s': %s", path, what);
+    g_set_error_literal(errp, AIO_ERROR, AIO_ERROR_SYSTEM, what);
     return false;
 }
 
-static bool fail_errno(GError **errp, const char *path, const char *operation)
+static bool fail_errno(GError **errp, const char *operation)
 {
-    g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "socket '%s': %s: %s", path, operation,
-                g_strerror(errno));
+    g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "%s: %s", operation, g_strerror(errno));
     return false;
 }
 
 static bool make_address(const char *path, struct sockaddr_un *address, GError **errp)
 {
     if (path[0] == '\0') {
-        return fail(errp, path, "the path is empty");
+        return fail(errp, "the path is empty");
     }
     if (strlen(path) >= sizeof(address->sun_path)) {
-        g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID,
-                    "socket '%s': the path is longer than %zu bytes", path,
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID, "the path is longer than %zu bytes",
                     sizeof(address->sun_path) - 1);
         return false;
     }
@@ -87,8 +88,7 @@ static int lock_directory(const char *path, GError **errp)
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0 || !lock_in_time(fd)) {
-        g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "socket '%s': directory '%s': %s", path,
-                    directory,
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "directory '%s': %s", directory,
                     errno == ETIMEDOUT ? "another process keeps it locked" : g_strerror(errno));
         if (fd >= 0) {
             close(fd);
@@ -96,6 +96,28 @@ static int lock_directory(const char *path, GError **errp)
         return -1;
     }
     return fd;
+}
+
+/* Whether the process that has begun to listen on the other side of the connection @fd runs. When
+ * it does not, another one may listen, to whom it has left the socket. */
+static bool listener_runs(int fd)
+{
+    struct pollfd pollfd = { .events = POLLIN };
+    struct ucred peer;
+    socklen_t length = sizeof(peer);
+    bool runs;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.pid <= 0) {
+        return false;
+    }
+    pollfd.fd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+    if (pollfd.fd < 0) {
+        return false;
+    }
+    /* One that has ended and that nobody has waited for is readable. */
+    runs = poll(&pollfd, 1, 0) == 0;
+    close(pollfd.fd);
+    return runs;
 }
 
 /*
@@ -108,9 +130,10 @@ static int lock_directory(const char *path, GError **errp)
 static bool listener_is_gone(int fd)
 {
     struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+    int timeout_ms = listener_runs(fd) ? DYING_WITHIN_MS : GONE_WITHIN_MS;
     char byte;
 
-    return poll(&pollfd, 1, GONE_WITHIN_MS) == 1 && recv(fd, &byte, 1, MSG_DONTWAIT) < 0 &&
+    return poll(&pollfd, 1, timeout_ms) == 1 && recv(fd, &byte, 1, MSG_DONTWAIT) < 0 &&
            errno == ECONNRESET;
 }
 
@@ -122,14 +145,14 @@ static bool remove_stale(const char *path, const struct sockaddr_un *address, GE
     int fd;
 
     if (lstat(path, &st) != 0) {
-        return errno == ENOENT || fail_errno(errp, path, "stat");
+        return errno == ENOENT || fail_errno(errp, "stat");
     }
     if (!S_ISSOCK(st.st_mode)) {
-        return fail(errp, path, "there is a file that is no socket");
+        return fail(errp, "there is a file that is no socket");
     }
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
-        return fail_errno(errp, path, "socket");
+        return fail_errno(errp, "socket");
     }
     error = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ? 0 : errno;
     if (error == 0 && listener_is_gone(fd)) {
@@ -138,13 +161,13 @@ static bool remove_stale(const char *path, const struct sockaddr_un *address, GE
     close(fd);
     /* EAGAIN: its backlog is full, so somebody listens. */
     if (error == 0 || error == EAGAIN) {
-        return fail(errp, path, "another process is listening on it");
+        return fail(errp, "another process is listening on it");
     }
     if (error != ECONNREFUSED) {
         errno = error;
-        return fail_errno(errp, path, "connect");
+        return fail_errno(errp, "connect");
     }
-    return unlink(path) == 0 || fail_errno(errp, path, "unlink");
+    return unlink(path) == 0 || fail_errno(errp, "unlink");
 }
 
 static bool bind_and_listen(UnixSocket *self, const struct sockaddr_un *address, mode_t mode,
@@ -154,22 +177,22 @@ static bool bind_and_listen(UnixSocket *self, const struct sockaddr_un *address,
 
     self->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (self->fd < 0) {
-        return fail_errno(errp, self->path, "socket");
+        return fail_errno(errp, "socket");
     }
     if (bind(self->fd, (const struct sockaddr *)address, sizeof(*address)) != 0) {
-        return fail_errno(errp, self->path, "bind");
+        return fail_errno(errp, "bind");
     }
     if (lstat(self->path, &st) == 0) {
         self->device = st.st_dev;
         self->inode = st.st_ino;
     }
-    if (group != (gid_t)-1 && lchown(self->path, (uid_t)-1, group) != 0) {
-        return fail_errno(errp, self->path, "chown");
+    if (group != UNIX_SOCKET_ANY_GROUP && lchown(self->path, (uid_t)-1, group) != 0) {
+        return fail_errno(errp, "chown");
     }
-    if (chmod(self->path, mode) != 0) {
-        return fail_errno(errp, self->path, "chmod");
+    if (mode != UNIX_SOCKET_ANY_MODE && chmod(self->path, mode) != 0) {
+        return fail_errno(errp, "chmod");
     }
-    return listen(self->fd, SOMAXCONN) == 0 || fail_errno(errp, self->path, "listen");
+    return listen(self->fd, SOMAXCONN) == 0 || fail_errno(errp, "listen");
 }
 
 UnixSocket *unix_socket_listen(const char *path, mode_t mode, gid_t group, GError **errp)
