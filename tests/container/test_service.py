@@ -209,7 +209,7 @@ def test_a_daemon_that_is_stopped_in_its_tracks_is_started_again(service):
     configure(service, "WatchdogSec=1")
     ctl(service, "iothread", "list")
     pid = main_pid(service)
-    service.run("kill", "-STOP", str(pid))
+    service.run("systemctl", "kill", "--signal=STOP", "evloopd.service")
     service.wait_for("a restart",
                      lambda: service.show("evloopd.service", "NRestarts") != ("0",))
     assert main_pid(service) != pid
@@ -236,7 +236,7 @@ def test_it_has_no_rights_but_its_own(service):
                   service.run("cat", f"/proc/{pid}/status").splitlines() if ":\t" in line)
     assert [status[name] for name in ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp")] == [
         "0" * 16, "0" * 16, "1", "2"]
-    assert service.run("ps", "-o", "user=,group=", "-p", str(pid)).split() == ["evloopd"] * 2
+    assert service.run("stat", "--format=%U %G", f"/proc/{pid}") == "evloopd evloopd\n"
 
 
 def test_its_loops_use_io_uring(service):
