@@ -368,8 +368,10 @@ static void print_event(const QmpEvent *event, void *unused)
         } else {
             printf(" ");
         }
-        printf("is sent in %u ms; of those that come too early, the last is sent late.\n",
-               event->limit_ms);
+        printf("is sent in %u ms; %s.\n", event->limit_ms,
+               event->adds_up
+                   ? "what comes too early is added up, and told late, or when its object goes"
+                   : "of those that come too early, the last is sent late");
     }
     if (has_members(event->data)) {
         printf(".Pp\nData:\n");

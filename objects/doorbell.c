@@ -6,18 +6,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "qmp/qmp-error.h"
 
-/* See to it that the memory can't be taken away: reading it then would kill the daemon. */
+/* See to it that the memory can't be taken away: reading it then would kill the daemon. A hole that
+ * is punched in it does no harm, but of huge pages there may be none left to fill it. */
 static bool seal(int fd, GError **errp)
 {
     int seals = fcntl(fd, F_GET_SEALS);
+    struct statfs fs;
 
     if (seals < 0) {
         return qmp_error_set(errp, "Parameter 'doorbell' expects a memfd");
+    }
+    if (fstatfs(fd, &fs) != 0 || fs.f_type != TMPFS_MAGIC) {
+        return qmp_error_set(errp, "Parameter 'doorbell' expects a memfd without huge pages");
     }
     if (!(seals & F_SEAL_SHRINK) && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) != 0) {
         return qmp_error_set(errp, "Parameter 'doorbell' expects a memfd with the seal "

@@ -43,7 +43,7 @@ typedef struct Doorbell {
 /*
  * Map the memfd @fd, which stays the caller's. Only rings from now on count. It must not shrink
  * while it is mapped, so it gets the seal F_SEAL_SHRINK if it has not. False and @errp when it is
- * no memfd, too small, can't be sealed or can't be written to. Main thread.
+ * no memfd, one of huge pages, too small, can't be sealed or can't be written to. Main thread.
  */
 bool doorbell_map(Doorbell *bell, int fd, GError **errp);
 

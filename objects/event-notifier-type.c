@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "objects/counter.h"
@@ -125,7 +126,8 @@ static const QmpEvent notifier_events[] = {
       .data = &notifier_set_type,
       .help = "an event notifier has been kicked",
       .limit_ms = QMP_EVENT_LIMIT_MS,
-      .limit_by = "id" },
+      .limit_by = "id",
+      .adds_up = true },
     { 0 },
 };
 
@@ -146,6 +148,7 @@ static void kick(NotifierObject *self, uint64_t n)
     int fd = event_notifier_get_fd(&self->notifier);
     ssize_t written;
 
+    n = MIN(n, UINT64_MAX - 1); /* the most that an eventfd takes */
     if (self->bell.words) {
         /* Sequentially consistent: before the eventfd is set, for whom that wakes. */
         atomic_fetch_add(&self->own_kicks, n);
@@ -192,16 +195,26 @@ static uint64_t count_kicks(NotifierObject *self, uint64_t value)
                             : value;
 }
 
+/* Read the eventfd @fd. Somebody else may have read it before, then it is 0; even if that is a
+ * client who has made it block again, this does not wait. */
+static uint64_t read_counter(int fd)
+{
+    uint64_t value = 0;
+    struct iovec iov = { .iov_base = &value, .iov_len = sizeof(value) };
+    ssize_t n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+
+    if (n < 0 && errno != EAGAIN) {
+        /* An older kernel. */
+        n = read(fd, &value, sizeof(value));
+    }
+    return n == sizeof(value) ? value : 0;
+}
+
 static void notifier_kicked(EventNotifier *notifier)
 {
     NotifierObject *self = notifier_object(notifier);
-    uint64_t value = 0;
 
-    /* Somebody else may have read it; then nothing is left. */
-    if (read(event_notifier_get_fd(notifier), &value, sizeof(value)) != sizeof(value)) {
-        value = 0;
-    }
-    take_kicks(self, count_kicks(self, value));
+    take_kicks(self, count_kicks(self, read_counter(event_notifier_get_fd(notifier))));
 }
 
 static bool poll_doorbell(void *opaque)
@@ -256,18 +269,39 @@ static void notifier_type_stop(Object *object)
 
 /* ---- the chain: in the main thread ---- */
 
-/* Whether a kick of @from would come to @self. */
-static bool leads_to(const NotifierObject *from, const NotifierObject *self)
+/* Add to @found those of @chain that are not in @seen yet. */
+static void find_more(GPtrArray *found, GHashTable *seen, GPtrArray *chain)
 {
-    bool leads = from == self;
-
-    for (guint i = 0; !leads && from->chain && i < from->chain->len; i++) {
-        leads = leads_to(g_ptr_array_index(from->chain, i), self);
+    for (guint i = 0; chain && i < chain->len; i++) {
+        if (g_hash_table_add(seen, g_ptr_array_index(chain, i))) {
+            g_ptr_array_add(found, g_ptr_array_index(chain, i));
+        }
     }
-    return leads;
 }
 
-static bool add_link(NotifierObject *self, GPtrArray *chain, const char *id, GError **errp)
+/* Whether a kick of @from would come to @self, which is not one of @seen: what has been looked at
+ * before, to no avail. A chain that a change under way replaces may be in force still. */
+static bool leads_to(NotifierObject *from, const NotifierObject *self, GHashTable *seen)
+{
+    g_autoptr(GPtrArray) found = g_ptr_array_new();
+
+    if (g_hash_table_add(seen, from)) {
+        g_ptr_array_add(found, from);
+    }
+    for (guint i = 0; i < found->len; i++) {
+        const NotifierObject *next = g_ptr_array_index(found, i);
+
+        if (next == self) {
+            return true;
+        }
+        find_more(found, seen, next->chain);
+        find_more(found, seen, next->former_chain);
+    }
+    return false;
+}
+
+static bool add_link(NotifierObject *self, GPtrArray *chain, GHashTable *seen, const char *id,
+                     GError **errp)
 {
     Object *target = object_find(self->parent.tree, id);
 
@@ -277,7 +311,7 @@ static bool add_link(NotifierObject *self, GPtrArray *chain, const char *id, GEr
     if (!target || target->type != self->parent.type || target->deleting) {
         return qmp_error_set(errp, "Parameter 'chain': there is no event notifier '%s'", id);
     }
-    if (leads_to((NotifierObject *)target, self)) {
+    if (leads_to((NotifierObject *)target, self, seen)) {
         return qmp_error_set(errp, "Parameter 'chain': '%s' would kick itself by way of '%s'",
                              self->parent.id, id);
     }
@@ -292,12 +326,13 @@ static bool add_link(NotifierObject *self, GPtrArray *chain, const char *id, GEr
 static GPtrArray *find_chain(NotifierObject *self, json_object *ids, GError **errp)
 {
     g_autoptr(GPtrArray) chain = g_ptr_array_new();
+    g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
     size_t len = ids ? json_object_array_length(ids) : 0;
 
     for (size_t i = 0; i < len; i++) {
         const char *id = json_object_get_string(json_object_array_get_idx(ids, i));
 
-        if (!add_link(self, chain, id, errp)) {
+        if (!add_link(self, chain, seen, id, errp)) {
             return NULL;
         }
     }

@@ -6,13 +6,20 @@
 
 #include <glib.h>
 
+static double sum_of(Lateness *lateness)
+{
+    return atomic_load_explicit(&lateness->sum_ns, memory_order_relaxed);
+}
+
 void lateness_record(Lateness *lateness, int64_t late_ns)
 {
     int bucket = late_ns == 0 ? 0 : 64 - __builtin_clzll((unsigned long long)late_ns);
     bool first = counter_read(&lateness->count) == 0;
 
     counter_increase(&lateness->count, 1);
-    counter_increase(&lateness->sum_ns, late_ns);
+    /* As a counter. */
+    atomic_store_explicit(&lateness->sum_ns, sum_of(lateness) + (double)late_ns,
+                          memory_order_relaxed);
     if (first || late_ns < counter_read(&lateness->min_ns)) {
         counter_set(&lateness->min_ns, late_ns);
     }
@@ -81,12 +88,22 @@ const QmpType lateness_type = {
     .size = sizeof(LatenessInfo),
 };
 
+/* No more than @max_ns, which is also the most that can be converted. */
+static int64_t mean_of(Lateness *lateness, int64_t max_ns)
+{
+    int64_t count = counter_read(&lateness->count);
+    double mean = count > 0 ? sum_of(lateness) / (double)count : 0;
+
+    return mean >= (double)max_ns ? max_ns : (int64_t)mean;
+}
+
 json_object *lateness_to_json(Lateness *lateness)
 {
+    int64_t max_ns = counter_read(&lateness->max_ns);
     LatenessInfo info = {
         .min_ns = counter_read(&lateness->min_ns),
-        .mean_ns = counter_read(&lateness->sum_ns) / MAX(counter_read(&lateness->count), 1),
-        .max_ns = counter_read(&lateness->max_ns),
+        .mean_ns = mean_of(lateness, max_ns),
+        .max_ns = max_ns,
         .histogram = json_object_new_array(),
     };
     json_object *value;

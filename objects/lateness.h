@@ -16,8 +16,8 @@
 
 typedef struct Lateness {
     Counter count;
-    Counter sum_ns;
-    Counter min_ns; /* of none: 0 */
+    _Atomic double sum_ns; /* 63 bits would not do, and what is beyond 53 is no matter for a mean */
+    Counter min_ns;        /* of none: 0 */
     Counter max_ns;
     Counter buckets[LATENESS_BUCKETS];
 } Lateness;

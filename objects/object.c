@@ -289,11 +289,14 @@ Object *object_create(ObjectTree *tree, const ObjectType *type, const char *id, 
 static void fail_in_use(const Object *object, GError **errp)
 {
     g_autoptr(GString) users = g_string_new(NULL);
+    g_autoptr(GHashTable) named = g_hash_table_new(NULL, NULL);
 
     for (guint i = 0; i < object->users->len; i++) {
-        const Object *user = g_ptr_array_index(object->users, i);
+        Object *user = g_ptr_array_index(object->users, i);
 
-        g_string_append_printf(users, "%s'%s'", i > 0 ? ", " : "", user->id);
+        if (g_hash_table_add(named, user)) {
+            g_string_append_printf(users, "%s'%s'", i > 0 ? ", " : "", user->id);
+        }
     }
     qmp_error_set(errp, "Object '%s' is in use by %s", object->id, users->str);
 }

@@ -142,7 +142,9 @@ static const QmpMember socket_relay_properties[] = {
       .max = RELAY_TIMEOUT_MS_MAX,
       .default_int = RELAY_CONNECT_TIMEOUT_MS_DEFAULT,
       .offset = offsetof(SocketRelayProperties, params.connect_timeout_ms),
-      .help = "how long a target may take to answer, in ms; 0: as long as the system lets it" },
+      .help =
+          "how long each address of a target may take to answer, in ms; 0: as long as the system "
+          "lets it" },
     { .name = "target-retry-ms",
       .type = &qmp_type_int,
       .flags = QMP_MEMBER_OPTIONAL,
@@ -541,6 +543,12 @@ static const char **targets_of(json_object *value, GError **errp)
             return NULL;
         }
         targets[i] = json_object_get_string(target);
+        /* The property is of any type, so nobody has looked for that yet. */
+        if (strlen(targets[i]) != (size_t)json_object_get_string_len(target)) {
+            qmp_error_set(errp,
+                          "Parameter 'target' expects a string without the character \\u0000");
+            return NULL;
+        }
     }
     return g_steal_pointer(&targets);
 }

@@ -160,7 +160,8 @@ static const QmpEvent timer_events[] = {
       .data = &timer_expired_type,
       .help = "a timer has expired",
       .limit_ms = QMP_EVENT_LIMIT_MS,
-      .limit_by = "id" },
+      .limit_by = "id",
+      .adds_up = true },
     { 0 },
 };
 

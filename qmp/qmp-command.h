@@ -54,6 +54,8 @@ typedef struct QmpEvent {
     /* Of similar ones at most one is sent in so many ms: the last, late. 0: all are sent. */
     unsigned limit_ms;
     const char *limit_by; /* similar are those with the same value of this member; NULL: all are */
+    bool adds_up;         /* whoever emits it keeps to that by itself: it adds up what comes too
+                           * early, and tells it late, or when its source goes; all are sent */
 } QmpEvent;
 
 QmpRegistry *qmp_registry_new(void);

@@ -55,7 +55,7 @@ void qmp_server_emit(QmpServer *server, const QmpEvent *event, const void *data)
 {
     GString *line = qmp_event_format(event, data);
 
-    if (event->limit_ms > 0) {
+    if (event->limit_ms > 0 && !event->adds_up) {
         qmp_event_limit_emit(server->event_limit, event, data, line);
     } else {
         send_event(line, server);

@@ -132,9 +132,10 @@ static TryResult open_socket(RelayConnection *connection, int family)
     static const int on = 1;
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
+    connection->connect->is_short = fd < 0 && cause_of(errno) == RELAY_CAUSE_SYSTEM;
     if (fd < 0) {
-        return cause_of(errno) == RELAY_CAUSE_SYSTEM ? retry_later(connection)
-                                                     : address_failed(connection, errno);
+        return connection->connect->is_short ? retry_later(connection)
+                                             : address_failed(connection, errno);
     }
     if (family == AF_INET || family == AF_INET6) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -201,11 +202,18 @@ static RelayTarget *choose_target(RelayConnection *connection)
     }
 }
 
+/* The time for an answer begins. */
+static void begin_time(RelayConnection *connection)
+{
+    connection->connect->retry_ns = 0;
+    relay_worker_remove(connection->worker, connection);
+    relay_worker_add(connection->worker, connection);
+}
+
 /* Begin with the next target. False when there is none, and the connection is closed. */
 static bool next_target(RelayConnection *connection)
 {
     RelayConnect *connect = connection->connect;
-    RelayWorker *worker = connection->worker;
 
     connection->target = choose_target(connection);
     if (!connection->target) {
@@ -213,9 +221,7 @@ static bool next_target(RelayConnection *connection)
         return false;
     }
     connect->next_address = 0;
-    connect->retry_ns = 0;
-    relay_worker_remove(worker, connection);
-    relay_worker_add(worker, connection);
+    begin_time(connection);
     if (connection->target->address.is_name) {
         connect->resolve = relay_resolve_start(connection, &connection->target->address);
     } else {
@@ -267,25 +273,36 @@ void relay_connect_begin(RelayConnection *connection)
 
 void relay_connect_timed_out(RelayConnection *connection)
 {
+    RelayConnect *connect = connection->connect;
+
+    if (connect->is_short) {
+        /* Another target would not help, and this one is not to blame. */
+        relay_connection_close(connection, RELAY_CAUSE_SYSTEM);
+        return;
+    }
     relay_connect_unwatch(connection);
     drop_socket(connection);
-    connection->connect->retrying = false;
-    if (connection->connect->resolve) {
-        relay_resolve_abandon(connection->worker->relay,
-                              g_steal_pointer(&connection->connect->resolve));
+    connect->retrying = false;
+    if (connect->resolve) {
+        relay_resolve_abandon(connection->worker->relay, g_steal_pointer(&connect->resolve));
     }
-    target_failed(connection, RELAY_CAUSE_CONNECT_TIMEOUT, "it did not answer in time");
+    if (connect->next_address + 1 < connect->n_addresses) {
+        connect->next_address++;
+        begin_time(connection);
+    } else {
+        target_failed(connection, RELAY_CAUSE_CONNECT_TIMEOUT, "it did not answer in time");
+    }
     advance(connection);
 }
 
 void relay_connect_resolved(RelayConnection *connection, RelaySockaddr *addresses, unsigned n,
-                            const char *reason)
+                            RelayCause cause, const char *reason)
 {
     RelayConnect *connect = connection->connect;
 
     connect->resolve = NULL;
     if (n == 0) {
-        target_failed(connection, RELAY_CAUSE_RESOLVE, reason);
+        target_failed(connection, cause, reason);
     } else {
         connect->addresses = addresses;
         connect->n_addresses = n;

@@ -84,6 +84,8 @@ static void give_up(RelayConnection *connection, int direction)
 {
     RelayFlow *flow = &connection->flow[direction];
 
+    /* Who sends to a unix socket then learns it too, as without a relay. */
+    shutdown(connection->fd[direction], SHUT_RD);
     relay_flow_drop(flow);
     flow->eof = true;
     flow->done = true;

@@ -161,10 +161,16 @@ static Step take_step(RelayFlow *flow, RelayLoop *loop, int source, int sink, si
 
 FlowResult relay_flow_pump(RelayFlow *flow, RelayLoop *loop, int source, int sink, size_t limit)
 {
+    uint64_t bytes = flow->bytes;
+    uint32_t held = flow->held;
     Step step = STEP_AGAIN;
 
     for (int i = 0; i < MAX_TURNS && step == STEP_AGAIN; i++) {
         step = take_step(flow, loop, source, sink, limit);
+    }
+    if (flow->bytes == bytes && flow->held == held) {
+        /* Ready, and yet nothing moved: splice() stops at an urgent byte, which recv() skips. */
+        flow->bulk = false;
     }
     switch (step) {
     case STEP_SOURCE_FAILED:

@@ -79,6 +79,9 @@ RelayTargets *relay_targets_ref(RelayTargets *targets);
 void relay_targets_unref(RelayTargets *targets);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RelayTargets, relay_targets_unref)
 
+/* Let those of @targets that are in @former too be down as they are there. */
+void relay_targets_inherit(RelayTargets *targets, RelayTargets *former);
+
 /* Whether @target is to be passed over at @now_ns. */
 bool relay_target_is_down(RelayTarget *target, int64_t now_ns);
 
@@ -153,7 +156,7 @@ struct RelayConnection {
     RelayConnect *connect;        /* while it has no target yet */
     RelayTargets *targets;        /* a reference, that @target is in */
     RelayTarget *target;          /* the one that it has or tries, or NULL */
-    int64_t active_ns;            /* when something was last sent, or the target's try began */
+    int64_t active_ns;            /* when something was last sent, or the address's try began */
     int64_t began_ns;
     uint64_t id;
 };
@@ -192,6 +195,7 @@ struct RelayConnect {
     unsigned first; /* where the turn began */
     bool desperate; /* the targets that are down are tried too */
     bool retrying;  /* the timer is to come */
+    bool is_short;  /* because the system is short of what a socket takes */
     bool has_timer;
     QEMUTimer timer;  /* for what the kernel does not announce */
     int64_t retry_ns; /* how long it waits the next time */
@@ -202,7 +206,7 @@ struct RelayConnect {
 /* Begin connecting @connection; it may be closed when this returns. */
 void relay_connect_begin(RelayConnection *connection);
 
-/* The target did not answer in time. */
+/* The address that is tried did not answer in time, nor was the name looked up. */
 void relay_connect_timed_out(RelayConnection *connection);
 
 /* Set and take out what waits; the connection is about to be moved, or freed. */
@@ -210,9 +214,9 @@ void relay_connect_watch(RelayConnection *connection);
 void relay_connect_unwatch(RelayConnection *connection);
 void relay_connect_free(RelayConnection *connection);
 
-/* The look-up is over: @n addresses in @addresses, which is taken over, or 0 and @reason. */
+/* The look-up is over: @n addresses in @addresses, which is taken over, or 0 and why. */
 void relay_connect_resolved(RelayConnection *connection, RelaySockaddr *addresses, unsigned n,
-                            const char *reason);
+                            RelayCause cause, const char *reason);
 
 /* ---- looking up names (relay-resolve.c) ---- */
 
@@ -238,7 +242,7 @@ struct RelayWorker {
     /* Home thread: */
     struct epoll_event *ready; /* those of a batch that are to come, or NULL */
     int n_ready;
-    /* Both ordered by active_ns, the oldest first. */
+    /* Both ordered by active_ns, the oldest first; the second while there is an idle timeout. */
     RelayList connecting;
     RelayList established;
     QEMUTimer timer;  /* for the earliest timeout of all, or earlier */

@@ -19,10 +19,20 @@ struct RelayResolve {
     RelayConnection *connection; /* NULL when it does not want it any more; guarded by the lock */
     char *host;
     char *port;
-    int result; /* as thread_pool_submit() gives it */
+    int result; /* as thread_pool_submit() gives it: below 0 when the system is to blame */
     int error;  /* of getaddrinfo() */
     struct addrinfo *found;
 };
+
+static bool is_wanted(RelayResolve *resolve)
+{
+    bool wanted;
+
+    pthread_mutex_lock(&resolve->relay->lock);
+    wanted = resolve->connection != NULL;
+    pthread_mutex_unlock(&resolve->relay->lock);
+    return wanted;
+}
 
 static int look_up(void *opaque)
 {
@@ -32,8 +42,19 @@ static int look_up(void *opaque)
         .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV,
     };
 
+    /* Those that gave up while this waited for a thread are no reason for others to wait. */
+    if (!is_wanted(resolve)) {
+        return -ETIMEDOUT;
+    }
     resolve->error = getaddrinfo(resolve->host, resolve->port, &hints, &resolve->found);
-    return 0;
+    switch (resolve->error) {
+    case EAI_SYSTEM:
+        return -errno;
+    case EAI_MEMORY:
+        return -ENOMEM;
+    default:
+        return 0;
+    }
 }
 
 static void resolve_free(RelayResolve *resolve)
@@ -63,7 +84,8 @@ static void pass_on(RelayResolve *resolve, RelayConnection *connection)
         memcpy(&addresses[n].storage, info->ai_addr, info->ai_addrlen);
         addresses[n++].length = info->ai_addrlen;
     }
-    relay_connect_resolved(connection, n > 0 ? g_steal_pointer(&addresses) : NULL, n, reason);
+    relay_connect_resolved(connection, n > 0 ? g_steal_pointer(&addresses) : NULL, n,
+                           resolve->result ? RELAY_CAUSE_SYSTEM : RELAY_CAUSE_RESOLVE, reason);
 }
 
 static void looked_up(void *opaque, int result);

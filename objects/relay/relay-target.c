@@ -1,6 +1,7 @@
 /*
  * The targets of a relay. A set never changes but for its atomics: setting other targets makes a
- * new one, and connections keep the one that they began with.
+ * new one, and connections keep the one that they began with. Which of them are down is known of
+ * those that are in both.
  */
 #include "config.h"
 #include "objects/relay/relay-internal.h"
@@ -62,6 +63,26 @@ void relay_targets_unref(RelayTargets *targets)
         relay_address_clear(&targets->target[i].address);
     }
     g_free(targets);
+}
+
+void relay_targets_inherit(RelayTargets *targets, RelayTargets *former)
+{
+    g_autoptr(GHashTable) by_text = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (unsigned i = 0; i < former->n; i++) {
+        g_hash_table_insert(by_text, former->target[i].address.text, &former->target[i]);
+    }
+    for (unsigned i = 0; i < targets->n; i++) {
+        RelayTarget *target = g_hash_table_lookup(by_text, targets->target[i].address.text);
+
+        /* Relaxed: it is a hint. */
+        if (target) {
+            atomic_store_explicit(
+                &targets->target[i].down_until_ns,
+                atomic_load_explicit(&target->down_until_ns, memory_order_relaxed),
+                memory_order_relaxed);
+        }
+    }
 }
 
 bool relay_target_is_down(RelayTarget *target, int64_t now_ns)

@@ -51,25 +51,26 @@ static RelayList *list_of(RelayWorker *worker, RelayConnection *connection)
     return connection->connect ? &worker->connecting : &worker->established;
 }
 
-/* Put @connection where its last activity belongs. */
-static void list_insert(RelayList *list, RelayConnection *connection)
+static gint compare_activity(gconstpointer a, gconstpointer b)
 {
-    RelayConnection *before = list->tail;
+    int64_t first = (*(const RelayConnection *const *)a)->active_ns;
+    int64_t second = (*(const RelayConnection *const *)b)->active_ns;
 
-    while (before && before->active_ns > connection->active_ns) {
-        before = before->prev;
+    return (first > second) - (first < second);
+}
+
+/* Put @list in the order of activity. */
+static void list_sort(RelayList *list)
+{
+    g_autoptr(GPtrArray) connections = g_ptr_array_new();
+
+    for (RelayConnection *connection = list->head; connection; connection = connection->next) {
+        g_ptr_array_add(connections, connection);
     }
-    if (before == list->tail) {
-        list_append(list, connection);
-        return;
-    }
-    connection->prev = before;
-    connection->next = before ? before->next : list->head;
-    connection->next->prev = connection;
-    if (before) {
-        before->next = connection;
-    } else {
-        list->head = connection;
+    g_ptr_array_sort(connections, compare_activity);
+    *list = (RelayList){ 0 };
+    for (guint i = 0; i < connections->len; i++) {
+        list_append(list, g_ptr_array_index(connections, i));
     }
 }
 
@@ -157,6 +158,12 @@ static int64_t list_due_ns(const RelayWorker *worker, const RelayList *list)
     return list->head && timeout_ms > 0 ? list->head->active_ns + timeout_ms * SCALE_MS : INT64_MAX;
 }
 
+/* Without one the established connections are in no order. */
+static bool has_idle_timeout(const RelayWorker *worker)
+{
+    return relay_param(&worker->relay->idle_timeout_ms) > 0;
+}
+
 static void set_timer(RelayWorker *worker, int64_t due_ns)
 {
     if (due_ns < worker->timer_ns) {
@@ -209,6 +216,10 @@ void relay_worker_params_changed(void *opaque)
 
     timer_del(&worker->timer);
     worker->timer_ns = INT64_MAX;
+    if (has_idle_timeout(worker)) {
+        /* There may have been none up to now. */
+        list_sort(&worker->established);
+    }
     reckon_timer(worker);
 }
 
@@ -230,11 +241,9 @@ void relay_worker_remove(RelayWorker *worker, RelayConnection *connection)
 
 void relay_worker_touch(RelayWorker *worker, RelayConnection *connection)
 {
-    if (relay_param(&worker->relay->idle_timeout_ms) == 0) {
-        return;
-    }
+    /* Also without a timeout, for there may be one later. */
     connection->active_ns = relay_now_ns();
-    if (worker->established.tail != connection) {
+    if (has_idle_timeout(worker) && worker->established.tail != connection) {
         list_remove(&worker->established, connection);
         list_append(&worker->established, connection);
     }
@@ -298,9 +307,13 @@ void relay_worker_take_in(RelayWorker *worker, RelayList *list)
         RelayConnection *next = connection->next;
 
         set_home(connection, worker, false);
-        list_insert(list_of(worker, connection), connection);
+        list_append(list_of(worker, connection), connection);
         relay_connection_watch(connection);
         connection = next;
+    }
+    list_sort(&worker->connecting);
+    if (has_idle_timeout(worker)) {
+        list_sort(&worker->established);
     }
     reckon_timer(worker);
 }

@@ -174,6 +174,8 @@ bool relay_set_targets(Relay *relay, const char *const *targets, GError **errp)
     if (!new_targets) {
         return false;
     }
+    /* Only this thread changes them. */
+    relay_targets_inherit(new_targets, relay->targets);
     pthread_mutex_lock(&relay->lock);
     old_targets = relay->targets;
     relay->targets = new_targets;

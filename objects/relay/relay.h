@@ -63,7 +63,7 @@ typedef struct RelayParams {
     int64_t buffer_size;        /* bytes that a direction of a connection holds at the most */
     int64_t max_connections;    /* at a time; 0: no limit */
     int64_t idle_timeout_ms;    /* for a connection on which nothing is sent; 0: none */
-    int64_t connect_timeout_ms; /* for each target that is tried; 0: the system's */
+    int64_t connect_timeout_ms; /* for each address that is tried; 0: the system's */
     int64_t target_retry_ms;    /* how long a target that failed is passed over */
 } RelayParams;
 

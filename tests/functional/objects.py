@@ -53,6 +53,17 @@ def wait_for_count(qmp, name, key, count):
     assert get(qmp, name, key) == count
 
 
+def counts_until_deleted(qmp, event, key):
+    """What the events of an object, which nobody else sends events beside, have counted."""
+    counts = []
+    assert qmp.wait_event()["event"] == "OBJECT_ADDED"
+    while (message := qmp.wait_event())["event"] != "OBJECT_DELETED":
+        assert message["event"] == event
+        counts.append(message["data"][key])
+    assert counts[0] == 1  # the first is told at once
+    return counts
+
+
 def loop_of(qmp, name):
     """The loops that sources of this name are on."""
     return sorted({source["loop"] for source in qmp.oob("query-sources")

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from objects import (PLACES, add, add_places, delete, error_of, get, set_, wait_for,
-                     wait_for_count)
+from objects import (PLACES, add, add_places, counts_until_deleted, delete, error_of, get, set_,
+                     wait_for, wait_for_count)
 from qmp_client import QmpError
 from qmp_schema import Schema
 
@@ -188,6 +188,16 @@ def test_the_event_tells_the_kicks_since_the_last(qmp):
         events.append(qmp.wait_event("EVENT_NOTIFIER_SET"))
         schema.check_event(events[-1])
     assert len(events) == 2
+
+
+def test_the_last_event_comes_before_the_notifier_has_gone(qmp):
+    for _ in range(2):  # the second is another notifier, whose first event is not about the first
+        add(qmp, "event-notifier", "n")
+        for kicks in range(1, 7):
+            qmp.command("event-notifier-set", id="n")
+            wait_for_count(qmp, "n", "kicks", kicks)
+        delete(qmp, "n")
+        assert sum(counts_until_deleted(qmp, "EVENT_NOTIFIER_SET", "kicks")) == 6
 
 
 def test_a_chain(qmp):

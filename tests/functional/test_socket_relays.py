@@ -272,6 +272,8 @@ def test_targets_take_turns_and_one_that_is_down_is_told_of(qmp, sockets, target
     ({"target": 7}, "Parameter 'target' expects an address, or a list of addresses"),
     ({"target": ["tcp:127.0.0.1:1", {}]},
      "Parameter 'target' expects an address, or a list of addresses"),
+    ({"target": ["unix:/a\0b"]}, "Parameter 'target' expects a string without the character "
+                                "\\u0000"),
     ({"target": []}, "target: the list is empty, expected an address"),
     ({"target": "x"}, "target: 'x' is no address: expected unix:PATH, tcp:HOST:PORT, "
                       "vsock:CID:PORT or fd:NAME"),

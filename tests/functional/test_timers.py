@@ -2,8 +2,8 @@
 
 import pytest
 
-from objects import (HOUR, PLACES, add, add_places, delete, error_of, get, set_, wait_for,
-                     wait_for_count)
+from objects import (HOUR, PLACES, add, add_places, counts_until_deleted, delete, error_of, get, set_,
+                     wait_for, wait_for_count)
 from qmp_schema import Schema
 
 INT64_MAX = 2**63 - 1
@@ -130,6 +130,15 @@ def test_the_event_tells_the_expirations_since_the_last_at_most_one_a_second(qmp
     stamps = [event["timestamp"]["seconds"] * 10**6 + event["timestamp"]["microseconds"]
               for event in events[:3]]
     assert all(b - a > 900000 for a, b in zip(stamps, stamps[1:]))
+
+
+def test_the_last_event_comes_before_the_timer_has_gone(qmp):
+    for _ in range(2):  # the second is another timer, whose first event is not about the first
+        add(qmp, "timer", "t", clock="virtual", period_ns=HOUR, catch_up="burst")
+        advance(qmp, 6)
+        wait_for_count(qmp, "t", "expirations", 6)
+        delete(qmp, "t")
+        assert sum(counts_until_deleted(qmp, "TIMER_EXPIRED", "expirations")) == 6
 
 
 def test_each_timer_has_its_own_events(qmp):

@@ -7,12 +7,15 @@
 #include "config.h"
 #include "objects/doorbell.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <semaphore.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "iothreads/iothread.h"
 #include "loop/main-loop.h"
 #include "tests/unit/loop-fixture.h"
 #include "tests/unit/object-fixture.h"
@@ -165,6 +168,29 @@ static void test_a_full_counter(void)
     client_end(&client);
 }
 
+/* Of two that have one eventfd, the second finds it read. What the daemon has set, the client may
+ * take back, for both have the same open file: a blocking read would hold the loop for ever. */
+static void test_an_eventfd_that_blocks_again(void)
+{
+    Client client = client_new("n", false);
+    Object *second;
+
+    use_session(true);
+    sent.fd = dup(client.fd);
+    second = add_object("event-notifier", "second", "{\"fd\": \"fd\"}");
+    use_session(false);
+    g_assert_cmpint(fcntl(client.fd, F_SETFL, 0), ==, 0);
+    for (int i = 1; i <= 10; i++) {
+        kick(&client, 1);
+        while (int_property(client.object, "kicks") + int_property(second, "kicks") < i) {
+            main_loop_wait(true);
+        }
+        sync_with(NULL);
+    }
+    delete_object(second);
+    client_end(&client);
+}
+
 /* ---- chains ---- */
 
 static void test_a_kick_goes_down_the_chain(void)
@@ -221,6 +247,63 @@ static void test_a_chain_with_a_mistake_changes_nothing(void)
     delete_object(b);
 }
 
+/* Each of a level kicks both of the next: so many ways that it once took for ever to look for a
+ * circle among them. */
+static void test_a_net_of_many_ways(void)
+{
+    enum {
+        LEVELS = 64
+    };
+    Object *net[LEVELS][2];
+
+    for (int i = LEVELS - 1; i >= 0; i--) {
+        g_autofree char *chain =
+            i == LEVELS - 1 ? g_strdup("[]") : g_strdup_printf("[\"a%d\", \"b%d\"]", i + 1, i + 1);
+        g_autofree char *json = g_strdup_printf("{\"chain\": %s}", chain);
+
+        for (int j = 0; j < 2; j++) {
+            g_autofree char *id = g_strdup_printf("%c%d", "ab"[j], i);
+
+            net[i][j] = add_object("event-notifier", id, json);
+        }
+    }
+    refused_property(net[LEVELS - 1][1], "chain", "[\"b0\"]",
+                     "Parameter 'chain': 'b63' would kick itself by way of 'b0'");
+    for (int i = 0; i < LEVELS; i++) {
+        delete_object(net[i][0]);
+        delete_object(net[i][1]);
+    }
+}
+
+static void wait_for_test(void *opaque)
+{
+    sem_t *sem = opaque;
+
+    while (sem_wait(sem) != 0) {
+        g_assert_cmpint(errno, ==, EINTR);
+    }
+}
+
+/* Until its loop has taken notice, a notifier kicks on what was in its chain. */
+static void test_a_chain_that_is_to_be_left_is_none_to_close_a_circle(void)
+{
+    Object *b = add_object("event-notifier", "b", "{}");
+    Object *a = add_object("event-notifier", "a", "{\"iothread\": \"io0\", \"chain\": [\"b\"]}");
+    sem_t go_on;
+
+    sem_init(&go_on, 0, 0);
+    aio_bh_schedule_oneshot(iothread_get_aio_context(iothread_by_id("io0")), wait_for_test, &go_on);
+    begin_set_property(a, "chain", "[]");
+    refused_property(b, "chain", "[\"a\"]",
+                     "Parameter 'chain': 'b' would kick itself by way of 'a'");
+    sem_post(&go_on);
+    wait_settled(a);
+    set_property(b, "chain", "[\"a\"]");
+    delete_object(b);
+    delete_object(a);
+    sem_destroy(&go_on);
+}
+
 static void test_a_notifier_in_a_chain_is_in_use(void)
 {
     Object *c = add_object("event-notifier", "c", "{}");
@@ -250,6 +333,21 @@ static void test_rings_are_counted_and_not_the_kicks_with_them(void)
     kick(&client, 1);
     assert_kicks(client.object, 6);
     client_end(&client);
+}
+
+/* What is written to an eventfd has to be less than the most that a ring can be. */
+static void test_as_many_rings_as_there_can_be_go_down_the_chain(void)
+{
+    Client bell = client_new("bell", true);
+    Object *end = add_object("event-notifier", "end", "{}");
+
+    set_property(bell.object, "chain", "[\"end\"]");
+    atomic_fetch_add(&bell.words->rings, UINT64_MAX);
+    kick(&bell, 1);
+    assert_kicks(bell.object, INT64_MAX);
+    assert_kicks(end, INT64_MAX);
+    client_end(&bell);
+    delete_object(end);
 }
 
 static void test_kicks_by_a_chain_count_beside_rings(void)
@@ -376,6 +474,18 @@ static void test_wrong_descriptors(void)
     refused_object("event-notifier", "{\"polled\": 1}", "Parameter 'polled' is read-only");
 }
 
+/* In such pages a hole can be punched that can't be filled again: reading it would kill. */
+static void test_a_doorbell_is_no_memory_of_huge_pages(void)
+{
+    int fd = memfd_create("bell", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+
+    if (fd < 0) {
+        g_test_skip("this system has no huge pages");
+        return;
+    }
+    refused_doorbell(fd, "Parameter 'doorbell' expects a memfd without huge pages");
+}
+
 static void test_a_doorbell_is_sealed(void)
 {
     Client client = { .fd = -1 };
@@ -448,19 +558,28 @@ int main(int argc, char **argv)
     object_test_add("kicks are counted on any loop", test_kicks_are_counted_on_any_loop);
     object_test_add("a kick while it moves is counted", test_a_kick_while_it_moves_is_counted);
     object_test_add("a full counter counts for as much as there is", test_a_full_counter);
+    object_test_add("an eventfd that blocks again holds up no loop",
+                    test_an_eventfd_that_blocks_again);
     object_test_add("a kick goes down the chain", test_a_kick_goes_down_the_chain);
     object_test_add("a chain with a mistake is an error and changes nothing",
                     test_a_chain_with_a_mistake_changes_nothing);
+    object_test_add("a net of many ways is no work to look through", test_a_net_of_many_ways);
+    object_test_add("a chain that is to be left is none to close a circle",
+                    test_a_chain_that_is_to_be_left_is_none_to_close_a_circle);
     object_test_add("a notifier in a chain is in use", test_a_notifier_in_a_chain_is_in_use);
     object_test_add("rings are counted, and not the kicks with them",
                     test_rings_are_counted_and_not_the_kicks_with_them);
     object_test_add("kicks by a chain count beside rings",
                     test_kicks_by_a_chain_count_beside_rings);
+    object_test_add("as many rings as there can be go down the chain",
+                    test_as_many_rings_as_there_can_be_go_down_the_chain);
     object_test_add("rings from before do not count", test_rings_from_before_do_not_count);
     object_test_add("polling finds a ring without a kick",
                     test_polling_finds_a_ring_without_a_kick);
     object_test_add("a wrong descriptor is an error and stays the client's",
                     test_wrong_descriptors);
+    object_test_add("a doorbell is no memory of huge pages",
+                    test_a_doorbell_is_no_memory_of_huge_pages);
     object_test_add("a doorbell can't be taken away", test_a_doorbell_is_sealed);
     object_test_add("moves lose no kick and double none", test_moves_lose_no_kick_and_double_none);
     return g_test_run();

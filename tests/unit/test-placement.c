@@ -230,6 +230,10 @@ static void test_an_iothread_in_use_names_its_users(void)
     Walker *two = add_walker("two", "{\"iothread\": \"io0\"}");
 
     refused_delete(io0, "Object 'io0' is in use by 'one', 'two'");
+    begin_move(&two->parent, "io0");
+    /* It goes from there to there, and is named once. */
+    refused_delete(io0, "Object 'io0' is in use by 'one', 'two'");
+    wait_settled(&two->parent);
     begin_move(&one->parent, "io1");
     /* On its way it needs both. */
     refused_delete(io1, "Object 'io1' is in use by 'one'");

@@ -7,6 +7,8 @@
 
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -273,6 +275,161 @@ static void moves_follow_each_other_and_then_the_end(Loop *loop)
     move_test_clear(&self);
 }
 
+/* Send what fits of a stream of counted words; how many bytes of it were sent before. */
+static void send_words(int fd, uint64_t *sent)
+{
+    uint32_t words[4096];
+    ssize_t n;
+
+    do {
+        for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+            words[i] = (uint32_t)(*sent / sizeof(uint32_t) + i);
+        }
+        n = send(fd, (char *)words + *sent % sizeof(uint32_t), sizeof(words) - sizeof(uint32_t),
+                 MSG_NOSIGNAL);
+        *sent += n > 0 ? (uint64_t)n : 0;
+    } while (n > 0);
+}
+
+static void receive_words(int fd, uint64_t *received)
+{
+    unsigned char bytes[65536];
+    ssize_t n = recv(fd, bytes, sizeof(bytes), 0);
+
+    for (ssize_t i = 0; i < n; i++) {
+        uint32_t word = (uint32_t)(*received / sizeof(uint32_t));
+
+        g_assert_cmpuint(bytes[i], ==, ((unsigned char *)&word)[*received % sizeof(uint32_t)]);
+        (*received)++;
+    }
+}
+
+/* Whether the relay has read what it could not write yet. */
+static bool holds_some(MoveTest *self, int target, uint64_t received)
+{
+    uint64_t bytes_in = relay_test_stats(&self->test).bytes_in;
+    int waiting;
+
+    g_assert_cmpint(ioctl(target, FIONREAD, &waiting), ==, 0);
+    return bytes_in > received + (uint64_t)waiting;
+}
+
+/* The receiver sleeps, so that pipes are full, or partly so. */
+static void what_is_held_moves(Loop *loop)
+{
+    static const unsigned sets[] = { 2, 4, 7, 3, 5, 1, 1 };
+    uint64_t received = 0;
+    uint64_t sent = 0;
+    MoveTest self;
+    int listener;
+    int client;
+    int target;
+
+    move_test_init(&self, loop);
+    listener = relay_test_listen(relay_test_unix(&self.test, "target"), 64);
+    relay_test_start_one(&self.test, relay_test_unix(&self.test, "target"));
+    relay_test_pair(&self.test, listener, &client, &target);
+    for (size_t i = 0; i < G_N_ELEMENTS(sets); i++) {
+        while (!holds_some(&self, target, received)) {
+            send_words(client, &sent);
+            loop_pass(loop, false);
+        }
+        move_to(&self, sets[i]);
+        /* There is room for some of it. */
+        receive_words(target, &received);
+    }
+    shutdown(client, SHUT_WR);
+    while (received < sent) {
+        receive_words(target, &received);
+        loop_pass(loop, false);
+    }
+    g_assert_cmpint(relay_test_end_of(&self.test, target), ==, 0);
+    g_assert_cmpuint(relay_test_stats(&self.test).bytes_in, ==, sent);
+    close(client);
+    close(target);
+    close(listener);
+    unlink(relay_test_unix(&self.test, "target") + strlen("unix:"));
+    move_test_clear(&self);
+}
+
+static void deleted(void *opaque)
+{
+    MoveTest *self = opaque;
+
+    self->test.relay = NULL;
+}
+
+/* Connections that drain have moved before; each loop tells when it has none left. */
+static void what_has_moved_may_finish(Loop *loop)
+{
+    enum {
+        N = 2 * N_LOOPS
+    };
+    AioContext *contexts[N_LOOPS];
+    MoveTest self;
+    int clients[N];
+    int targets[N];
+
+    move_test_init(&self, loop);
+    for (int i = 0; i < N_LOOPS; i++) {
+        contexts[i] = self.loops[i]->ctx;
+    }
+    relay_test_start_one(&self.test, self.target);
+    for (int i = 0; i < N; i++) {
+        relay_test_pair(&self.test, self.listener, &clients[i], &targets[i]);
+    }
+    g_assert_true(relay_set_contexts(self.test.relay, contexts, N_LOOPS, moved, &self, NULL));
+    relay_delete(self.test.relay, RELAY_TIMEOUT_MS_MAX, deleted, &self);
+    for (int i = 0; i < N; i++) {
+        g_assert_cmpint(send(clients[i], "x", 1, 0), ==, 1);
+        relay_test_expect(&self.test, targets[i], "x", false);
+        g_assert_nonnull(self.test.relay);
+        close(clients[i]);
+        g_assert_cmpint(relay_test_end_of(&self.test, targets[i]), ==, 0);
+        close(targets[i]);
+    }
+    relay_test_wait_for(&self.test, !self.test.relay);
+    move_test_clear(&self);
+}
+
+static void a_move_without_descriptors_changes_nothing(Loop *loop)
+{
+    static const char message[] = "can't make an epoll set: Too many open files";
+    AioContext *contexts[N_LOOPS];
+    g_autoptr(GError) err = NULL;
+    struct rlimit before;
+    struct rlimit none;
+    MoveTest self;
+    int client;
+    int target;
+    int count;
+
+    move_test_init(&self, loop);
+    for (int i = 0; i < N_LOOPS; i++) {
+        contexts[i] = self.loops[i]->ctx;
+    }
+    relay_test_start_one(&self.test, self.target);
+    relay_test_pair(&self.test, self.listener, &client, &target);
+    count = test_count_fds();
+    getrlimit(RLIMIT_NOFILE, &before);
+    /* For the first of the three there is one. */
+    none = (struct rlimit){ .rlim_cur = (rlim_t)dup(client) + 1, .rlim_max = before.rlim_max };
+    close((int)none.rlim_cur - 1);
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
+    g_assert_false(relay_set_contexts(self.test.relay, contexts, N_LOOPS, moved, &self, &err));
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    g_assert_cmpstr(err->message, ==, message);
+    g_assert_cmpint(test_count_fds(), ==, count);
+    g_assert_cmpint(send(client, "x", 1, 0), ==, 1);
+    relay_test_expect(&self.test, target, "x", false);
+    move_to(&self, 6);
+    g_assert_cmpint(send(client, "y", 1, 0), ==, 1);
+    relay_test_expect(&self.test, target, "y", false);
+    close(client);
+    close(target);
+    move_test_clear(&self);
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -284,5 +441,9 @@ int main(int argc, char **argv)
     loop_test_add("deleting breaks off look-ups", deleting_breaks_off_look_ups);
     loop_test_add("moves follow each other and then the end",
                   moves_follow_each_other_and_then_the_end);
+    loop_test_add("a move without descriptors changes nothing",
+                  a_move_without_descriptors_changes_nothing);
+    loop_test_add("what is held moves", what_is_held_moves);
+    loop_test_add("what has moved may finish", what_has_moved_may_finish);
     return g_test_run();
 }

@@ -130,6 +130,41 @@ static void a_target_that_answers_again_is_up(Loop *loop)
     relay_test_clear(&test);
 }
 
+static void a_target_that_is_named_again_is_still_down(Loop *loop)
+{
+    RelayTest test;
+    int listener;
+    int client;
+    int target;
+
+    relay_test_init(&test, loop);
+    listener = start_half(&test);
+    for (int i = 0; i < 3; i++) {
+        const char *const targets[] = {
+            relay_test_unix(&test, "a"),
+            relay_test_unix(&test, "b"),
+            NULL,
+        };
+        g_auto(GStrv) down = NULL;
+
+        for (int j = 0; j < 2; j++) {
+            relay_test_pair(&test, listener, &client, &target);
+            close(client);
+            close(target);
+        }
+        g_assert_true(relay_set_targets(test.relay, targets, NULL));
+        down = relay_get_targets_down(test.relay);
+        g_assert_cmpuint(g_strv_length(down), ==, 1);
+        g_assert_cmpstr(down[0], ==, targets[1]);
+    }
+    relay_test_wait_for(&test, relay_test_stats(&test).connections == 0);
+    relay_test_wait_events(&test, 1);
+    assert_event(&test, 0, "down", "b");
+    close(listener);
+    remove_socket(&test, "a");
+    relay_test_clear(&test);
+}
+
 static void when_no_target_answers_the_client_is_turned_away(Loop *loop)
 {
     RelayTest test;
@@ -310,6 +345,8 @@ int main(int argc, char **argv)
     loop_test_add("a target that refuses is passed over and told of once",
                   a_target_that_refuses_is_passed_over_and_told_of_once);
     loop_test_add("a target that answers again is up", a_target_that_answers_again_is_up);
+    loop_test_add("a target that is named again is still down",
+                  a_target_that_is_named_again_is_still_down);
     loop_test_add("when no target answers the client is turned away",
                   when_no_target_answers_the_client_is_turned_away);
     loop_test_add("a target that does not answer is given up",

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 #include "loop/main-loop.h"
+#include "objects/lateness.h"
 #include "tests/unit/loop-fixture.h"
 #include "tests/unit/object-fixture.h"
 
@@ -327,6 +328,29 @@ static void test_lateness(void)
     delete_object(timer);
 }
 
+/* The sum of a day's burst at 10 kHz is more than 63 bits hold; the mean once sank from there. */
+static void test_the_mean_of_much_lateness(void)
+{
+    static Lateness lateness;
+    json_object *value;
+
+    lateness = (Lateness){ 0 };
+    for (int i = 0; i < 3; i++) {
+        lateness_record(&lateness, INT64_MAX);
+    }
+    value = lateness_to_json(&lateness);
+    g_assert_cmpint(member(value, "mean-ns"), ==, INT64_MAX);
+    json_object_put(value);
+    for (int i = 0; i < 3; i++) {
+        lateness_record(&lateness, 1);
+    }
+    value = lateness_to_json(&lateness);
+    g_assert_cmpint(member(value, "min-ns"), ==, 1);
+    g_assert_cmpint(member(value, "mean-ns"), ==, (INT64_C(1) << 62));
+    g_assert_cmpint(member(value, "max-ns"), ==, INT64_MAX);
+    json_object_put(value);
+}
+
 /* ---- moving ---- */
 
 /* An hour passes with each of a thousand moves. */
@@ -429,6 +453,7 @@ int main(int argc, char **argv)
                     test_the_last_expiration);
     object_test_add("a wrong property is an error that names it", test_wrong_properties);
     object_test_add("lateness is measured", test_lateness);
+    object_test_add("the mean of much lateness does not overflow", test_the_mean_of_much_lateness);
     object_test_add("no expiration is lost or doubled by moves",
                     test_no_expiration_is_lost_or_doubled_by_moves);
     object_test_add("no period is lost or doubled by moves",

@@ -1,0 +1,150 @@
+/*
+ * What sockets can do beside sending bytes in order, and a relay must live with.
+ */
+#include "config.h"
+#include "tests/unit/relay-fixture.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define TOTAL  (8 * 1024 * 1024)
+#define URGENT (TOTAL / 2)
+
+/* Send zeros as long as they are taken, up to @end in all. */
+static void send_zeros(int fd, int *sent, int end)
+{
+    static const char zeros[65536];
+    ssize_t n = 0;
+
+    while (*sent < end && n >= 0) {
+        n = send(fd, zeros, MIN(sizeof(zeros), (size_t)(end - *sent)), MSG_NOSIGNAL);
+        g_assert_true(n > 0 || errno == EAGAIN);
+        *sent += n > 0 ? (int)n : 0;
+    }
+}
+
+/* Receive zeros. */
+static void receive_zeros(int fd, int *received)
+{
+    char buffer[16384];
+    ssize_t n = recv(fd, buffer, sizeof(buffer), 0);
+
+    g_assert_true(n > 0 || (n < 0 && errno == EAGAIN));
+    for (ssize_t i = 0; i < n; i++) {
+        g_assert_cmpint(buffer[i], ==, 0);
+    }
+    *received += n > 0 ? (int)n : 0;
+}
+
+/* splice() reads up to it, and then says that there is nothing; once the loop spun from there on,
+ * and nothing more arrived. The byte itself is no part of the stream. */
+static void an_urgent_byte_stops_nothing(Loop *loop)
+{
+    int listener = relay_test_listen("tcp:127.0.0.1:0", 64);
+    g_autofree char *target_address = relay_test_address_of(listener);
+    bool urgent = false;
+    int received = 0;
+    int sent = 0;
+    RelayTest test;
+    int client;
+    int target;
+
+    relay_test_init(&test, loop);
+    test.setup.listen = "tcp:127.0.0.1:0";
+    relay_test_start_one(&test, target_address);
+    relay_test_pair(&test, listener, &client, &target);
+    while (received < TOTAL) {
+        /* Much at a time, and received in small portions, so that the relay uses a pipe. */
+        send_zeros(client, &sent, urgent ? TOTAL : URGENT);
+        if (sent == URGENT && !urgent) {
+            urgent = send(client, "!", 1, MSG_OOB | MSG_NOSIGNAL) == 1;
+        }
+        loop_pass(loop, false);
+        receive_zeros(target, &received);
+    }
+    loop_start(loop);
+    loop_assert_asleep(loop);
+    loop_stop(loop);
+    g_assert_cmpuint(relay_test_stats(&test).bytes_in, ==, TOTAL);
+    close(client);
+    close(target);
+    close(listener);
+    relay_test_clear(&test);
+}
+
+/* splice() needs a pipe; without one bytes are copied, though many. */
+static void without_descriptors_for_pipes_bytes_are_copied(Loop *loop)
+{
+    int listener = relay_test_listen("tcp:127.0.0.1:0", 64);
+    g_autofree char *target_address = relay_test_address_of(listener);
+    struct rlimit before;
+    struct rlimit none;
+    int received = 0;
+    int sent = 0;
+    RelayTest test;
+    int client;
+    int target;
+
+    relay_test_init(&test, loop);
+    test.setup.listen = "tcp:127.0.0.1:0";
+    relay_test_start_one(&test, target_address);
+    relay_test_pair(&test, listener, &client, &target);
+    relay_test_wait_for(&test, relay_test_stats(&test).connections == 1);
+    loop_passes(loop, 5);
+    getrlimit(RLIMIT_NOFILE, &before);
+    none = (struct rlimit){ .rlim_cur = 3, .rlim_max = before.rlim_max };
+    setrlimit(RLIMIT_NOFILE, &none);
+    while (received < TOTAL) {
+        send_zeros(client, &sent, TOTAL);
+        loop_pass(loop, false);
+        receive_zeros(target, &received);
+    }
+    setrlimit(RLIMIT_NOFILE, &before);
+    g_assert_cmpuint(relay_test_stats(&test).bytes_in, ==, TOTAL);
+    close(client);
+    close(target);
+    close(listener);
+    relay_test_clear(&test);
+}
+
+/* As without a relay, where sending would fail. */
+static void who_sends_learns_that_nobody_reads(Loop *loop)
+{
+    RelayTest test;
+    int ends[2];
+    int listener;
+
+    relay_test_init(&test, loop);
+    listener = relay_test_listen(relay_test_unix(&test, "target"), 64);
+    relay_test_start_one(&test, relay_test_unix(&test, "target"));
+    for (int first = 0; first < 2; first++) {
+        ssize_t n;
+
+        relay_test_pair(&test, listener, &ends[0], &ends[1]);
+        shutdown(ends[1 - first], SHUT_RD);
+        relay_test_wait_for(&test, (n = send(ends[first], "x", 1, MSG_NOSIGNAL)) < 0);
+        g_assert_cmpint(errno, ==, EPIPE);
+        /* The other direction goes on. */
+        g_assert_cmpint(send(ends[1 - first], "y", 1, MSG_NOSIGNAL), ==, 1);
+        relay_test_expect(&test, ends[first], "y", false);
+        close(ends[0]);
+        close(ends[1]);
+    }
+    relay_test_wait_for(&test, relay_test_stats(&test).connections == 0);
+    unlink(relay_test_unix(&test, "target") + strlen("unix:"));
+    close(listener);
+    relay_test_clear(&test);
+}
+
+int main(int argc, char **argv)
+{
+    loop_test_init(&argc, &argv);
+    loop_test_add("an urgent byte stops nothing", an_urgent_byte_stops_nothing);
+    loop_test_add_aio_poll("without descriptors for pipes bytes are copied",
+                           without_descriptors_for_pipes_bytes_are_copied);
+    loop_test_add("who sends learns that nobody reads", who_sends_learns_that_nobody_reads);
+    return g_test_run();
+}

@@ -1,0 +1,181 @@
+/*
+ * The timeouts of a relay's connections, by a clock that the test puts forward by hours.
+ *
+ * The program is linked with --wrap=clock_gettime.
+ */
+#include "config.h"
+#include "tests/unit/relay-fixture.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MINUTE_NS (INT64_C(60) * 1000 * SCALE_MS)
+#define HOUR_MS   (INT64_C(3600) * 1000)
+
+static _Atomic int64_t minutes; /* that the clock has been put forward by */
+
+int __real_clock_gettime(clockid_t id, struct timespec *ts);
+int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
+{
+    int result = __real_clock_gettime(id, ts);
+
+    ts->tv_sec += minutes * MINUTE_NS / 1000000000;
+    return result;
+}
+
+/* Let time go by, and the relay take notice. */
+static void wait_minutes(RelayTest *test, int64_t n)
+{
+    minutes += n;
+    loop_passes(test->loop, 5);
+}
+
+static int start(RelayTest *test, Loop *loop, int64_t idle_timeout_ms)
+{
+    int listener;
+
+    relay_test_init(test, loop);
+    test->setup.params.idle_timeout_ms = idle_timeout_ms;
+    listener = relay_test_listen(relay_test_unix(test, "target"), 64);
+    relay_test_start_one(test, relay_test_unix(test, "target"));
+    return listener;
+}
+
+static void finish(RelayTest *test, int listener)
+{
+    unlink(relay_test_unix(test, "target") + strlen("unix:"));
+    close(listener);
+    relay_test_clear(test);
+}
+
+static void set_idle_timeout(RelayTest *test, int64_t idle_timeout_ms)
+{
+    RelayParams params = test->setup.params;
+
+    params.idle_timeout_ms = idle_timeout_ms;
+    g_assert_true(relay_set_params(test->relay, &params, NULL));
+}
+
+static void pass_a_byte(RelayTest *test, int from, int to)
+{
+    g_assert_cmpint(send(from, "x", 1, MSG_NOSIGNAL), ==, 1);
+    relay_test_expect(test, to, "x", false);
+}
+
+static void assert_ended(RelayTest *test, int client, int target)
+{
+    g_assert_cmpint(relay_test_end_of(test, client), ==, 0);
+    g_assert_cmpint(relay_test_end_of(test, target), ==, 0);
+    close(client);
+    close(target);
+}
+
+static void activity_pushes_the_end_back(Loop *loop)
+{
+    RelayTest test;
+    int listener = start(&test, loop, HOUR_MS);
+    int client;
+    int target;
+
+    relay_test_pair(&test, listener, &client, &target);
+    pass_a_byte(&test, client, target);
+    for (int i = 0; i < 2; i++) {
+        wait_minutes(&test, 40);
+        pass_a_byte(&test, client, target);
+        wait_minutes(&test, 40);
+        pass_a_byte(&test, target, client);
+    }
+    wait_minutes(&test, 40);
+    g_assert_cmpuint(relay_test_stats(&test).connections, ==, 1);
+    wait_minutes(&test, 40);
+    assert_ended(&test, client, target);
+    g_assert_cmpuint(relay_test_stats(&test).errors[RELAY_CAUSE_IDLE_TIMEOUT], ==, 1);
+    finish(&test, listener);
+}
+
+static void each_connection_has_its_own_end(Loop *loop)
+{
+    RelayTest test;
+    int listener = start(&test, loop, HOUR_MS);
+    int clients[3];
+    int targets[3];
+
+    for (int i = 0; i < 3; i++) {
+        relay_test_pair(&test, listener, &clients[i], &targets[i]);
+        pass_a_byte(&test, clients[i], targets[i]);
+    }
+    wait_minutes(&test, 40);
+    pass_a_byte(&test, clients[1], targets[1]);
+    wait_minutes(&test, 10);
+    pass_a_byte(&test, clients[0], targets[0]);
+    wait_minutes(&test, 20);
+    assert_ended(&test, clients[2], targets[2]);
+    g_assert_cmpuint(relay_test_stats(&test).connections, ==, 2);
+    wait_minutes(&test, 35);
+    assert_ended(&test, clients[1], targets[1]);
+    g_assert_cmpuint(relay_test_stats(&test).connections, ==, 1);
+    wait_minutes(&test, 10);
+    assert_ended(&test, clients[0], targets[0]);
+    finish(&test, listener);
+}
+
+/* Once it cut off all that had been connected for so long, however busy they were. */
+static void a_timeout_that_is_set_ends_only_the_idle(Loop *loop)
+{
+    RelayTest test;
+    int listener = start(&test, loop, 0);
+    int clients[2];
+    int targets[2];
+
+    for (int i = 0; i < 2; i++) {
+        relay_test_pair(&test, listener, &clients[i], &targets[i]);
+        pass_a_byte(&test, clients[i], targets[i]);
+    }
+    wait_minutes(&test, 600);
+    g_assert_cmpuint(relay_test_stats(&test).connections, ==, 2);
+    pass_a_byte(&test, clients[0], targets[0]);
+    set_idle_timeout(&test, HOUR_MS);
+    assert_ended(&test, clients[1], targets[1]);
+    g_assert_cmpuint(relay_test_stats(&test).connections, ==, 1);
+    wait_minutes(&test, 40);
+    pass_a_byte(&test, targets[0], clients[0]);
+    wait_minutes(&test, 40);
+    pass_a_byte(&test, clients[0], targets[0]);
+    wait_minutes(&test, 80);
+    assert_ended(&test, clients[0], targets[0]);
+    finish(&test, listener);
+}
+
+static void a_timeout_that_is_taken_back_ends_nothing(Loop *loop)
+{
+    RelayTest test;
+    int listener = start(&test, loop, HOUR_MS);
+    int client;
+    int target;
+
+    relay_test_pair(&test, listener, &client, &target);
+    pass_a_byte(&test, client, target);
+    set_idle_timeout(&test, 0);
+    wait_minutes(&test, 80);
+    pass_a_byte(&test, client, target);
+    close(client);
+    close(target);
+    finish(&test, listener);
+}
+
+int main(int argc, char **argv)
+{
+    loop_test_init(&argc, &argv);
+    loop_test_add("activity pushes the end of a connection back", activity_pushes_the_end_back);
+    loop_test_add("each connection has its own end", each_connection_has_its_own_end);
+    loop_test_add("an idle timeout that is set later ends only what is idle",
+                  a_timeout_that_is_set_ends_only_the_idle);
+    loop_test_add("an idle timeout that is taken back ends nothing",
+                  a_timeout_that_is_taken_back_ends_nothing);
+    return g_test_run();
+}
