@@ -141,7 +141,8 @@ void proc_settle(pid_t pid)
 
     proc_activity(pid, &before);
     for (int i = 0; i < 10; i++) {
-        usleep(300 * 1000);
+        /* Longer than evloopd's stall watch takes to see that nothing happens any more. */
+        usleep(1200 * 1000);
         proc_activity(pid, &after);
         if (activity_wakeups(&before, &after) == 0) {
             return;

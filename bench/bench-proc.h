@@ -38,7 +38,7 @@ uint64_t activity_wakeups(const Activity *before, const Activity *after);
 /* The processor time used between @before and @after. */
 uint64_t activity_cpu_ns(const Activity *before, const Activity *after);
 
-/* Wait until no thread of @pid has woken up for 300 ms, for at most three seconds. */
+/* Wait until no thread of @pid has woken up for 1.2 s, for at most twelve seconds. */
 void proc_settle(pid_t pid);
 
 #endif

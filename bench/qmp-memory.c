@@ -3,7 +3,7 @@
  *
  *     qmp-memory [-t IOTHREADS] SOCKET COMMAND [ARGUMENT...]
  *
- * Idle means after the greeting and one command, when no thread has run for 300 ms. The growth is
+ * Idle means after the greeting and one command, when no thread has run for 1.2 s. The growth is
  * counted from the second IOThread on: what the first one alone brings in (code pages touched for
  * the first time, an allocator's arena) is not a cost of each. Prints one line of JSON.
  */

@@ -6,13 +6,15 @@
  * The daemon ends each message with CR LF, but messages are told apart by their syntax alone:
  * several in one line or one over many lines are understood too.
  */
+#include "config.h"
+#include "ctl/client.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "ctl/client.h"
 #include "ctl/connect.h"
 #include "ctl/error.h"
 
@@ -24,6 +26,7 @@ struct Client {
     int64_t deadline;
     bool oob;
     int64_t last_id;       /* of the last request */
+    char *begun;           /* the command of client_begin() that has no answer yet, or NULL */
     json_tokener *tokener; /* holds the first part of a message that is not complete yet */
     bool in_message;       /* whether there is such a part */
     GString *input;        /* what was read, and not yet given to the tokener from @parsed on */
@@ -259,6 +262,12 @@ static bool take_answer(Client *client, const char *command, json_object *messag
     return true;
 }
 
+/* How to ask for what client_call_oob() promises. */
+static const char *oob_verb(const Client *client)
+{
+    return client->oob ? "exec-oob" : "execute";
+}
+
 static bool call(Client *client, const char *verb, const char *command, json_object *arguments,
                  json_object **result, GError **errp)
 {
@@ -288,7 +297,7 @@ bool client_call(Client *client, const char *command, json_object *arguments, js
 bool client_call_oob(Client *client, const char *command, json_object *arguments,
                      json_object **result, GError **errp)
 {
-    return call(client, client->oob ? "exec-oob" : "execute", command, arguments, result, errp);
+    return call(client, oob_verb(client), command, arguments, result, errp);
 }
 
 json_object *client_next_event(Client *client, GError **errp)
@@ -319,6 +328,94 @@ bool client_wait_closed(Client *client, GError **errp)
     }
 }
 
+/* ---- one wait for several things ---- */
+
+bool client_begin(Client *client, const char *command, json_object *arguments, GError **errp)
+{
+    if (!send_request(client, oob_verb(client), command, arguments, errp)) {
+        g_prefix_error(errp, "%s: ", command);
+        return false;
+    }
+    g_free(client->begun);
+    client->begun = g_strdup(command);
+    return true;
+}
+
+/* Take what has been read: true when it answers the command that has begun, well or with @error. */
+static bool take_messages(Client *client, json_object **result, GError **error)
+{
+    while (client->parsed < client->input->len) {
+        g_autoptr(json_object) message = NULL;
+        g_autofree char *command = NULL;
+
+        if (!parse_some(client, &message, error)) {
+            return true;
+        }
+        if (!message || is_event(message)) {
+            continue;
+        }
+        command = g_steal_pointer(&client->begun);
+        take_answer(client, command ? command : "nothing", message, result, error);
+        return true;
+    }
+    return false;
+}
+
+/* poll(), also for a signal that @signals lets in. */
+static ClientWait poll_once(Client *client, int64_t until, int input_fd, const sigset_t *signals,
+                            GError **errp)
+{
+    struct pollfd fds[3] = {
+        { .fd = client->fd, .events = POLLIN },
+        { .fd = client->output_fd },
+        { .fd = input_fd, .events = POLLIN },
+    };
+    int64_t us = MAX(MIN(until, client->deadline) - g_get_monotonic_time(), 0);
+    struct timespec timeout = { .tv_sec = us / G_USEC_PER_SEC,
+                                .tv_nsec = us % G_USEC_PER_SEC * 1000 };
+    int n = ppoll(fds, G_N_ELEMENTS(fds), &timeout, signals);
+
+    if (n < 0 && errno == EINTR) {
+        return CLIENT_SIGNAL;
+    }
+    if (n < 0) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_CONNECTION, "cannot wait for the daemon: %s",
+                    g_strerror(errno));
+    } else if (fds[1].revents) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_OUTPUT, "nobody reads the output any more");
+    } else if (remaining_ms(client) == 0) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_TIMEOUT, "timed out");
+    } else if (fds[2].revents) {
+        return CLIENT_INPUT;
+    } else if (!fds[0].revents) {
+        return CLIENT_TIME;
+    } else if (read_some(client, errp)) {
+        return CLIENT_ANSWERED; /* perhaps */
+    }
+    return CLIENT_FAILED;
+}
+
+ClientWait client_wait(Client *client, int64_t until, int input_fd, const sigset_t *signals,
+                       json_object **result, GError **errp)
+{
+    for (;;) {
+        GError *error = NULL;
+        ClientWait what;
+
+        if (take_messages(client, result, &error)) {
+            if (!error) {
+                return CLIENT_ANSWERED;
+            }
+            g_propagate_error(errp, error);
+            return CLIENT_FAILED;
+        }
+        what = poll_once(client, until, input_fd, signals, errp);
+        if (what != CLIENT_ANSWERED && (what != CLIENT_SIGNAL || signals)) {
+            return what;
+        }
+    }
+}
+
 /* ---- opening ---- */
 
 static bool offers(json_object *qmp, const char *capability)
@@ -334,7 +431,7 @@ static bool offers(json_object *qmp, const char *capability)
     return false;
 }
 
-static bool take_greeting(Client *client, GError **errp)
+static bool take_greeting(Client *client, ClientOob oob, GError **errp)
 {
     g_autoptr(json_object) greeting = next_message(client, errp);
     json_object *qmp = json_member(greeting, "QMP");
@@ -348,7 +445,9 @@ static bool take_greeting(Client *client, GError **errp)
                     "what the daemon sent first is not a QMP greeting");
         return false;
     }
-    if (client->oob && !offers(qmp, "oob")) {
+    if (oob == CLIENT_OOB_IF_OFFERED) {
+        client->oob = offers(qmp, "oob");
+    } else if (client->oob && !offers(qmp, "oob")) {
         g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL,
                     "the daemon does not offer to run commands out of band");
         return false;
@@ -370,13 +469,13 @@ static bool negotiate(Client *client, GError **errp)
     return client_call(client, "qmp_capabilities", arguments, NULL, errp);
 }
 
-Client *client_open(const char *path, bool oob, int64_t deadline, GError **errp)
+Client *client_open(const char *path, ClientOob oob, int64_t deadline, GError **errp)
 {
     g_autoptr(Client) client = g_new0(Client, 1);
 
     client->output_fd = -1;
     client->deadline = deadline;
-    client->oob = oob;
+    client->oob = oob != CLIENT_IN_BAND;
     client->input = g_string_new(NULL);
     client->tokener = json_tokener_new_ex(JSON_MAX_DEPTH);
     json_tokener_set_flags(client->tokener,
@@ -385,7 +484,7 @@ Client *client_open(const char *path, bool oob, int64_t deadline, GError **errp)
     if (client->fd < 0) {
         return NULL;
     }
-    if (!take_greeting(client, errp) || !negotiate(client, errp)) {
+    if (!take_greeting(client, oob, errp) || !negotiate(client, errp)) {
         g_prefix_error(errp, "%s: ", path);
         return NULL;
     }
@@ -399,6 +498,7 @@ void client_free(Client *client)
     }
     json_tokener_free(client->tokener);
     g_string_free(client->input, TRUE);
+    g_free(client->begun);
     g_free(client);
 }
 

@@ -7,6 +7,7 @@
 #ifndef CTL_CLIENT_H
 #define CTL_CLIENT_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <glib.h>
@@ -17,15 +18,22 @@ G_BEGIN_DECLS
 
 typedef struct Client Client;
 
+/* Whether a connection is for out-of-band commands as well. */
+typedef enum {
+    CLIENT_IN_BAND,
+    CLIENT_OOB,            /* a daemon that does not offer them is an error */
+    CLIENT_OOB_IF_OFFERED, /* else in band */
+} ClientOob;
+
 /* A deadline that never comes. */
 #define CLIENT_NO_DEADLINE INT64_MAX
 
 /*
- * Connect to the unix socket @path, take the greeting and negotiate; with @oob, the capability to
+ * Connect to the unix socket @path, take the greeting and negotiate, with @oob the capability to
  * run commands out of band as well. From then on, everything that waits gives up at @deadline (of
  * g_get_monotonic_time()). NULL and @errp when it fails. The caller owns it: client_free().
  */
-Client *client_open(const char *path, bool oob, int64_t deadline, GError **errp);
+Client *client_open(const char *path, ClientOob oob, int64_t deadline, GError **errp);
 
 /* Close the connection. */
 void client_free(Client *client);
@@ -54,6 +62,30 @@ bool client_call_oob(Client *client, const char *command, json_object *arguments
 /* Wait for the next event, and hand it out as it came; the caller owns it. NULL and @errp when the
  * connection is over (CTL_ERROR_CLOSED) or broken. */
 json_object *client_next_event(Client *client, GError **errp);
+
+/*
+ * Send @command, as client_call_oob() does, and leave the waiting for its answer to client_wait().
+ * There is one command at a time. False and @errp on failure.
+ */
+bool client_begin(Client *client, const char *command, json_object *arguments, GError **errp);
+
+/* What client_wait() came back for. */
+typedef enum {
+    CLIENT_FAILED,   /* see @errp */
+    CLIENT_ANSWERED, /* the command of client_begin() has been, and @result is the caller's */
+    CLIENT_INPUT,    /* the other descriptor can be read, or is at its end */
+    CLIENT_SIGNAL,   /* a signal came */
+    CLIENT_TIME,     /* the time is over */
+} ClientWait;
+
+/*
+ * Wait for the first of these: the answer to client_begin(), if there is one to come; that the
+ * descriptor @input_fd can be read (-1: none); a signal that is blocked but not in @signals (NULL:
+ * none); the time @until, of g_get_monotonic_time(). Events are dropped, and the end of the
+ * connection is an error, also when no answer is to come.
+ */
+ClientWait client_wait(Client *client, int64_t until, int input_fd, const sigset_t *signals,
+                       json_object **result, GError **errp);
 
 /* Wait until the daemon has closed the connection. */
 bool client_wait_closed(Client *client, GError **errp);

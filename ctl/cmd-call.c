@@ -52,7 +52,7 @@ static bool call_run(const CtlCommand *command, Ctl *ctl, char **words, GError *
         g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "the command's name is not UTF-8");
         return false;
     }
-    client = ctl_connect(ctl, oob, errp);
+    client = ctl_connect(ctl, oob ? CLIENT_OOB : CLIENT_IN_BAND, errp);
     if (!client) {
         return false;
     }
@@ -61,6 +61,18 @@ static bool call_run(const CtlCommand *command, Ctl *ctl, char **words, GError *
         return false;
     }
     return client_call_oob(client, rest[0], arguments, &result, errp) && print_json(result, errp);
+}
+
+static void call_complete(Ctl *ctl, Completion *completion, char **words)
+{
+    if (completion->option) {
+        return;
+    }
+    if (words[0]) {
+        completion_add_arguments(completion, ctl, words[0], words + 1);
+    } else {
+        completion_add_names(completion, ctl, "command");
+    }
 }
 
 const CtlCommand ctl_call = {
@@ -75,4 +87,5 @@ const CtlCommand ctl_call = {
         "What the command returns is printed as JSON, in one line unless on a terminal.\n"
         "'call query-commands' lists the commands.\n",
     .run = call_run,
+    .complete = call_complete,
 };

@@ -47,7 +47,7 @@ static bool events_run(const CtlCommand *command, Ctl *ctl, char **words, GError
         g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "--count is a number from 1");
         return false;
     }
-    client = ctl_connect(ctl, false, errp);
+    client = ctl_connect(ctl, CLIENT_IN_BAND, errp);
     if (!client) {
         return false;
     }
@@ -63,6 +63,13 @@ static bool events_run(const CtlCommand *command, Ctl *ctl, char **words, GError
     return true;
 }
 
+static void events_complete(Ctl *ctl, Completion *completion, char **words)
+{
+    if (!completion->option) {
+        completion_add_names(completion, ctl, "event");
+    }
+}
+
 const CtlCommand ctl_events = {
     .name = "events",
     .parameters = "[NAME...]",
@@ -73,4 +80,5 @@ const CtlCommand ctl_events = {
         "nobody reads the output any more. That the daemon ends before --count events\n"
         "were seen is an error.\n",
     .run = events_run,
+    .complete = events_complete,
 };

@@ -5,45 +5,32 @@
  */
 #include "ctl/arguments.h"
 #include "ctl/command.h"
-#include "ctl/error.h"
+#include "ctl/object.h"
 #include "ctl/print.h"
 #include "ctl/schema.h"
 
 #define TYPE_IOTHREAD "iothread"
-
-static bool check_id(const char *id, GError **errp)
-{
-    if (!g_utf8_validate(id, -1, NULL)) {
-        g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "the ID is not UTF-8");
-        return false;
-    }
-    return true;
-}
 
 /* ---- add ---- */
 
 static bool add_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
     g_auto(GStrv) rest = ctl_parse(command, ctl, NULL, words, 1, G_MAXUINT, errp);
-    g_autoptr(json_object) arguments = json_object_new_object();
+    g_autoptr(json_object) arguments = NULL;
     g_autoptr(Client) client = NULL;
 
-    if (!rest || !check_id(rest[0], errp)) {
+    if (!rest || !(arguments = object_add_arguments(TYPE_IOTHREAD, rest[0], rest + 1, errp))) {
         return false;
     }
-    json_object_object_add(arguments, "qom-type", json_object_new_string(TYPE_IOTHREAD));
-    json_object_object_add(arguments, "id", json_object_new_string(rest[0]));
-    if (!arguments_add_words(arguments, rest + 1, errp)) {
-        return false;
+    client = ctl_connect(ctl, CLIENT_IN_BAND, errp);
+    return client && object_add(client, arguments, errp);
+}
+
+static void add_complete(Ctl *ctl, Completion *completion, char **words)
+{
+    if (!completion->option && words[0]) {
+        completion_add_properties(completion, ctl, TYPE_IOTHREAD, NULL, SET_ADD, words + 1);
     }
-    client = ctl_connect(ctl, false, errp);
-    if (!client) {
-        return false;
-    }
-    if (rest[1] && !schema_type_arguments(client, "object-add", arguments, errp)) {
-        return false;
-    }
-    return client_call(client, "object-add", arguments, NULL, errp);
 }
 
 static const CtlCommand add_command = {
@@ -52,46 +39,33 @@ static const CtlCommand add_command = {
     .summary = "Start a new IOThread",
     .description = "'call qom-list-properties typename=iothread' lists the properties.\n",
     .run = add_run,
+    .complete = add_complete,
 };
 
 /* ---- set ---- */
-
-static bool set_property(Client *client, const char *path, const char *name, json_object *value,
-                         GError **errp)
-{
-    g_autoptr(json_object) arguments = json_object_new_object();
-
-    json_object_object_add(arguments, "path", json_object_new_string(path));
-    json_object_object_add(arguments, "property", json_object_new_string(name));
-    json_object_object_add(arguments, "value", json_object_get(value));
-    if (!client_call(client, "qom-set", arguments, NULL, errp)) {
-        g_prefix_error(errp, "%s: ", name);
-        return false;
-    }
-    return true;
-}
 
 static bool set_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
     g_auto(GStrv) rest = ctl_parse(command, ctl, NULL, words, 2, G_MAXUINT, errp);
     g_autoptr(json_object) properties = json_object_new_object();
-    g_autofree char *path = NULL;
     g_autoptr(Client) client = NULL;
 
-    if (!rest || !check_id(rest[0], errp) || !arguments_add_words(properties, rest + 1, errp)) {
+    if (!rest || !object_check_word(rest[0], "ID", errp) ||
+        !arguments_add_words(properties, rest + 1, errp)) {
         return false;
     }
-    client = ctl_connect(ctl, false, errp);
-    if (!client || !schema_type_properties(client, TYPE_IOTHREAD, properties, errp)) {
-        return false;
+    client = ctl_connect(ctl, CLIENT_IN_BAND, errp);
+    return client && schema_type_properties(client, TYPE_IOTHREAD, properties, errp) &&
+           object_set_all(client, rest[0], properties, errp);
+}
+
+static void set_complete(Ctl *ctl, Completion *completion, char **words)
+{
+    if (!completion->option && words[0]) {
+        completion_add_properties(completion, ctl, TYPE_IOTHREAD, NULL, SET_LATER, words + 1);
+    } else if (!completion->option) {
+        completion_add_loops(completion, ctl, false);
     }
-    path = g_strconcat("/objects/", rest[0], NULL);
-    json_object_object_foreach (properties, name, value) {
-        if (!set_property(client, path, name, value, errp)) {
-            return false;
-        }
-    }
-    return true;
 }
 
 static const CtlCommand set_command = {
@@ -101,6 +75,7 @@ static const CtlCommand set_command = {
     .description = "They are set one after another. The first that fails ends it; those before it\n"
                    "keep their new values.\n",
     .run = set_run,
+    .complete = set_complete,
 };
 
 /* ---- del ---- */
@@ -108,15 +83,20 @@ static const CtlCommand set_command = {
 static bool del_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
     g_auto(GStrv) rest = ctl_parse(command, ctl, NULL, words, 1, 1, errp);
-    g_autoptr(json_object) arguments = json_object_new_object();
     g_autoptr(Client) client = NULL;
 
-    if (!rest || !check_id(rest[0], errp)) {
+    if (!rest || !object_check_word(rest[0], "ID", errp)) {
         return false;
     }
-    json_object_object_add(arguments, "id", json_object_new_string(rest[0]));
-    client = ctl_connect(ctl, false, errp);
-    return client && client_call(client, "object-del", arguments, NULL, errp);
+    client = ctl_connect(ctl, CLIENT_IN_BAND, errp);
+    return client && object_del(client, rest[0], errp);
+}
+
+static void del_complete(Ctl *ctl, Completion *completion, char **words)
+{
+    if (!completion->option && !words[0]) {
+        completion_add_loops(completion, ctl, false);
+    }
 }
 
 static const CtlCommand del_command = {
@@ -124,6 +104,7 @@ static const CtlCommand del_command = {
     .parameters = "ID",
     .summary = "Stop and remove an IOThread",
     .run = del_run,
+    .complete = del_complete,
 };
 
 /* ---- list ---- */
@@ -172,7 +153,7 @@ static bool list_run(const CtlCommand *command, Ctl *ctl, char **words, GError *
         { NULL },
     };
     g_auto(GStrv) rest = ctl_parse(command, ctl, options, words, 0, 0, errp);
-    g_autoptr(Client) client = rest ? ctl_connect(ctl, false, errp) : NULL;
+    g_autoptr(Client) client = rest ? ctl_connect(ctl, CLIENT_IN_BAND, errp) : NULL;
     g_autoptr(json_object) iothreads = NULL;
     g_autoptr(json_object) rows = NULL;
 

@@ -6,7 +6,7 @@
 static bool quit_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
     g_auto(GStrv) rest = ctl_parse(command, ctl, NULL, words, 0, 0, errp);
-    g_autoptr(Client) client = rest ? ctl_connect(ctl, false, errp) : NULL;
+    g_autoptr(Client) client = rest ? ctl_connect(ctl, CLIENT_IN_BAND, errp) : NULL;
 
     return client && client_call(client, "quit", NULL, NULL, errp) &&
            client_wait_closed(client, errp);

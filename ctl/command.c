@@ -17,7 +17,9 @@ static void append_members(GString *help, const CtlCommand *command)
 {
     g_string_append(help, "\nCommands:\n");
     for (const CtlCommand *const *member = command->members; *member; member++) {
-        g_string_append_printf(help, "  %-21s %s\n", (*member)->name, (*member)->summary);
+        if (!(*member)->hidden) {
+            g_string_append_printf(help, "  %-21s %s\n", (*member)->name, (*member)->summary);
+        }
     }
     g_string_append_printf(help, "\nSee '%s COMMAND --help' for each.\n", g_get_prgname());
 }
@@ -69,32 +71,48 @@ static const char *words_expected(const CtlCommand *command)
     return command->members ? "COMMAND ..." : command->parameters;
 }
 
-static GOptionContext *new_context(const CtlCommand *command, CommonOptions *common,
-                                   const GOptionEntry *options)
+/* The options of a command: its own, those of all, and those of the program. */
+typedef struct OptionLists {
+    GOptionEntry common[4];
+    GOptionEntry program[2];
+    const GOptionEntry *lists[4]; /* of the three those that there are, up to NULL */
+} OptionLists;
+
+static void list_options(OptionLists *self, const CtlCommand *command, CommonOptions *common,
+                         const GOptionEntry *options)
 {
-    const GOptionEntry entries[] = {
-        { "socket", 's', 0, G_OPTION_ARG_FILENAME, &common->socket_path,
-          "The daemon's control socket", "PATH" },
-        { "timeout", 0, 0, G_OPTION_ARG_DOUBLE, &common->timeout,
-          "Give up after so many seconds; 0 is never", "SECONDS" },
-        { "help", 'h', 0, G_OPTION_ARG_NONE, &common->help, "Show this text", NULL },
-        { NULL },
+    size_t count = 0;
+
+    *self = (OptionLists){
+        .common = {
+            { "socket", 's', 0, G_OPTION_ARG_FILENAME, &common->socket_path,
+              "The daemon's control socket", "PATH" },
+            { "timeout", 0, 0, G_OPTION_ARG_DOUBLE, &common->timeout,
+              "Give up after so many seconds; 0 is never", "SECONDS" },
+            { "help", 'h', 0, G_OPTION_ARG_NONE, &common->help, "Show this text", NULL },
+        },
+        .program = {
+            { "version", 0, 0, G_OPTION_ARG_NONE, &common->version, "Show the version", NULL },
+        },
     };
-    const GOptionEntry program_entries[] = {
-        { "version", 0, 0, G_OPTION_ARG_NONE, &common->version, "Show the version", NULL },
-        { NULL },
-    };
+    if (options) {
+        self->lists[count++] = options;
+    }
+    self->lists[count++] = self->common;
+    if (command == &ctl_program) {
+        self->lists[count++] = self->program;
+    }
+}
+
+static GOptionContext *new_context(const CtlCommand *command, const OptionLists *options)
+{
     GOptionContext *context = g_option_context_new(words_expected(command));
 
     g_option_context_set_summary(context, command->summary);
     g_option_context_set_help_enabled(context, FALSE);
     g_option_context_set_strict_posix(context, command->members != NULL);
-    if (options) {
-        g_option_context_add_main_entries(context, options, NULL);
-    }
-    g_option_context_add_main_entries(context, entries, NULL);
-    if (command == &ctl_program) {
-        g_option_context_add_main_entries(context, program_entries, NULL);
+    for (const GOptionEntry *const *list = options->lists; *list; list++) {
+        g_option_context_add_main_entries(context, *list, NULL);
     }
     return context;
 }
@@ -129,39 +147,130 @@ static bool check_count(const CtlCommand *command, char **words, guint min, guin
     return count >= min && count <= max;
 }
 
+/* Whether the option -@letter takes a value. */
+static bool short_takes_value(const OptionLists *options, char letter)
+{
+    for (const GOptionEntry *const *list = options->lists; *list; list++) {
+        for (const GOptionEntry *entry = *list; entry->long_name; entry++) {
+            if (entry->short_name == letter) {
+                return entry->arg != G_OPTION_ARG_NONE;
+            }
+        }
+    }
+    return false;
+}
+
+/* How many letters of the short options @word there are before the value of the last of them, if it
+ * is in the same word, as 2 in "-bn1"; else 0. */
+static size_t letters_before_value(const OptionLists *options, const char *word)
+{
+    size_t letters = 1;
+
+    if (word[0] != '-' || word[1] == '-' || word[1] == '\0') {
+        return 0;
+    }
+    while (word[letters] && !short_takes_value(options, word[letters])) {
+        letters++;
+    }
+    return word[letters] && word[letters + 1] ? letters : 0;
+}
+
+/* Add @words, with each short option apart from its value, which GLib wants. What looks like one
+ * behind a word of a group or "--" is none of these. */
+static void add_words(GStrvBuilder *builder, const CtlCommand *command, const OptionLists *options,
+                      char **words)
+{
+    bool over = false;
+
+    for (; *words; words++) {
+        size_t letters = over ? 0 : letters_before_value(options, *words);
+        g_autofree char *head = g_strndup(*words, letters + 1);
+
+        if (letters > 0) {
+            g_strv_builder_add(builder, head);
+            g_strv_builder_add(builder, *words + letters + 1);
+        } else {
+            g_strv_builder_add(builder, *words);
+        }
+        over = over || g_str_equal(*words, "--") || (command->members && (*words)[0] != '-');
+    }
+}
+
 /* As g_option_context_parse_strv(), which wants the program's name first. */
-static char **parse_words(GOptionContext *context, char **words, GError **errp)
+static char **parse_words(GOptionContext *context, const CtlCommand *command,
+                          const OptionLists *options, char **words, GError **errp)
 {
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
     g_auto(GStrv) all = NULL;
 
     g_strv_builder_add(builder, g_get_prgname());
-    for (; *words; words++) {
-        g_strv_builder_add(builder, *words);
-    }
+    add_words(builder, command, options, words);
     all = g_strv_builder_end(builder);
     return g_option_context_parse_strv(context, &all, errp) ? g_strdupv(all + 1) : NULL;
 }
+
+/* ---- completion ---- */
+
+/* Whether the words end in this command, not in a member of it. */
+static bool is_here(const CtlCommand *command, char **rest)
+{
+    return !command->members || !rest[0];
+}
+
+/* Offer what could come next here. @rest are the words without options. */
+static void complete_here(const CtlCommand *command, Ctl *ctl, const OptionLists *options,
+                          char **rest)
+{
+    Completion *completion = ctl->completion;
+
+    if (!completion->option && completion->word[0] == '-') {
+        completion_add_options(completion, options->lists);
+        return;
+    }
+    for (const CtlCommand *const *member = completion->option ? NULL : command->members;
+         member && *member; member++) {
+        if (!(*member)->hidden) {
+            completion_add(completion, (*member)->name, (*member)->summary);
+        }
+    }
+    if (command->complete) {
+        command->complete(ctl, completion, rest);
+    }
+}
+
+/* ---- parsing ---- */
 
 char **ctl_parse(const CtlCommand *command, Ctl *ctl, const GOptionEntry *options, char **words,
                  guint min, guint max, GError **errp)
 {
     g_auto(CommonOptions) common = { NULL };
-    g_autoptr(GOptionContext) context = new_context(command, &common, options);
-    g_auto(GStrv) rest = parse_words(context, words, errp);
+    OptionLists lists;
+    g_autoptr(GOptionContext) context = NULL;
+    g_auto(GStrv) rest = NULL;
 
-    if (rest && common.help) {
+    list_options(&lists, command, &common, options);
+    context = new_context(command, &lists);
+    if (ctl->completion && !ctl->completion->option) {
+        completion_find_option(ctl->completion, words, lists.lists);
+    }
+    rest = parse_words(context, command, &lists, words, errp);
+    if (rest && !ctl->completion && common.help) {
         show_help(command, context, errp);
         return NULL;
     }
-    if (rest && common.version) {
+    if (rest && !ctl->completion && common.version) {
         finish("evloopctl " PACKAGE_VERSION "\n", errp);
         return NULL;
     }
-    if (!rest || !take_common(ctl, &common, errp) || !check_count(command, rest, min, max, errp)) {
+    if (!rest || !take_common(ctl, &common, errp)) {
         return NULL;
     }
-    return g_steal_pointer(&rest);
+    if (ctl->completion && is_here(command, rest)) {
+        complete_here(command, ctl, &lists, rest);
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_DONE, "completed");
+        return NULL;
+    }
+    return check_count(command, rest, min, max, errp) ? g_steal_pointer(&rest) : NULL;
 }
 
 /* ---- dispatch ---- */
@@ -219,7 +328,7 @@ static char *default_socket_path(void)
     return g_strdup("/run/evloopd/qmp.sock");
 }
 
-Client *ctl_connect(const Ctl *ctl, bool oob, GError **errp)
+Client *ctl_connect(const Ctl *ctl, ClientOob oob, GError **errp)
 {
     g_autofree char *path = ctl->socket_path ? g_strdup(ctl->socket_path) : default_socket_path();
     int64_t deadline = CLIENT_NO_DEADLINE;

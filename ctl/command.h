@@ -11,14 +11,16 @@
 #include <glib.h>
 
 #include "ctl/client.h"
+#include "ctl/complete.h"
 
 G_BEGIN_DECLS
 
 /* What the options say that all commands have. */
-typedef struct Ctl {
-    char *socket_path; /* NULL when not given */
-    double timeout;    /* seconds; 0 for none */
-} Ctl;
+struct Ctl {
+    char *socket_path;      /* NULL when not given */
+    double timeout;         /* seconds; 0 for none */
+    Completion *completion; /* find what could come next, and run nothing; NULL: run */
+};
 
 typedef struct CtlCommand CtlCommand;
 struct CtlCommand {
@@ -30,13 +32,20 @@ struct CtlCommand {
     const CtlCommand *const *members;
     /* Run it with @words, what follows its name. */
     bool (*run)(const CtlCommand *command, Ctl *ctl, char **words, GError **errp);
+    /* Offer what could follow @words, or be the value of an option; NULL: nothing that is known.
+     * ctl_parse() calls it in place of coming back to run(). */
+    void (*complete)(Ctl *ctl, Completion *completion, char **words);
+    bool hidden; /* not for people */
 };
 
 extern const CtlCommand ctl_program;
 extern const CtlCommand ctl_call;
+extern const CtlCommand ctl_complete;
 extern const CtlCommand ctl_events;
 extern const CtlCommand ctl_iothread;
+extern const CtlCommand ctl_object;
 extern const CtlCommand ctl_quit;
+extern const CtlCommand ctl_top;
 
 /* Run @command, or the member of it that @words name. GLib's g_get_prgname() becomes what was typed
  * so far, as in "evloopctl iothread add", for help and errors. */
@@ -46,13 +55,14 @@ bool ctl_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp);
  * Take the options out of @words: those of all commands, which go to @ctl, and @options, those of
  * this one (ended by an entry of zeros; NULL for none). Returns what stays, at least @min words and
  * at most @max; the caller owns it. NULL and @errp when the words are wrong, or when
- * --help was all that was asked for (CTL_ERROR_DONE).
+ * --help or a completion was all that was asked for (CTL_ERROR_DONE). A command's run() calls it
+ * before it does anything else.
  */
 char **ctl_parse(const CtlCommand *command, Ctl *ctl, const GOptionEntry *options, char **words,
                  guint min, guint max, GError **errp);
 
 /* Connect to the socket that the options or the environment say; see client_open(). */
-Client *ctl_connect(const Ctl *ctl, bool oob, GError **errp);
+Client *ctl_connect(const Ctl *ctl, ClientOob oob, GError **errp);
 
 G_END_DECLS
 

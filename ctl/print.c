@@ -1,6 +1,6 @@
 /*
  * Printing. Nothing that came over the socket reaches the terminal with control characters in it:
- * JSON escapes them, and the rest goes through print_clean().
+ * JSON escapes them, and the rest goes through text_clean().
  */
 #include <errno.h>
 #include <stdio.h>
@@ -9,6 +9,7 @@
 
 #include "ctl/error.h"
 #include "ctl/print.h"
+#include "ctl/text.h"
 
 #define JSON_LINE (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 #define JSON_INDENTED \
@@ -43,23 +44,9 @@ bool print_json_line(json_object *value, GError **errp)
     return print_json_with(value, JSON_LINE, errp);
 }
 
-/* A copy of @text as valid UTF-8 in which each control character is a space. */
-static char *print_clean(const char *text)
-{
-    g_autofree char *valid = g_utf8_make_valid(text, -1);
-    GString *clean = g_string_new(NULL);
-
-    for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
-        gunichar c = g_utf8_get_char(p);
-
-        g_string_append_unichar(clean, g_unichar_iscntrl(c) ? ' ' : c);
-    }
-    return g_string_free(clean, FALSE);
-}
-
 void print_error(const GError *error)
 {
-    g_autofree char *message = print_clean(error->message);
+    g_autofree char *message = text_clean(error->message);
 
     fprintf(stderr, "evloopctl: %s\n", message);
     if (error->domain == G_OPTION_ERROR || g_error_matches(error, CTL_ERROR, CTL_ERROR_USAGE)) {
@@ -70,7 +57,7 @@ void print_error(const GError *error)
 /* ---- tables ---- */
 
 typedef struct Column {
-    const char *key; /* owned by the row that it was found in */
+    const char *key; /* owned by the row that it was found in, or the caller */
     char *title;
     glong width;
     bool right; /* numbers only */
@@ -92,7 +79,7 @@ static char *cell_text(json_object *row, const char *key)
         return g_strdup("-");
     }
     if (json_object_is_type(value, json_type_string)) {
-        return print_clean(json_object_get_string(value));
+        return text_clean(json_object_get_string(value));
     }
     return g_strdup(json_object_to_json_string_ext(value, JSON_LINE));
 }
@@ -108,7 +95,7 @@ static void column_add(GPtrArray *columns, const char *key)
     }
     column = g_new0(Column, 1);
     column->key = key;
-    column->title = print_clean(key);
+    column->title = text_clean(key);
     for (char *p = column->title; *p; p++) {
         *p = g_ascii_toupper(*p);
     }
@@ -129,12 +116,18 @@ static void column_measure(Column *column, json_object *row)
     }
 }
 
-static GPtrArray *find_columns(json_object *rows)
+/* The columns for @keys, or for all that there are when it is NULL. */
+static GPtrArray *find_columns(json_object *rows, const char *const *keys)
 {
     GPtrArray *columns = g_ptr_array_new_with_free_func(column_free);
 
-    column_add(columns, "id");
-    for (size_t i = 0; i < json_object_array_length(rows); i++) {
+    for (; keys && *keys; keys++) {
+        column_add(columns, *keys);
+    }
+    if (columns->len == 0) {
+        column_add(columns, "id");
+    }
+    for (size_t i = 0; !keys && i < json_object_array_length(rows); i++) {
         json_object_object_foreach (json_object_array_get_idx(rows, i), key, value) {
             column_add(columns, key);
         }
@@ -174,6 +167,11 @@ static void append_line(GString *table, GPtrArray *columns, json_object *row)
 
 bool print_table(json_object *rows, GError **errp)
 {
+    return print_columns(rows, NULL, errp);
+}
+
+bool print_columns(json_object *rows, const char *const *keys, GError **errp)
+{
     g_autoptr(GPtrArray) columns = NULL;
     g_autoptr(GString) table = g_string_new(NULL);
     bool good = json_object_is_type(rows, json_type_array);
@@ -185,7 +183,7 @@ bool print_table(json_object *rows, GError **errp)
         g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL, "what it returned is not a list");
         return false;
     }
-    columns = find_columns(rows);
+    columns = find_columns(rows, keys);
     append_line(table, columns, NULL);
     for (size_t i = 0; i < json_object_array_length(rows); i++) {
         append_line(table, columns, json_object_array_get_idx(rows, i));

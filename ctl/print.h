@@ -29,6 +29,9 @@ bool print_json_line(json_object *value, GError **errp);
  */
 bool print_table(json_object *rows, GError **errp);
 
+/* The same with a column for each of @keys, which end with NULL, and no other. */
+bool print_columns(json_object *rows, const char *const *keys, GError **errp);
+
 /* Print "evloopctl: " and the message of @error on stderr, in one line; for wrong usage, a second
  * line says where help is. */
 void print_error(const GError *error);

@@ -10,18 +10,17 @@
 #include "ctl/error.h"
 #include "ctl/schema.h"
 
-typedef struct Schema {
+struct Schema {
     json_object *entities;
     GHashTable *by_name; /* name -> entity; both owned by @entities */
-} Schema;
+};
 
-static void schema_clear(Schema *schema)
+void schema_free(Schema *schema)
 {
-    g_clear_pointer(&schema->by_name, g_hash_table_unref);
-    g_clear_pointer(&schema->entities, json_object_put);
+    g_hash_table_unref(schema->by_name);
+    json_object_put(schema->entities);
+    g_free(schema);
 }
-
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Schema, schema_clear)
 
 #define SCHEMA_COMMAND "query-qmp-schema"
 
@@ -41,17 +40,19 @@ static bool ask_schema(Client *client, json_object **entities, GError **errp)
     return false;
 }
 
-static bool schema_fetch(Client *client, Schema *schema, GError **errp)
+Schema *schema_new(Client *client, GError **errp)
 {
+    g_autoptr(Schema) schema = g_new0(Schema, 1);
+
+    schema->by_name = g_hash_table_new(g_str_hash, g_str_equal);
     if (!ask_schema(client, &schema->entities, errp)) {
-        return false;
+        return NULL;
     }
     if (!json_object_is_type(schema->entities, json_type_array)) {
         g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL,
                     SCHEMA_COMMAND ": what it returned is not an array");
-        return false;
+        return NULL;
     }
-    schema->by_name = g_hash_table_new(g_str_hash, g_str_equal);
     for (size_t i = 0; i < json_object_array_length(schema->entities); i++) {
         json_object *entity = json_object_array_get_idx(schema->entities, i);
         const char *name = json_member_string(entity, "name");
@@ -60,7 +61,7 @@ static bool schema_fetch(Client *client, Schema *schema, GError **errp)
             g_hash_table_insert(schema->by_name, (gpointer)name, entity);
         }
     }
-    return true;
+    return g_steal_pointer(&schema);
 }
 
 /* ---- looking up ---- */
@@ -170,34 +171,140 @@ static bool alternate_from_word(const Schema *schema, json_object *alternate, co
     return false;
 }
 
-bool schema_type_arguments(Client *client, const char *command, json_object *arguments,
-                           GError **errp)
+/* An array of strings may be given as words with commas between them. */
+static bool strings_from_word(json_object *type, const char *word, json_object **value)
 {
-    g_auto(Schema) schema = { NULL };
-    json_object *entity, *object;
+    g_auto(GStrv) words = NULL;
 
-    if (!schema_fetch(client, &schema, errp)) {
+    if (g_strcmp0(json_member_string(type, "element-type"), "str") != 0 || *word == '[') {
         return false;
     }
-    entity = schema_entity(&schema, command, "command");
-    object = schema_entity(&schema, json_member_string(entity, "arg-type"), "object");
-    json_object_object_foreach (arguments, key, string) {
+    words = g_strsplit(word, ",", -1); /* none for an empty word */
+    *value = json_object_new_array();
+    for (char **p = words; *p; p++) {
+        json_object_array_add(*value, json_object_new_string(*p));
+    }
+    return true;
+}
+
+/* The object type of the arguments of @command, or NULL. */
+static json_object *arguments_type(const Schema *schema, const char *command)
+{
+    json_object *entity = schema_entity(schema, command, "command");
+
+    return schema_entity(schema, json_member_string(entity, "arg-type"), "object");
+}
+
+/* Give the strings in @values the types that they have as arguments of @command, where @tags
+ * chooses which there are. */
+static void type_values(const Schema *schema, const char *command, json_object *tags,
+                        json_object *values)
+{
+    json_object *object = arguments_type(schema, command);
+
+    json_object_object_foreach (values, key, string) {
         const char *word = json_object_get_string(string);
-        json_object *type =
-            schema_entity(&schema, member_type(&schema, object, arguments, key), NULL);
+        json_object *type = schema_entity(schema, member_type(schema, object, tags, key), NULL);
         json_object *value = NULL;
         bool fits;
 
         if (g_strcmp0(json_member_string(type, "meta-type"), "alternate") == 0) {
-            fits = alternate_from_word(&schema, type, word, &value);
+            fits = alternate_from_word(schema, type, word, &value);
         } else {
-            fits = value_from_word(entity_value_type(type), word, &value);
+            fits = value_from_word(entity_value_type(type), word, &value) ||
+                   strings_from_word(type, word, &value);
         }
         if (fits) {
-            json_object_object_add(arguments, key, value);
+            json_object_object_add(values, key, value);
         }
     }
+}
+
+bool schema_type_arguments(Client *client, const char *command, json_object *arguments,
+                           GError **errp)
+{
+    g_autoptr(Schema) schema = schema_new(client, errp);
+
+    if (!schema) {
+        return false;
+    }
+    type_values(schema, command, arguments, arguments);
     return true;
+}
+
+bool schema_type_object(Client *client, const char *qom_type, json_object *properties,
+                        GError **errp)
+{
+    g_autoptr(Schema) schema = schema_new(client, errp);
+    g_autoptr(json_object) tags = json_object_new_object();
+
+    if (!schema) {
+        return false;
+    }
+    json_object_object_add(tags, "qom-type", json_object_new_string(qom_type));
+    type_values(schema, "object-add", tags, properties);
+    return true;
+}
+
+/* ---- what there is ---- */
+
+void schema_foreach_name(const Schema *schema, const char *meta_type,
+                         void (*func)(const char *name, void *opaque), void *opaque)
+{
+    for (size_t i = 0; i < json_object_array_length(schema->entities); i++) {
+        json_object *entity = json_object_array_get_idx(schema->entities, i);
+        const char *name = json_member_string(entity, "name");
+
+        if (name && g_strcmp0(json_member_string(entity, "meta-type"), meta_type) == 0) {
+            func(name, opaque);
+        }
+    }
+}
+
+static void foreach_member(json_object *object, void (*func)(const char *name, void *opaque),
+                           void *opaque)
+{
+    json_object *members = json_member_array(object, "members");
+
+    for (size_t i = 0; members && i < json_object_array_length(members); i++) {
+        const char *name = json_member_string(json_object_array_get_idx(members, i), "name");
+
+        if (name) {
+            func(name, opaque);
+        }
+    }
+}
+
+void schema_foreach_argument(const Schema *schema, const char *command, json_object *arguments,
+                             void (*func)(const char *name, void *opaque), void *opaque)
+{
+    json_object *object = arguments_type(schema, command);
+
+    foreach_member(object, func, opaque);
+    foreach_member(chosen_variant(schema, object, arguments), func, opaque);
+}
+
+char **schema_argument_words(const Schema *schema, const char *command, json_object *arguments,
+                             const char *key)
+{
+    json_object *object = arguments_type(schema, command);
+    json_object *type = schema_entity(schema, member_type(schema, object, arguments, key), NULL);
+    json_object *values = json_member_array(type, "values");
+    g_autoptr(GStrvBuilder) words = g_strv_builder_new();
+
+    if (type && entity_value_type(type) == VALUE_BOOL) {
+        g_strv_builder_add_many(words, "on", "off", NULL);
+    } else if (!values) {
+        return NULL;
+    }
+    for (size_t i = 0; values && i < json_object_array_length(values); i++) {
+        json_object *value = json_object_array_get_idx(values, i);
+
+        if (json_object_is_type(value, json_type_string)) {
+            g_strv_builder_add(words, json_object_get_string(value));
+        }
+    }
+    return g_strv_builder_end(words);
 }
 
 /* ---- properties ---- */

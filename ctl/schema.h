@@ -12,6 +12,30 @@
 
 G_BEGIN_DECLS
 
+typedef struct Schema Schema;
+
+/* Ask the daemon for its schema, out of band where the connection is for that. NULL and @errp when
+ * it can't be had. The caller owns it. */
+Schema *schema_new(Client *client, GError **errp);
+
+void schema_free(Schema *schema);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Schema, schema_free)
+
+/* Call @func with the name of each entity of this meta-type: "command", "event". */
+void schema_foreach_name(const Schema *schema, const char *meta_type,
+                         void (*func)(const char *name, void *opaque), void *opaque);
+
+/* Call @func with the name of each argument of @command; the values in @arguments, an object,
+ * choose which further ones there are. */
+void schema_foreach_argument(const Schema *schema, const char *command, json_object *arguments,
+                             void (*func)(const char *name, void *opaque), void *opaque);
+
+/* The words that the argument @key of @command can be, up to NULL, where these are but a few, as
+ * those of an enumeration; else NULL. The caller frees them. */
+char **schema_argument_words(const Schema *schema, const char *command, json_object *arguments,
+                             const char *key);
+
 /*
  * Give the values of @arguments, strings so far, the types that the daemon's schema has for the
  * arguments of @command. What it does not know, or does not fit, stays a string. False and @errp
@@ -20,7 +44,11 @@ G_BEGIN_DECLS
 bool schema_type_arguments(Client *client, const char *command, json_object *arguments,
                            GError **errp);
 
-/* The same for the values of properties of the object type @qom_type. */
+/* The same for @properties, which are to be those of an object of type @qom_type. */
+bool schema_type_object(Client *client, const char *qom_type, json_object *properties,
+                        GError **errp);
+
+/* The same by the list of properties of the object type @qom_type. */
 bool schema_type_properties(Client *client, const char *qom_type, json_object *properties,
                             GError **errp);
 

@@ -14,10 +14,18 @@ extern const QmpCommand daemon_commands[];
 /* SHUTDOWN */
 extern const QmpEvent daemon_events[];
 
-/* query-loops, query-sources; they need no opaque. */
+/* query-loops, query-sources; their opaque is the threshold of the stall watch in ns, a
+ * const int64_t, or NULL when there is none. */
 extern const QmpCommand loop_commands[];
 
-/* x-debug-block, x-debug-echo, x-debug-event and its event; their opaque is the QmpServer. */
+/* LOOP_STALLED and LOOP_RESUMED; their data is a StallEvent. */
+typedef enum {
+    STALL_EVENT_STALLED,
+    STALL_EVENT_RESUMED,
+} StallEventKind;
+extern const QmpEvent stall_events[];
+
+/* x-debug-*, and their event; their opaque is the QmpServer. */
 extern const QmpCommand debug_commands[];
 extern const QmpEvent debug_events[];
 
@@ -41,7 +49,8 @@ typedef struct DaemonOffer {
     QmpServer *server;
     ObjectTree *objects;
     DaemonControl *control;
-    bool debug_commands; /* those for tests too */
+    const int64_t *stall_threshold_ns; /* NULL: no watch */
+    bool debug_commands;               /* those for tests too */
 } DaemonOffer;
 
 /* Add all commands and events of the daemon to @registry. */

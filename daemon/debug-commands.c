@@ -4,15 +4,14 @@
 #include "config.h"
 #include "daemon/commands.h"
 
-#include <errno.h>
-#include <time.h>
-
+#include "daemon/debug-block.h"
 #include "loop/timer.h"
 #include "qmp/qmp-request.h"
 #include "qmp/qmp-server.h"
 
 typedef struct BlockArgs {
     int64_t duration_ms;
+    char *loop;
 } BlockArgs;
 
 static const QmpMember block_members[] = {
@@ -21,6 +20,11 @@ static const QmpMember block_members[] = {
       .max = 3600000,
       .offset = offsetof(BlockArgs, duration_ms),
       .help = "how long, in ms" },
+    { .name = "loop",
+      .type = &qmp_type_str,
+      .flags = QMP_MEMBER_OPTIONAL,
+      .offset = offsetof(BlockArgs, loop),
+      .help = "the id of a loop; the main loop when left out" },
     { 0 },
 };
 static const QmpType block_args = {
@@ -30,15 +34,44 @@ static const QmpType block_args = {
     .size = sizeof(BlockArgs),
 };
 
+static void block_is_over(void *opaque)
+{
+    qmp_return_empty(opaque);
+}
+
 static void run_block(QmpRequest *request, void *data)
 {
     BlockArgs *args = data;
-    int64_t end_ns = qemu_clock_get_ns(QEMU_CLOCK_REALTIME) + args->duration_ms * SCALE_MS;
-    struct timespec end = { .tv_sec = end_ns / 1000000000, .tv_nsec = end_ns % 1000000000 };
 
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) == EINTR) {
-        /* Not yet. */
+    if (!debug_block(args->loop, args->duration_ms * SCALE_MS, block_is_over, request)) {
+        qmp_fail_generic(request, "Parameter 'loop': there is no loop '%s'", args->loop);
     }
+}
+
+typedef struct UnblockArgs {
+    char *loop;
+} UnblockArgs;
+
+static const QmpMember unblock_members[] = {
+    { .name = "loop",
+      .type = &qmp_type_str,
+      .flags = QMP_MEMBER_OPTIONAL,
+      .offset = offsetof(UnblockArgs, loop),
+      .help = "the id of a loop; the main loop when left out" },
+    { 0 },
+};
+static const QmpType unblock_args = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "XDebugUnblockArgs",
+    .members = unblock_members,
+    .size = sizeof(UnblockArgs),
+};
+
+static void run_unblock(QmpRequest *request, void *data)
+{
+    UnblockArgs *args = data;
+
+    debug_unblock(args->loop);
     qmp_return_empty(request);
 }
 
@@ -112,7 +145,15 @@ const QmpCommand debug_commands[] = {
       .args = &block_args,
       .ret = &qmp_type_empty,
       .run = run_block,
-      .help = "hold the main loop for a while" },
+      .help = "hold a loop for a while; answered when that is over",
+      .errors = "GenericError when there is no such loop" },
+    { .name = "x-debug-unblock",
+      .flags = QMP_COMMAND_ALLOW_OOB,
+      .features = QMP_FEATURE_UNSTABLE,
+      .args = &unblock_args,
+      .ret = &qmp_type_empty,
+      .run = run_unblock,
+      .help = "let a loop go on that x-debug-block holds now, if it does" },
     { .name = "x-debug-echo",
       .flags = QMP_COMMAND_ALLOW_OOB | QMP_COMMAND_READ_ONLY,
       .features = QMP_FEATURE_UNSTABLE,

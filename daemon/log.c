@@ -46,16 +46,28 @@ static bool write_line(int priority, const char *prefix, const char *message)
     return write(STDERR_FILENO, line->str, line->len) >= 0;
 }
 
-static GLogWriterOutput write_log(GLogLevelFlags flags, const GLogField *fields, gsize n_fields,
-                                  gpointer opaque)
+static size_t find_level(GLogLevelFlags flags)
 {
-    g_autofree char *prefix = NULL;
-    const char *message = "";
     size_t level = 0;
 
     while (level < G_N_ELEMENTS(levels) - 1 && !(levels[level].flag & flags)) {
         level++;
     }
+    return level;
+}
+
+bool log_shows(GLogLevelFlags level)
+{
+    return levels[find_level(level)].priority <= max_priority;
+}
+
+static GLogWriterOutput write_log(GLogLevelFlags flags, const GLogField *fields, gsize n_fields,
+                                  gpointer opaque)
+{
+    g_autofree char *prefix = NULL;
+    const char *message = "";
+    size_t level = find_level(flags);
+
     if (levels[level].priority > max_priority) {
         return G_LOG_WRITER_HANDLED;
     }

@@ -18,6 +18,9 @@ void log_init(void);
  * False when it is none of these. Before any other thread is started. */
 bool log_set_level(const char *level);
 
+/* Whether messages of @level are shown. */
+bool log_shows(GLogLevelFlags level);
+
 /* Say why the daemon can't go on, whatever the level: "evloopd: MESSAGE". */
 void log_failure(const char *message);
 

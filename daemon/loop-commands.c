@@ -8,37 +8,9 @@
 #include "daemon/commands.h"
 
 #include <string.h>
-#include <unistd.h>
 
-#include "iothreads/iothread.h"
-#include "loop/aio-stats.h"
-#include "loop/main-loop.h"
+#include "daemon/loops.h"
 #include "qmp/qmp-request.h"
-
-/* Call @func for each loop: the main loop's contexts, the second being NULL for all others. */
-typedef void LoopFunc(const char *id, pid_t thread_id, AioContext *ctx, AioContext *second,
-                      void *opaque);
-
-typedef struct LoopVisit {
-    LoopFunc *func;
-    void *opaque;
-} LoopVisit;
-
-static void visit_iothread(IOThread *iothread, void *opaque)
-{
-    LoopVisit *visit = opaque;
-
-    visit->func(iothread_get_id(iothread), iothread_get_thread_id(iothread),
-                iothread_get_aio_context(iothread), NULL, visit->opaque);
-}
-
-static void foreach_loop(LoopFunc *func, void *opaque)
-{
-    LoopVisit visit = { .func = func, .opaque = opaque };
-
-    func(MAIN_LOOP_NAME, getpid(), qemu_get_aio_context(), iohandler_get_aio_context(), opaque);
-    iothread_foreach(visit_iothread, &visit);
-}
 
 /* ---- query-loops ---- */
 
@@ -61,6 +33,8 @@ typedef struct LoopInfo {
     int state;
     char *source;
     int64_t state_ns;
+    bool stalled;
+    int64_t stalled_since_ns;
     int64_t passes;
     int64_t waits;
     int64_t fd_callbacks;
@@ -100,6 +74,15 @@ static const QmpMember loop_info_members[] = {
       .type = &qmp_type_int,
       .offset = offsetof(LoopInfo, state_ns),
       .help = "for how long, in ns" },
+    { .name = "stalled",
+      .type = &qmp_type_bool,
+      .offset = offsetof(LoopInfo, stalled),
+      .help = "whether something has held it for longer than --stall-threshold-ms" },
+    { .name = "stalled-since-ns",
+      .type = &qmp_type_int,
+      .flags = QMP_MEMBER_MAYBE_ABSENT,
+      .offset = offsetof(LoopInfo, stalled_since_ns),
+      .help = "when stalled, since when: a time of the clock 'realtime'" },
     { .name = "passes",
       .type = &qmp_type_int,
       .offset = offsetof(LoopInfo, passes),
@@ -178,33 +161,50 @@ static void add_stats(LoopInfo *info, AioContext *ctx)
     info->polls_missed += (int64_t)stats.polls_missed;
 }
 
+typedef struct LoopsQuery {
+    int64_t stall_threshold_ns;
+    json_object *list;
+} LoopsQuery;
+
 static void add_loop(const char *id, pid_t thread_id, AioContext *ctx, AioContext *second,
-                     void *list)
+                     void *opaque)
 {
+    LoopsQuery *query = opaque;
     LoopInfo info = {
         .id = (char *)id,
         .thread_id = thread_id,
         .fdmon = (char *)aio_context_get_fdmon(ctx),
     };
     AioActivity activity;
+    int64_t now_ns;
 
     aio_context_get_activity(ctx, &activity);
+    now_ns = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
     info.state = (int)activity.state;
     info.source = (char *)activity.source;
-    info.state_ns = MAX(qemu_clock_get_ns(QEMU_CLOCK_REALTIME) - activity.since_ns, 0);
+    info.state_ns = MAX(now_ns - activity.since_ns, 0);
+    if (query->stall_threshold_ns > 0 &&
+        loop_held_ns(&activity, now_ns) > query->stall_threshold_ns) {
+        info.stalled = true;
+        info.stalled_since_ns = activity.changed_ns;
+    }
     add_stats(&info, ctx);
     if (second) {
         add_stats(&info, second);
     }
-    json_object_array_add(list, qmp_marshal(&loop_info_type, &info));
+    json_object_array_add(query->list, qmp_marshal(&loop_info_type, &info));
 }
 
 static void run_query_loops(QmpRequest *request, void *args)
 {
-    json_object *list = json_object_new_array();
+    const int64_t *stall_threshold_ns = qmp_request_get_opaque(request);
+    LoopsQuery query = {
+        .stall_threshold_ns = stall_threshold_ns ? *stall_threshold_ns : 0,
+        .list = json_object_new_array(),
+    };
 
-    foreach_loop(add_loop, list);
-    qmp_return(request, list);
+    loops_foreach(add_loop, &query);
+    qmp_return(request, query.list);
 }
 
 /* ---- query-sources ---- */
@@ -356,7 +356,7 @@ static void run_query_sources(QmpRequest *request, void *data)
         .list = json_object_new_array(),
     };
 
-    foreach_loop(add_sources, &query);
+    loops_foreach(add_sources, &query);
     g_array_unref(query.infos);
     if (query.wanted && !query.found) {
         json_object_put(query.list);

@@ -8,17 +8,23 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include "daemon/backtrace.h"
 #include "daemon/commands.h"
 #include "daemon/control-sockets.h"
 #include "daemon/log.h"
+#include "daemon/loops.h"
 #include "daemon/options.h"
 #include "daemon/signals.h"
+#include "daemon/stall-watch.h"
 #include "daemon/startup.h"
 #include "daemon/systemd.h"
 #include "loop/main-loop.h"
@@ -36,6 +42,8 @@ typedef struct Daemon {
     QmpRegistry *registry;
     QmpServer *server;
     ControlSockets *sockets;
+    StallWatch *stall_watch; /* NULL: off, or not yet */
+    bool watchdog_starves;
     PassedFds *passed; /* for the objects */
 } Daemon;
 
@@ -53,10 +61,12 @@ static void start_server(Daemon *self)
         .max_output = self->options.max_output,
         .max_output_total = self->options.max_output_total,
         .negotiation_timeout_ns = self->options.negotiation_timeout_ns,
+        .log_changes = log_shows(G_LOG_LEVEL_INFO),
     };
     DaemonOffer offer = {
         .objects = self->objects,
         .control = &self->control,
+        .stall_threshold_ns = &self->options.stall_threshold_ns,
         .debug_commands = self->options.debug_commands,
     };
 
@@ -79,6 +89,26 @@ static void ask_for_exact_timers(void)
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
 }
 
+/* The soft limit is low for the sake of programs that use select(2), as nothing here does; the hard
+ * one is what the administrator allows. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    rlim_t before;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) {
+        return;
+    }
+    before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        g_debug("limit of descriptors raised from %ju to %ju", (uintmax_t)before,
+                (uintmax_t)limit.rlim_max);
+    } else {
+        g_info("limit of descriptors left at %ju: %s", (uintmax_t)before, g_strerror(errno));
+    }
+}
+
 static bool set_monitor_polling(Daemon *self, GError **errp)
 {
     return aio_context_set_poll_params(iothread_get_aio_context(self->monitor),
@@ -88,6 +118,7 @@ static bool set_monitor_polling(Daemon *self, GError **errp)
 static bool start(Daemon *self, GError **errp)
 {
     ask_for_exact_timers();
+    raise_descriptor_limit();
     /* First of all: a wrong LISTEN_FDS, or fd:NUMBER, must not cover descriptors of the daemon's
      * own. */
     if (!control_sockets_inherit(self->sockets, self->passed, errp)) {
@@ -96,6 +127,9 @@ static bool start(Daemon *self, GError **errp)
     if (!qemu_init_main_loop(errp) || !signals_init(signal_arrived, self, errp) ||
         !control_sockets_open(self->sockets, errp)) {
         return false;
+    }
+    if (self->options.stall_threshold_ns > 0) {
+        backtrace_init();
     }
     self->monitor = iothread_create("mon_iothread", errp);
     if (!self->monitor) {
@@ -111,6 +145,58 @@ static bool start(Daemon *self, GError **errp)
     return startup_run(&self->options, self->registry, errp);
 }
 
+typedef struct HeldSearch {
+    int64_t limit_ns;
+    int64_t now_ns;
+    char *found; /* the first loop that is held for longer, for people to read */
+} HeldSearch;
+
+static void search_held(const char *id, pid_t thread_id, AioContext *ctx, AioContext *second,
+                        void *opaque)
+{
+    HeldSearch *search = opaque;
+    AioActivity activity;
+
+    aio_context_get_activity(ctx, &activity);
+    if (!search->found && loop_held_ns(&activity, search->now_ns) > search->limit_ns) {
+        g_autofree char *holder = loop_describe_holder(activity.source);
+
+        search->found = g_strdup_printf("loop '%s' is held, in %s", id, holder);
+    }
+}
+
+/* The monitor thread can't tell of itself, so the log has to. */
+static bool loops_are_well(int64_t limit_ns, void *opaque)
+{
+    Daemon *self = opaque;
+    HeldSearch search = {
+        .limit_ns = MAX(limit_ns, self->options.stall_threshold_ns),
+        .now_ns = qemu_clock_get_ns(QEMU_CLOCK_REALTIME),
+    };
+
+    if (self->options.stall_threshold_ns == 0) {
+        return true;
+    }
+    loops_foreach(search_held, &search);
+    if (search.found && !self->watchdog_starves) {
+        g_warning("the service manager's watchdog is not fed: %s", search.found);
+    } else if (!search.found && self->watchdog_starves) {
+        g_message("the service manager's watchdog is fed again");
+    }
+    self->watchdog_starves = search.found != NULL;
+    g_free(search.found);
+    return !self->watchdog_starves;
+}
+
+static void start_watching(Daemon *self)
+{
+    if (self->options.stall_threshold_ns > 0) {
+        self->stall_watch = stall_watch_new(iothread_get_aio_context(self->monitor), self->server,
+                                            self->options.stall_threshold_ns);
+    }
+    systemd_watchdog_start(loops_are_well, self);
+}
+
 /* Only now, so that no client sees a daemon that is half configured. */
 static void serve(Daemon *self)
 {
@@ -119,7 +205,7 @@ static void serve(Daemon *self)
         g_strdup_printf("Serving %u control socket%s", count, count == 1 ? "" : "s");
 
     control_sockets_serve(self->sockets, self->server);
-    systemd_watchdog_start();
+    start_watching(self);
     systemd_notify_ready(status);
     while (self->control.shutdown == SHUTDOWN_CAUSE_NONE) {
         main_loop_wait(false);
@@ -183,7 +269,13 @@ static void end_server(Daemon *self)
     while (qmp_server_is_busy(self->server)) {
         main_loop_wait(false);
     }
+    /* After it no thread emits but this one and the monitor: what an object did on its loop's
+     * thread was over when that thread stopped it, which the main loop has then heard from it; and
+     * the IOThreads, being objects too, have been joined. */
     delete_objects(self->objects);
+    if (self->stall_watch) {
+        stall_watch_stop(self->stall_watch);
+    }
     flush_output(self->server);
     object_tree_set_server(self->objects, NULL);
     g_clear_pointer(&self->server, qmp_server_free);
@@ -200,6 +292,7 @@ static void end(Daemon *self)
     g_clear_pointer(&self->objects, object_tree_free);
     g_clear_pointer(&self->registry, qmp_registry_free);
     g_clear_pointer(&self->monitor, iothread_destroy);
+    g_clear_pointer(&self->stall_watch, stall_watch_free);
     systemd_watchdog_stop();
     control_sockets_free(self->sockets);
     passed_fds_free(self->passed);

@@ -17,6 +17,9 @@
 static const int64_t default_negotiation_timeout_s = 60;
 static const guint64 max_negotiation_timeout_s = 86400;
 
+static const int64_t default_stall_threshold_ms = 1000;
+static const guint64 max_stall_threshold_ms = 86400000;
+
 /* For a client that sends one command after the other, the monitor thread waits for two answers:
  * the main loop's, and the next command. Where processors sleep when they have nothing to do, each
  * takes about two wake-ups, some 100 us. Polling for longer than that saves both; for how long, if
@@ -128,6 +131,7 @@ static gboolean parse_time(const char *name, const char *value, gpointer data, G
     } times[] = {
         { "--negotiation-timeout", &options->negotiation_timeout_ns, 1000 * SCALE_MS,
           max_negotiation_timeout_s },
+        { "--stall-threshold-ms", &options->stall_threshold_ns, SCALE_MS, max_stall_threshold_ms },
         { "--monitor-poll-max-ns", &options->monitor_poll_max_ns, SCALE_NS,
           max_monitor_poll_max_ns },
     };
@@ -197,6 +201,10 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
           (gpointer)parse_time,
           "Disconnect sessions that do not negotiate in this time (default 60; 0: never)",
           "SECONDS" },
+        { "stall-threshold-ms", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
+          (gpointer)parse_time,
+          "Tell of loops that are held for longer than this (default 1000; 0: never)",
+          "MILLISECONDS" },
         { "monitor-poll-max-ns", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
           (gpointer)parse_time,
           "Let the monitor thread poll so long before it sleeps (default 200000; 0: never)", "NS" },
@@ -212,6 +220,7 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
         .max_output = QMP_MAX_OUTPUT_DEFAULT,
         .max_output_total = QMP_MAX_OUTPUT_TOTAL_DEFAULT,
         .negotiation_timeout_ns = default_negotiation_timeout_s * 1000 * SCALE_MS,
+        .stall_threshold_ns = default_stall_threshold_ms * SCALE_MS,
         .monitor_poll_max_ns = default_monitor_poll_max_ns,
     };
     options->monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_option_free);

@@ -27,6 +27,7 @@ typedef struct Options {
     size_t max_output;
     size_t max_output_total;
     int64_t negotiation_timeout_ns; /* 0: none */
+    int64_t stall_threshold_ns;     /* 0: no watch */
     int64_t monitor_poll_max_ns;    /* of the monitor thread; 0: it does not poll */
 } Options;
 

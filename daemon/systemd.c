@@ -15,6 +15,7 @@ G_STATIC_ASSERT(SYSTEMD_FIRST_FD == SD_LISTEN_FDS_START);
 
 static QEMUTimer *watchdog_timer;
 static int64_t watchdog_period_ns;
+static SystemdIsWellFunc *watchdog_is_well;
 
 /* Whatever the manager asks for, the main loop has other things to do as well. */
 static const int64_t least_watchdog_period_ns = 1 * SCALE_MS;
@@ -73,11 +74,18 @@ void systemd_notify_stopping(void)
 
 static void watchdog_tick(void *opaque)
 {
-    notify("WATCHDOG=1");
-    timer_mod_ns(watchdog_timer, qemu_clock_get_ns(QEMU_CLOCK_REALTIME) + watchdog_period_ns);
+    int64_t next_ns = watchdog_period_ns;
+
+    if (watchdog_is_well(watchdog_period_ns, opaque)) {
+        notify("WATCHDOG=1");
+    } else {
+        /* Sooner, or what goes on just before the manager's time is over would be too late. */
+        next_ns = MAX(watchdog_period_ns / 8, least_watchdog_period_ns);
+    }
+    timer_mod_ns(watchdog_timer, qemu_clock_get_ns(QEMU_CLOCK_REALTIME) + next_ns);
 }
 
-void systemd_watchdog_start(void)
+void systemd_watchdog_start(SystemdIsWellFunc *is_well, void *opaque)
 {
     uint64_t timeout_us;
 
@@ -87,8 +95,9 @@ void systemd_watchdog_start(void)
     /* Twice in each period, as sd_watchdog_enabled(3) advises. */
     watchdog_period_ns = MAX((int64_t)(timeout_us / 2) * SCALE_US, least_watchdog_period_ns);
     watchdog_timer =
-        aio_timer_new(qemu_get_aio_context(), QEMU_CLOCK_REALTIME, SCALE_NS, watchdog_tick, NULL);
-    watchdog_tick(NULL);
+        aio_timer_new(qemu_get_aio_context(), QEMU_CLOCK_REALTIME, SCALE_NS, watchdog_tick, opaque);
+    watchdog_is_well = is_well;
+    watchdog_tick(opaque);
 }
 
 void systemd_watchdog_stop(void)

@@ -24,9 +24,13 @@ int systemd_find_socket(const char *path);
 void systemd_notify_ready(const char *status);
 void systemd_notify_stopping(void);
 
-/* Feed the manager's watchdog from the main loop, when it asks for that. systemd_watchdog_stop()
- * ends it. Main thread. */
-void systemd_watchdog_start(void);
+/* Whether the daemon is well: nothing has held a loop for longer than @limit_ns. */
+typedef bool SystemdIsWellFunc(int64_t limit_ns, void *opaque);
+
+/* Feed the manager's watchdog from the main loop, when it asks for that: twice in its time, and
+ * only when @is_well says so, with that period as the limit. systemd_watchdog_stop() ends it. Main
+ * thread. */
+void systemd_watchdog_start(SystemdIsWellFunc *is_well, void *opaque);
 void systemd_watchdog_stop(void);
 
 #endif

@@ -15,7 +15,8 @@
 /* Guards the list, and each IOThread's main context. Held while a thread starts, so that nobody
  * finds it before, and during iothread_foreach(), whose function may look for others: recursive. */
 static pthread_mutex_t registry_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
-static GPtrArray *registry; /* NULL while there is none */
+static GPtrArray *registry;  /* NULL while there is none */
+static int unblocked_signal; /* 0: none; under the lock */
 
 /* ---- the registry ---- */
 
@@ -129,7 +130,7 @@ static void *iothread_main(void *opaque)
 
 /* ---- life ---- */
 
-/* Start the thread with all signals blocked: they are for the main thread. */
+/* Start the thread with all signals blocked but one: they are for the main thread. */
 static bool start_thread(IOThread *iothread, GError **errp)
 {
     sigset_t all;
@@ -137,6 +138,9 @@ static bool start_thread(IOThread *iothread, GError **errp)
     int err;
 
     sigfillset(&all);
+    if (unblocked_signal != 0) {
+        sigdelset(&all, unblocked_signal);
+    }
     pthread_sigmask(SIG_SETMASK, &all, &saved);
     err = pthread_create(&iothread->thread, NULL, iothread_main, iothread);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
@@ -234,6 +238,13 @@ void iothread_destroy_async(IOThread *iothread, AioContext *done_ctx, QEMUBHFunc
 }
 
 /* ---- what others ask for ---- */
+
+void iothread_unblock_signal(int signo)
+{
+    pthread_mutex_lock(&registry_lock);
+    unblocked_signal = signo;
+    pthread_mutex_unlock(&registry_lock);
+}
 
 AioContext *iothread_get_aio_context(IOThread *iothread)
 {

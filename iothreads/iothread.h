@@ -52,6 +52,10 @@ void iothread_destroy(IOThread *iothread);
 void iothread_destroy_async(IOThread *iothread, AioContext *done_ctx, QEMUBHFunc *done,
                             void *opaque);
 
+/* Leave the signal @signo unblocked in IOThreads that are created from now on: one for a handler
+ * that is to run in a certain thread. They block all others. Any thread. */
+void iothread_unblock_signal(int signo);
+
 /* Its context, owned by the IOThread. Any thread. */
 AioContext *iothread_get_aio_context(IOThread *iothread);
 

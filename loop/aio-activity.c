@@ -23,7 +23,8 @@ static void publish(LoopActivity *activity, AioState state, const char *source, 
 
 void activity_init(LoopActivity *activity)
 {
-    activity->now_ns = activity->changed_ns = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
+    activity->now_ns = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
+    atomic_store_explicit(&activity->changed_ns, activity->now_ns, memory_order_relaxed);
     publish(activity, AIO_STATE_UNUSED, NULL, activity->now_ns);
 }
 
@@ -32,23 +33,30 @@ static void account(LoopActivity *activity)
 {
     AioState state = atomic_load_explicit(&activity->state, memory_order_relaxed);
     _Atomic uint64_t *sum = &activity->busy_ns;
+    int64_t elapsed_ns = -activity->now_ns;
 
     activity->now_ns = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
+    elapsed_ns += activity->now_ns;
+    loop_watch_elapsed(activity, elapsed_ns);
     if (state == AIO_STATE_IDLE) {
         sum = &activity->blocked_ns;
     } else if (state == AIO_STATE_POLLING) {
         sum = &activity->polling_ns;
     }
     if (state != AIO_STATE_UNUSED) {
-        counter_add(sum, (uint64_t)(activity->now_ns - activity->changed_ns));
+        counter_add(sum, (uint64_t)elapsed_ns);
     }
-    activity->changed_ns = activity->now_ns;
+    /* Relaxed: what is published next is stored with release, and read before this. */
+    atomic_store_explicit(&activity->changed_ns, activity->now_ns, memory_order_relaxed);
 }
 
 void activity_enter(LoopActivity *activity, AioState state)
 {
+    int before = atomic_load_explicit(&activity->state, memory_order_relaxed);
+
     account(activity);
     publish(activity, state, NULL, activity->now_ns);
+    loop_watch_entered(activity, before, state);
 }
 
 void activity_save(LoopActivity *activity, ActivityScope *scope)

@@ -10,6 +10,7 @@
  *   poll-time.c     how long that pays, learnt for each source
  *   aio-activity.c  what the loop does now, published to other threads
  *   aio-stats.c     reading counters and sources from other threads
+ *   aio-watch.c     telling a watch that a loop wakes up, or was held for long
  *   aio-wait.c      waiting in one thread for a callback in another
  *   thread-pool.c   functions that block, run by threads of their own
  *   fdmon*.c        which descriptors are ready: a table of operations a monitor
@@ -83,8 +84,9 @@ typedef struct LoopActivity {
     _Atomic uint64_t busy_ns;
     _Atomic uint64_t polling_ns;
     _Atomic uint64_t blocked_ns;
-    int64_t now_ns;     /* home thread only: the last reading of the clock */
-    int64_t changed_ns; /* home thread only: up to when the three sums above count */
+    int64_t now_ns; /* home thread only: the last reading of the clock */
+    /* The same for others to read: up to when the three sums above count. */
+    _Atomic int64_t changed_ns;
 } LoopActivity;
 
 /* What was going on before a callback or a nested poll, to return to. */
@@ -116,6 +118,50 @@ int64_t activity_call_done(LoopActivity *activity);
 
 /* Count one call that took @elapsed_ns. Home thread. */
 void counters_record(AioCounters *counters, int64_t elapsed_ns);
+
+/* ---- the process's watch (aio-watch.c) ---- */
+
+typedef struct LoopWatch {
+    _Atomic int64_t limit_ns; /* of what is told to the watch; INT64_MAX: there is none */
+    atomic_bool asked;        /* it wants to hear of the next loop that wakes up */
+} LoopWatch;
+
+extern LoopWatch loop_watch;
+
+void loop_watch_woken(void);
+void loop_watch_held(LoopActivity *activity);
+
+static inline bool activity_is_asleep(int state)
+{
+    return state == AIO_STATE_UNUSED || state == AIO_STATE_IDLE;
+}
+
+/* What is still published took @elapsed_ns. Home thread. */
+static inline void loop_watch_elapsed(LoopActivity *activity, int64_t elapsed_ns)
+{
+    /* Relaxed: a watch that begins meanwhile hears of what ends from then on. */
+    if (elapsed_ns > atomic_load_explicit(&loop_watch.limit_ns, memory_order_relaxed)) {
+        loop_watch_held(activity);
+    }
+}
+
+/*
+ * The loop was in @before, and has published @state. Home thread.
+ *
+ * A watch stores asked, then looks at the state of every loop; a loop that wakes up stores its
+ * state, then looks at asked. All four are sequentially consistent, so either the watch sees that
+ * the loop is awake, or the loop sees that it is to tell. The store is the one of
+ * activity_enter() once more; others have no need of its order, and it is not free.
+ */
+static inline void loop_watch_entered(LoopActivity *activity, int before, AioState state)
+{
+    if (activity_is_asleep(before) && !activity_is_asleep(state)) {
+        atomic_store(&activity->state, (int)state);
+        if (atomic_load(&loop_watch.asked)) {
+            loop_watch_woken();
+        }
+    }
+}
 
 /* ---- handlers (aio-handler.c) ---- */
 

@@ -12,11 +12,18 @@ void aio_context_get_activity(AioContext *ctx, AioActivity *activity)
 
     do {
         before = atomic_load_explicit(&source->seq, memory_order_acquire);
-        activity->state = (AioState)atomic_load_explicit(&source->state, memory_order_acquire);
+        /* Sequentially consistent: see loop_watch_entered(). */
+        activity->state = (AioState)atomic_load(&source->state);
         activity->source = atomic_load_explicit(&source->source, memory_order_acquire);
         activity->since_ns = atomic_load_explicit(&source->since_ns, memory_order_acquire);
+        activity->changed_ns = atomic_load_explicit(&source->changed_ns, memory_order_acquire);
         after = atomic_load_explicit(&source->seq, memory_order_relaxed);
     } while ((before & 1) || before != after);
+}
+
+bool aio_state_is_asleep(AioState state)
+{
+    return activity_is_asleep(state);
 }
 
 void aio_context_get_stats(AioContext *ctx, AioContextStats *stats)

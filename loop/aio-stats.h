@@ -27,7 +27,12 @@ typedef struct AioActivity {
     AioState state;
     const char *source; /* the name of the callback; NULL unless in AIO_STATE_CALLBACK */
     int64_t since_ns;   /* QEMU_CLOCK_REALTIME when this began */
+    int64_t changed_ns; /* and when something began or ended last: not before since_ns, and later
+                         * than that in a callback that has polled, or between two callbacks */
 } AioActivity;
+
+/* Whether a loop in this state waits for something to do, or nobody drives it. Any thread. */
+bool aio_state_is_asleep(AioState state);
 
 typedef struct AioContextStats {
     uint64_t passes;            /* turns of the loop */
@@ -73,6 +78,39 @@ void aio_context_get_activity(AioContext *ctx, AioActivity *activity);
 /* The counters of @ctx since it was made, times up to its last change of activity. Lock-free.
  * Any thread. */
 void aio_context_get_stats(AioContext *ctx, AioContextStats *stats);
+
+/* ---- a watch for loops that are stuck ---- */
+
+/*
+ * What a loop is held by, when it is awake and does not poll: something that does not come to its
+ * end, a callback, a GLib source or the loop itself. A nested aio_poll() is an end too.
+ */
+typedef struct AioWatch {
+    int64_t limit_ns;
+    /* Something took longer than limit_ns in @ctx, what @activity says, from activity->changed_ns
+     * to @end_ns. Of the main loop, @ctx is qemu_get_aio_context(). In the home thread, no lock
+     * held. */
+    void (*held)(AioContext *ctx, const AioActivity *activity, int64_t end_ns, void *opaque);
+    /* A loop wakes up, after aio_watch_ask(). In its home thread, no lock held. */
+    void (*woken)(void *opaque);
+    void *opaque;
+} AioWatch;
+
+/* Begin to tell @watch, which must stay valid; there is one in the process. Any thread. */
+void aio_watch_start(const AioWatch *watch);
+
+/* No more: only calls that have begun are to be waited for, by the caller. Any thread. */
+void aio_watch_stop(void);
+
+/*
+ * Ask that the next loop that wakes up calls @woken, once; loops that are awake are not told of. A
+ * loop whose activity, read after this call, is asleep, will call it unless another one does. So a
+ * watch need not tick while all loops sleep. Any thread.
+ */
+void aio_watch_ask(void);
+
+/* Take that back; false when @woken is called, or was, or nobody had asked. Any thread. */
+bool aio_watch_take_back(void);
 
 /* Call @func for every source on @ctx, in no particular order, with the context's leaf locks
  * held: @func only copies what it needs, and calls nothing of the loop. Any thread. */

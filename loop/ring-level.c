@@ -17,6 +17,8 @@
 #include "config.h"
 #include "loop/ring.h"
 
+#include <errno.h>
+
 /* How many times in a row a handler is found ready until it is busy. Disarming its poll and arming
  * it again costs about as much as three completions. */
 #define BUSY_AFTER 16
@@ -99,16 +101,29 @@ static size_t collect(AioRing *ring)
     return n;
 }
 
-/* One system call; or, if there is no memory for so many, one for each. */
+/* Look at one. What can't be looked at is called, as if it were ready: in a state as rare as a
+ * limit of no descriptors at all (EINVAL) a callback for nothing is better than none for something.
+ */
+static void poll_one(struct pollfd *pollfd)
+{
+    int n;
+
+    do {
+        n = poll(pollfd, 1, 0);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        pollfd->revents = pollfd->events;
+    }
+}
+
+/* One system call; or, if the system refuses so many at once, one for each. */
 static void poll_all(struct pollfd *fds, size_t n)
 {
     if (poll(fds, n, 0) >= 0) {
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        /* EINTR: a signal came. Nothing else can fail with one. */
-        while (poll(&fds[i], 1, 0) < 0) {
-        }
+        poll_one(&fds[i]);
     }
 }
 

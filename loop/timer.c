@@ -383,6 +383,7 @@ static bool run_list(QEMUTimerList *list)
         QEMUTimerCB *cb = run.timer->cb;
         void *opaque = run.timer->opaque;
         int64_t begin_ns;
+        int64_t end_ns;
 
         unlink_locked(list, run.timer);
         publish_deadline(list);
@@ -392,11 +393,12 @@ static bool run_list(QEMUTimerList *list)
 
         cb(opaque);
         progress = true;
+        end_ns = activity_call_done(activity);
 
         counter_add(&list->ctx->timer_callbacks, 1);
         pthread_mutex_lock(&list->lock);
         list->running = run.outer;
-        record_call(run.timer, activity_call_done(activity) - begin_ns);
+        record_call(run.timer, end_ns - begin_ns);
     }
     publish_deadline(list);
     pthread_mutex_unlock(&list->lock);

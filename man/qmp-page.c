@@ -126,7 +126,11 @@ static void append_type(GString *out, const QmpType *type)
 
 static void append_range(GString *out, const QmpMember *member)
 {
-    if (member->type->kind != QMP_KIND_INT || (member->min == 0 && member->max == 0)) {
+    if (member->min == 0 && member->max == 0) {
+        return;
+    }
+    if (member->type->kind != QMP_KIND_INT) {
+        g_string_append_printf(out, " of at most %" G_GINT64_FORMAT " bytes", member->max);
         return;
     }
     g_string_append_printf(out, " from %" G_GINT64_FORMAT, member->min);

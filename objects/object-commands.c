@@ -7,6 +7,9 @@
 
 /* ---- object-add, object-del ---- */
 
+/* It is in every event of the object. */
+#define MAX_ID 255
+
 typedef struct ObjectAddArgs {
     int qom_type; /* index in object_types */
     char *id;
@@ -19,6 +22,7 @@ static const QmpMember object_add_members[] = {
       .help = "the type of the new object" },
     { .name = "id",
       .type = &qmp_type_str,
+      .max = MAX_ID,
       .offset = offsetof(ObjectAddArgs, id),
       .help = "its id: a letter, then letters, digits, '-', '.', '_'" },
     { 0 },

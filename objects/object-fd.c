@@ -51,6 +51,6 @@ void object_give_fd_back(Object *object, const char *name, int fd)
         /* The claim ends with the object, of which nothing comes. */
         close(fd);
     } else {
-        qmp_session_add_fd(object->session, name, fd);
+        qmp_session_add_fd(object->session, name, fd, NULL);
     }
 }

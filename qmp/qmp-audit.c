@@ -9,21 +9,18 @@
 /* Arguments, and an error that names one, may be as long as a request; so much of each is shown. */
 #define SHOWN 256
 
-static GString *show_arguments(QmpRequest *request)
+static char *show_arguments(QmpRequest *request)
 {
-    GString *text = g_string_new(NULL);
+    g_auto(QmpText) text = { .max = SHOWN };
     json_object *arguments = qmp_request_get_arguments(request);
 
     if (arguments && json_object_object_length(arguments) > 0) {
-        g_string_append_c(text, ' ');
+        qmp_text_append_c(&text, ' ');
         /* This is ASCII only, so it can be cut anywhere. */
-        qmp_json_write(text, arguments);
-        if (text->len > SHOWN) {
-            g_string_truncate(text, SHOWN);
-            g_string_append(text, "...");
-        }
+        qmp_json_print(&text, arguments);
     }
-    return text;
+    return g_strdup_printf("%.*s%s", (int)text.len, text.bytes ? text.bytes : "",
+                           text.cut ? "..." : "");
 }
 
 static char *show_error(const GError *error)
@@ -41,10 +38,11 @@ static char *show_error(const GError *error)
 void qmp_session_log_change(QmpSession *session, QmpRequest *request, const GError *error)
 {
     const QmpCommand *command = qmp_request_get_command(request);
-    g_autoptr(GString) arguments = NULL;
+    g_autofree char *arguments = NULL;
     g_autofree char *who = NULL;
 
-    if (!command || (command->flags & (QMP_COMMAND_READ_ONLY | QMP_COMMAND_NEGOTIATES))) {
+    if (!session->server->config.log_changes || !command ||
+        (command->flags & (QMP_COMMAND_READ_ONLY | QMP_COMMAND_NEGOTIATES))) {
         return;
     }
     arguments = show_arguments(request);
@@ -52,9 +50,9 @@ void qmp_session_log_change(QmpSession *session, QmpRequest *request, const GErr
     if (error) {
         g_autofree char *why = show_error(error);
 
-        g_info("session %u (%s): %s%s failed: %s", session->number, who, command->name,
-               arguments->str, why);
+        g_info("session %u (%s): %s%s failed: %s", session->number, who, command->name, arguments,
+               why);
     } else {
-        g_info("session %u (%s): %s%s", session->number, who, command->name, arguments->str);
+        g_info("session %u (%s): %s%s", session->number, who, command->name, arguments);
     }
 }

@@ -22,10 +22,13 @@ size_t qmp_backlog_cost(size_t len)
     return (sizeof(QmpBacklogMessage) + len + sizeof(size_t) + 15) / 16 * 16;
 }
 
-void qmp_backlog_append(QmpBacklog *backlog, const char *bytes, size_t len, bool is_event)
+bool qmp_backlog_append(QmpBacklog *backlog, const char *bytes, size_t len, bool is_event)
 {
-    QmpBacklogMessage *message = g_malloc(sizeof(QmpBacklogMessage) + len);
+    QmpBacklogMessage *message = g_try_malloc(sizeof(QmpBacklogMessage) + len);
 
+    if (!message) {
+        return false;
+    }
     message->next = NULL;
     message->len = len;
     message->is_event = is_event;
@@ -39,6 +42,7 @@ void qmp_backlog_append(QmpBacklog *backlog, const char *bytes, size_t len, bool
     backlog->last = message;
     backlog->held += qmp_backlog_cost(len);
     backlog->events += is_event;
+    return true;
 }
 
 void qmp_backlog_attach_fd(QmpBacklog *backlog, int fd)

@@ -27,8 +27,9 @@ typedef struct QmpBacklog {
 /* What @len more bytes would add to held. */
 size_t qmp_backlog_cost(size_t len);
 
-/* Keep a copy of @len bytes, behind all else; @is_event makes it one that may be left out. */
-void qmp_backlog_append(QmpBacklog *backlog, const char *bytes, size_t len, bool is_event);
+/* Keep a copy of @len bytes, behind all else; @is_event makes it one that may be left out. False,
+ * and nothing has changed, when there is no memory. */
+bool qmp_backlog_append(QmpBacklog *backlog, const char *bytes, size_t len, bool is_event);
 
 /* Let the descriptor @fd, which is taken over, go along with the first byte of the last message, of
  * which none has been taken. */

@@ -15,7 +15,8 @@ static bool is_c_string(json_object *value)
            strlen(json_object_get_string(value)) == (size_t)json_object_get_string_len(value);
 }
 
-static bool check_str(const char *name, json_object *value, GError **errp)
+/* @range is the member that gives its greatest length, or NULL. */
+static bool check_str(const char *name, const QmpMember *range, json_object *value, GError **errp)
 {
     if (!json_object_is_type(value, json_type_string)) {
         return qmp_error_set(errp, "Parameter '%s' expects a string", name);
@@ -24,11 +25,16 @@ static bool check_str(const char *name, json_object *value, GError **errp)
         return qmp_error_set(errp, "Parameter '%s' expects a string without the character \\u0000",
                              name);
     }
+    if (range && range->max != 0 && json_object_get_string_len(value) > range->max) {
+        return qmp_error_set(
+            errp, "Parameter '%s' expects a string of at most %" G_GINT64_FORMAT " bytes", name,
+            range->max);
+    }
     return true;
 }
 
-static bool check_str_or_null(const char *name, const QmpType *type, json_object *value,
-                              GError **errp)
+static bool check_str_or_null(const char *name, const QmpType *type, const QmpMember *range,
+                              json_object *value, GError **errp)
 {
     /* json-c has null as NULL. */
     if (!value) {
@@ -40,7 +46,7 @@ static bool check_str_or_null(const char *name, const QmpType *type, json_object
     if (!json_object_is_type(value, json_type_string)) {
         return qmp_error_set(errp, "Parameter '%s' expects a string or null", name);
     }
-    return check_str(name, value, errp);
+    return check_str(name, range, value, errp);
 }
 
 /* Values beyond int64_t come as doubles or, up to UINT64_MAX, as ints that json-c would clamp. */
@@ -84,7 +90,7 @@ static bool check_object(const char *path, const QmpType *type, json_object *val
 
 static bool check_array(const char *name, const QmpType *type, json_object *value, GError **errp);
 
-/* @range is the member that gives an int's range, or NULL. */
+/* @range is the member that gives an int's range or a string's length, or NULL. */
 static bool check_value(const char *name, const QmpType *type, const QmpMember *range,
                         json_object *value, GError **errp)
 {
@@ -99,10 +105,10 @@ static bool check_value(const char *name, const QmpType *type, const QmpMember *
     case QMP_KIND_INT:
         return check_int(name, range, value, errp);
     case QMP_KIND_STR:
-        return check_str(name, value, errp);
+        return check_str(name, range, value, errp);
     case QMP_KIND_NULL:
     case QMP_KIND_STR_OR_NULL:
-        return check_str_or_null(name, type, value, errp);
+        return check_str_or_null(name, type, range, value, errp);
     case QMP_KIND_ENUM:
         return check_enum(name, type, value, errp);
     case QMP_KIND_OBJECT:

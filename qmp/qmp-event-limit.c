@@ -20,6 +20,7 @@ typedef struct State {
     QEMUTimer timer;
     bool sending;     /* somebody sends, who looks for more and then arms the timer */
     GString *waiting; /* the last event since, or NULL */
+    uint64_t arrived; /* its place among all that ever waited */
 } State;
 
 struct QmpEventLimit {
@@ -30,6 +31,7 @@ struct QmpEventLimit {
 
     pthread_mutex_t lock; /* guards all below; a leaf lock */
     GHashTable *states;   /* key -> State */
+    uint64_t arrivals;    /* events that had to wait */
     bool ended;
 };
 
@@ -144,6 +146,7 @@ void qmp_event_limit_emit(QmpEventLimit *limit, const QmpEvent *event, const voi
     if (state && (state->sending || !limit->ended)) {
         g_clear_pointer(&state->waiting, free_line);
         state->waiting = line;
+        state->arrived = ++limit->arrivals;
         pthread_mutex_unlock(&limit->lock);
         return;
     }
@@ -157,8 +160,17 @@ void qmp_event_limit_emit(QmpEventLimit *limit, const QmpEvent *event, const voi
     }
 }
 
+static gint compare_arrivals(gconstpointer a, gconstpointer b)
+{
+    const State *const *first = a;
+    const State *const *second = b;
+
+    return (*first)->arrived < (*second)->arrived ? -1 : 1;
+}
+
 void qmp_event_limit_end(QmpEventLimit *limit)
 {
+    g_autoptr(GPtrArray) states = g_ptr_array_new();
     g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func((GDestroyNotify)free_line);
     GHashTableIter iter;
     gpointer value;
@@ -171,8 +183,14 @@ void qmp_event_limit_end(QmpEventLimit *limit)
 
         /* Whoever is sending goes on with what waits behind it. */
         if (state->waiting && !state->sending) {
-            g_ptr_array_add(lines, g_steal_pointer(&state->waiting));
+            g_ptr_array_add(states, state);
         }
+    }
+    g_ptr_array_sort(states, compare_arrivals);
+    for (guint i = 0; i < states->len; i++) {
+        State *state = g_ptr_array_index(states, i);
+
+        g_ptr_array_add(lines, g_steal_pointer(&state->waiting));
     }
     pthread_mutex_unlock(&limit->lock);
     for (guint i = 0; i < lines->len; i++) {

@@ -29,7 +29,7 @@ void qmp_event_limit_free(QmpEventLimit *limit);
 void qmp_event_limit_emit(QmpEventLimit *limit, const QmpEvent *event, const void *data,
                           GString *line);
 
-/* Send what waits, and limit nothing from now on. Home thread. */
+/* Send what waits, in the order in which it came, and limit nothing from now on. Home thread. */
 void qmp_event_limit_end(QmpEventLimit *limit);
 
 #endif

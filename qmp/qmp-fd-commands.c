@@ -5,9 +5,11 @@
 #include "config.h"
 #include "qmp/qmp-session-internal.h"
 
-#include <unistd.h>
-
 #include "qmp/qmp-error.h"
+
+/* The texts of clients that are kept with descriptors are no longer than this. */
+#define MAX_NAME   255
+#define MAX_OPAQUE 1024
 
 /* ---- getfd, closefd ---- */
 
@@ -15,17 +17,32 @@ typedef struct FdNameArgs {
     char *fdname;
 } FdNameArgs;
 
-static const QmpMember fd_name_members[] = {
+static const QmpMember getfd_members[] = {
     { .name = "fdname",
       .type = &qmp_type_str,
+      .max = MAX_NAME,
       .offset = offsetof(FdNameArgs, fdname),
       .help = "the name that the session knows the descriptor by; no digit first" },
     { 0 },
 };
-static const QmpType fd_name_args = {
+static const QmpType getfd_args = {
     .kind = QMP_KIND_OBJECT,
-    .name = "FdNameArgs",
-    .members = fd_name_members,
+    .name = "GetfdArgs",
+    .members = getfd_members,
+    .size = sizeof(FdNameArgs),
+};
+
+static const QmpMember closefd_members[] = {
+    { .name = "fdname",
+      .type = &qmp_type_str,
+      .offset = offsetof(FdNameArgs, fdname),
+      .help = "the name that the session knows the descriptor by" },
+    { 0 },
+};
+static const QmpType closefd_args = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "ClosefdArgs",
+    .members = closefd_members,
     .size = sizeof(FdNameArgs),
 };
 
@@ -52,8 +69,11 @@ static void run_getfd(QmpRequest *request, void *data)
         qmp_fail(request, error);
         return;
     }
-    qmp_session_add_fd(session, args->fdname, fd);
-    qmp_return_empty(request);
+    if (qmp_session_add_fd(session, args->fdname, fd, &error)) {
+        qmp_return_empty(request);
+    } else {
+        qmp_fail(request, error);
+    }
 }
 
 static void run_closefd(QmpRequest *request, void *data)
@@ -66,7 +86,7 @@ static void run_closefd(QmpRequest *request, void *data)
         qmp_fail_generic(request, "There is no descriptor '%s'", args->fdname);
         return;
     }
-    close(fd);
+    qmp_fds_close_one(fd);
     qmp_return_empty(request);
 }
 
@@ -96,6 +116,7 @@ static const QmpMember add_fd_members[] = {
     { .name = "opaque",
       .type = &qmp_type_str,
       .flags = QMP_MEMBER_OPTIONAL,
+      .max = MAX_OPAQUE,
       .offset = offsetof(AddFdArgs, opaque),
       .help = "any text, which query-fdsets gives back" },
     { 0 },
@@ -140,7 +161,12 @@ static void run_add_fd(QmpRequest *request, void *data)
         qmp_fail(request, error);
         return;
     }
-    info.fdset_id = qmp_fdsets_add(fdsets_of(request), args->fdset_id, (int)info.fd, args->opaque);
+    info.fdset_id =
+        qmp_fdsets_add(fdsets_of(request), args->fdset_id, (int)info.fd, args->opaque, &error);
+    if (info.fdset_id < 0) {
+        qmp_fail(request, error);
+        return;
+    }
     qmp_return(request, qmp_marshal(&addfd_info_type, &info));
 }
 
@@ -274,14 +300,16 @@ static void run_query_fdsets(QmpRequest *request, void *args)
 const QmpCommand qmp_fd_commands[] = {
     { .name = "getfd",
       .flags = QMP_COMMAND_TAKES_FD,
-      .args = &fd_name_args,
+      .args = &getfd_args,
       .ret = &qmp_type_empty,
       .run = run_getfd,
       .help = "keep the descriptor that was sent along by SCM_RIGHTS under a name",
-      .errors = "GenericError when no descriptor was sent along, more than 16 were, or the name "
-                "begins with a digit" },
+      .errors =
+          "GenericError when no descriptor was sent along, more than 16 were, the name begins "
+          "with a digit, or the session keeps " G_STRINGIFY(
+              QMP_MAX_NAMED_FDS) " descriptors already" },
     { .name = "closefd",
-      .args = &fd_name_args,
+      .args = &closefd_args,
       .ret = &qmp_type_empty,
       .run = run_closefd,
       .help = "close a descriptor that was kept by getfd",
@@ -292,7 +320,8 @@ const QmpCommand qmp_fd_commands[] = {
       .ret = &addfd_info_type,
       .run = run_add_fd,
       .help = "add the descriptor that was sent along by SCM_RIGHTS to a set",
-      .errors = "GenericError when no descriptor was sent along, or more than 16 were" },
+      .errors = "GenericError when no descriptor was sent along, more than 16 were, or the sets "
+                "hold " G_STRINGIFY(QMP_MAX_FDSET_FDS) " descriptors already" },
     { .name = "remove-fd",
       .args = &remove_fd_args,
       .ret = &qmp_type_empty,

@@ -9,13 +9,26 @@
 
 #include "qmp/qmp-error.h"
 
+void qmp_fds_close_one(int fd)
+{
+    const struct linger none = { .l_onoff = 0 };
+    struct linger linger;
+    socklen_t len = sizeof(linger);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff &&
+        linger.l_linger > 0) {
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+    }
+    close(fd);
+}
+
 static void append(QmpFds *fds, int fd)
 {
     if (fds->n < QMP_MAX_FDS) {
         fds->fds[fds->n++] = fd;
     } else {
         fds->too_many = true;
-        close(fd);
+        qmp_fds_close_one(fd);
     }
 }
 
@@ -92,7 +105,7 @@ void qmp_fds_free(QmpFds *fds)
         return;
     }
     for (unsigned i = 0; i < fds->n; i++) {
-        close(fds->fds[i]);
+        qmp_fds_close_one(fds->fds[i]);
     }
     g_free(fds);
 }

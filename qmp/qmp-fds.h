@@ -31,6 +31,10 @@ QmpFds *qmp_fds_join(QmpFds *fds, QmpFds *more);
  * The caller closes it. -1 and @errp when there is none, or there were too many. */
 int qmp_fds_take(QmpFds *fds, const char *what, GError **errp);
 
+/* Close a descriptor that a client has sent. Of a socket that lingers, close() would wait for as
+ * long as its client chose, and the thread with it: so it lingers no more. */
+void qmp_fds_close_one(int fd);
+
 /* Close them all, and free the list. NULL is ignored. */
 void qmp_fds_free(QmpFds *fds);
 

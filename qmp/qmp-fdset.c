@@ -4,9 +4,8 @@
 #include "config.h"
 #include "qmp/qmp-fdset.h"
 
-#include <unistd.h>
-
 #include "qmp/qmp-error.h"
+#include "qmp/qmp-fds.h"
 
 typedef struct Entry {
     int64_t id; /* of its set */
@@ -23,7 +22,7 @@ static void entry_free(gpointer data)
 {
     Entry *entry = data;
 
-    close(entry->fd);
+    qmp_fds_close_one(entry->fd);
     g_free(entry->opaque);
     g_free(entry);
 }
@@ -57,11 +56,18 @@ static int64_t lowest_free_id(const QmpFdsets *sets)
     return id;
 }
 
-int64_t qmp_fdsets_add(QmpFdsets *sets, int64_t id, int fd, const char *opaque)
+int64_t qmp_fdsets_add(QmpFdsets *sets, int64_t id, int fd, const char *opaque, GError **errp)
 {
-    Entry *entry = g_new0(Entry, 1);
     guint i = sets->entries->len;
+    Entry *entry;
 
+    if (i == QMP_MAX_FDSET_FDS) {
+        qmp_fds_close_one(fd);
+        qmp_error_set(errp, "The descriptor sets hold %d descriptors already, and may hold no more",
+                      QMP_MAX_FDSET_FDS);
+        return -1;
+    }
+    entry = g_new0(Entry, 1);
     entry->id = id >= 0 ? id : lowest_free_id(sets);
     entry->fd = fd;
     entry->opaque = g_strdup(opaque);

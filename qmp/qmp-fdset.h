@@ -13,6 +13,9 @@
 
 typedef struct QmpFdsets QmpFdsets;
 
+/* The most descriptors in all sets together. */
+#define QMP_MAX_FDSET_FDS 1024
+
 /* No sets. Main thread, as everything here. */
 QmpFdsets *qmp_fdsets_new(void);
 
@@ -20,8 +23,9 @@ QmpFdsets *qmp_fdsets_new(void);
 void qmp_fdsets_free(QmpFdsets *sets);
 
 /* Add @fd, which is taken over, with the text @opaque or NULL to the set @id, which may be a new
- * one; -1: to a new one, of the lowest number that is free. Returns the set's number. */
-int64_t qmp_fdsets_add(QmpFdsets *sets, int64_t id, int fd, const char *opaque);
+ * one; -1: to a new one, of the lowest number that is free. Returns the set's number; -1 and @errp,
+ * and @fd is closed, when there are as many as there may be. */
+int64_t qmp_fdsets_add(QmpFdsets *sets, int64_t id, int fd, const char *opaque, GError **errp);
 
 /* Close @fd of set @id, or, when it is -1, all of the set. A set without descriptors is gone. False
  * and @errp, which names what is not there. */

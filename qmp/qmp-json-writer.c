@@ -18,7 +18,7 @@ static bool is_plain(unsigned char c)
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-static void escape_unit(GString *out, unsigned unit)
+static void escape_unit(QmpText *out, unsigned unit)
 {
     static const char digits[] = "0123456789abcdef";
     const char text[] = {
@@ -30,17 +30,17 @@ static void escape_unit(GString *out, unsigned unit)
         digits[unit & 15],
     };
 
-    g_string_append_len(out, text, sizeof(text));
+    qmp_text_append_len(out, text, sizeof(text));
 }
 
-static void escape_ascii(GString *out, unsigned char c)
+static void escape_ascii(QmpText *out, unsigned char c)
 {
     static const char short_forms[] = "\"\"\\\\\bb\ff\nn\rr\tt";
 
     for (const char *form = short_forms; *form != '\0'; form += 2) {
         if (*form == (char)c) {
-            g_string_append_c(out, '\\');
-            g_string_append_c(out, form[1]);
+            qmp_text_append_c(out, '\\');
+            qmp_text_append_c(out, form[1]);
             return;
         }
     }
@@ -48,7 +48,7 @@ static void escape_ascii(GString *out, unsigned char c)
 }
 
 /* Escape the character that starts with a byte above 0x7f at @text; returns its length. */
-static size_t escape_wide(GString *out, const char *text, size_t len)
+static size_t escape_wide(QmpText *out, const char *text, size_t len)
 {
     gunichar c = g_utf8_get_char_validated(text, (gssize)MIN(len, 4));
 
@@ -65,18 +65,18 @@ static size_t escape_wide(GString *out, const char *text, size_t len)
     return 4;
 }
 
-void qmp_json_escape(GString *out, const char *text, size_t len)
+void qmp_json_print_escaped(QmpText *out, const char *text, size_t len)
 {
     size_t i = 0;
 
-    while (i < len) {
+    while (i < len && !out->cut) {
         size_t start = i;
 
         while (i < len && is_plain((unsigned char)text[i])) {
             i++;
         }
         if (i > start) {
-            g_string_append_len(out, text + start, (gssize)(i - start));
+            qmp_text_append_len(out, text + start, i - start);
         } else if ((unsigned char)text[i] < 0x80) {
             escape_ascii(out, (unsigned char)text[i++]);
         } else {
@@ -85,15 +85,15 @@ void qmp_json_escape(GString *out, const char *text, size_t len)
     }
 }
 
-static void write_string(GString *out, const char *text, size_t len)
+static void write_string(QmpText *out, const char *text, size_t len)
 {
-    g_string_append_c(out, '"');
-    qmp_json_escape(out, text, len);
-    g_string_append_c(out, '"');
+    qmp_text_append_c(out, '"');
+    qmp_json_print_escaped(out, text, len);
+    qmp_text_append_c(out, '"');
 }
 
 /* Not by printf(), which takes several times as long. */
-static void write_digits(GString *out, uint64_t number, bool negative)
+static void write_digits(QmpText *out, uint64_t number, bool negative)
 {
     char text[24];
     size_t start = sizeof(text);
@@ -105,11 +105,11 @@ static void write_digits(GString *out, uint64_t number, bool negative)
     if (negative) {
         text[--start] = '-';
     }
-    g_string_append_len(out, text + start, (gssize)(sizeof(text) - start));
+    qmp_text_append_len(out, text + start, sizeof(text) - start);
 }
 
 /* json-c keeps what is too large for an int64 as a uint64, and saturates in between. */
-static void write_int(GString *out, json_object *value)
+static void write_int(QmpText *out, json_object *value)
 {
     int64_t i = json_object_get_int64(value);
 
@@ -121,7 +121,7 @@ static void write_int(GString *out, json_object *value)
 }
 
 /* The shorter of the two usual precisions that reads back as the same double. */
-static void write_double(GString *out, double d)
+static void write_double(QmpText *out, double d)
 {
     char text[G_ASCII_DTOSTR_BUF_SIZE];
 
@@ -129,61 +129,64 @@ static void write_double(GString *out, double d)
     if (g_ascii_strtod(text, NULL) != d) {
         g_ascii_formatd(text, sizeof(text), "%.17g", d);
     }
-    g_string_append(out, text);
+    qmp_text_append(out, text);
     if (strpbrk(text, ".e") == NULL) {
-        g_string_append(out, ".0");
+        qmp_text_append(out, ".0");
     }
 }
 
-static void write_number(GString *out, json_object *value)
+static void write_number(QmpText *out, json_object *value)
 {
     double d = json_object_get_double(value);
 
     if (!isfinite(d)) {
-        g_string_append(out, "null");
+        qmp_text_append(out, "null");
     } else if (json_object_get_userdata(value) != NULL) {
         /* It has the text that it was read from. */
-        g_string_append(out, json_object_to_json_string(value));
+        qmp_text_append(out, json_object_to_json_string(value));
     } else {
         write_double(out, d);
     }
 }
 
-static void write_object(GString *out, json_object *value)
+static void write_object(QmpText *out, json_object *value)
 {
     const char *separator = "";
 
-    g_string_append_c(out, '{');
+    qmp_text_append_c(out, '{');
     json_object_object_foreach (value, name, member) {
-        g_string_append(out, separator);
+        if (out->cut) {
+            return;
+        }
+        qmp_text_append(out, separator);
         write_string(out, name, strlen(name));
-        g_string_append(out, ": ");
-        qmp_json_write(out, member);
+        qmp_text_append(out, ": ");
+        qmp_json_print(out, member);
         separator = ", ";
     }
-    g_string_append_c(out, '}');
+    qmp_text_append_c(out, '}');
 }
 
-static void write_array(GString *out, json_object *value)
+static void write_array(QmpText *out, json_object *value)
 {
     size_t n = json_object_array_length(value);
 
-    g_string_append_c(out, '[');
-    for (size_t i = 0; i < n; i++) {
-        g_string_append(out, i > 0 ? ", " : "");
-        qmp_json_write(out, json_object_array_get_idx(value, i));
+    qmp_text_append_c(out, '[');
+    for (size_t i = 0; i < n && !out->cut; i++) {
+        qmp_text_append(out, i > 0 ? ", " : "");
+        qmp_json_print(out, json_object_array_get_idx(value, i));
     }
-    g_string_append_c(out, ']');
+    qmp_text_append_c(out, ']');
 }
 
-void qmp_json_write(GString *out, json_object *value)
+void qmp_json_print(QmpText *out, json_object *value)
 {
     switch (json_object_get_type(value)) {
     case json_type_null:
-        g_string_append(out, "null");
+        qmp_text_append(out, "null");
         break;
     case json_type_boolean:
-        g_string_append(out, json_object_get_boolean(value) ? "true" : "false");
+        qmp_text_append(out, json_object_get_boolean(value) ? "true" : "false");
         break;
     case json_type_int:
         write_int(out, value);
@@ -201,4 +204,31 @@ void qmp_json_write(GString *out, json_object *value)
         write_array(out, value);
         break;
     }
+}
+
+/* ---- into a GString ---- */
+
+/* Where a lack of memory ends the program, as it does with all else in GLib. */
+static void take_over(GString *out, QmpText *text)
+{
+    if (text->cut) {
+        g_error("no memory for %zu bytes of JSON", text->len);
+    }
+    g_string_append_len(out, text->bytes, (gssize)text->len);
+}
+
+void qmp_json_write(GString *out, json_object *value)
+{
+    g_auto(QmpText) text = { 0 };
+
+    qmp_json_print(&text, value);
+    take_over(out, &text);
+}
+
+void qmp_json_escape(GString *out, const char *text, size_t len)
+{
+    g_auto(QmpText) escaped = { 0 };
+
+    qmp_json_print_escaped(&escaped, text, len);
+    take_over(out, &escaped);
 }

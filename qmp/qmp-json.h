@@ -17,6 +17,8 @@
 #include <glib.h>
 #include <json-c/json.h>
 
+#include "qmp/qmp-text.h"
+
 G_BEGIN_DECLS
 
 #define QMP_JSON_ERROR qmp_json_error_quark()
@@ -119,12 +121,16 @@ unsigned qmp_json_parser_get_current_line(const QmpJsonParser *parser);
  * are not UTF-8 U+FFFD. Two threads must not write the same value at a time, because json-c keeps
  * a number's text in it.
  */
-void qmp_json_write(GString *out, json_object *value);
+void qmp_json_print(QmpText *out, json_object *value);
 
 /*
  * Append the @len bytes at @text to @out in the form that they have inside a JSON string, without
  * the quotes around it: printable ASCII in every case.
  */
+void qmp_json_print_escaped(QmpText *out, const char *text, size_t len);
+
+/* The same into a GString, for texts that are small or are made once. */
+void qmp_json_write(GString *out, json_object *value);
 void qmp_json_escape(GString *out, const char *text, size_t len);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(json_object, json_object_put)

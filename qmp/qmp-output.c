@@ -202,19 +202,23 @@ static bool fits_locked(const QmpSession *session, size_t len)
 /* Keep what the socket did not take of a message. With the lock held. */
 static void keep_locked(QmpSession *session, const char *bytes, size_t len, bool is_event)
 {
-    if (!fits_locked(session, len) && is_event) {
-        session->events_lost++;
-        return;
-    }
-    if (!fits_locked(session, len)) {
+    bool fits = fits_locked(session, len);
+
+    if (!fits && !is_event) {
         session->events_lost += qmp_backlog_drop_events(&session->output);
+        fits = fits_locked(session, len);
     }
-    if (fits_locked(session, len)) {
-        qmp_backlog_append(&session->output, bytes, len, is_event);
+    if (fits && qmp_backlog_append(&session->output, bytes, len, is_event)) {
         return;
     }
-    end_locked(session, g_strdup_printf("its client leaves more than %zu bytes unread",
-                                        session->server->config.max_output));
+    if (is_event) {
+        session->events_lost++;
+    } else if (fits) {
+        end_locked(session, g_strdup_printf("there is no memory for %zu bytes of output", len));
+    } else {
+        end_locked(session, g_strdup_printf("its client leaves more than %zu bytes unread",
+                                            session->server->config.max_output));
+    }
 }
 
 static void send_locked(QmpSession *session, const char *bytes, size_t len, MessageKind kind)
@@ -334,42 +338,63 @@ void qmp_session_flush_locked(QmpSession *session)
 
 /* ---- answers ---- */
 
-static void append_error(GString *line, const GError *error)
+/* There is no memory for an answer. Without it the session can't go on. */
+static void end_without_answer(QmpSession *session)
 {
-    g_string_append_printf(line, "{\"error\": {\"class\": \"%s\", \"desc\": \"",
-                           qmp_error_class(error));
-    qmp_json_escape(line, error->message, strlen(error->message));
-    g_string_append(line, "\"}");
+    pthread_mutex_lock(&session->lock);
+    if (session->fd >= 0 && !session->ended) {
+        end_locked(session, g_strdup("there is no memory for an answer"));
+    }
+    pthread_mutex_unlock(&session->lock);
+}
+
+static void append_error(QmpText *line, const GError *error)
+{
+    qmp_text_append(line, "{\"error\": {\"class\": \"");
+    qmp_text_append(line, qmp_error_class(error));
+    qmp_text_append(line, "\", \"desc\": \"");
+    qmp_json_print_escaped(line, error->message, strlen(error->message));
+    qmp_text_append(line, "\"}");
+}
+
+static void append_return(QmpText *line, const QmpRequest *request, json_object *value)
+{
+    size_t len;
+    const char *text = qmp_request_get_text(request, &len);
+
+    qmp_text_append(line, "{\"return\": ");
+    if (text) {
+        qmp_text_append_len(line, text, len);
+    } else {
+        qmp_json_print(line, value);
+    }
 }
 
 void qmp_session_reply(QmpSession *session, QmpRequest *request, json_object *value,
                        const GError *error, bool later)
 {
-    size_t text_len;
-    const char *text = qmp_request_get_text(request, &text_len);
-    g_autoptr(GString) line = g_string_sized_new(256 + text_len);
+    g_auto(QmpText) line = { 0 };
     json_object *id;
     int fd;
 
     if (error) {
-        append_error(line, error);
+        append_error(&line, error);
     } else {
-        g_string_append(line, "{\"return\": ");
-        if (text) {
-            g_string_append_len(line, text, (gssize)text_len);
-        } else {
-            qmp_json_write(line, value);
-        }
+        append_return(&line, request, value);
     }
     if (qmp_request_get_id(request, &id)) {
-        g_string_append(line, ", \"id\": ");
-        qmp_json_write(line, id);
+        qmp_text_append(&line, ", \"id\": ");
+        qmp_json_print(&line, id);
     }
-    g_string_append(line, "}\r\n");
+    qmp_text_append(&line, "}\r\n");
+    if (line.cut) {
+        end_without_answer(session);
+        return;
+    }
     fd = qmp_request_take_reply_fd(request);
     if (fd >= 0) {
-        send_with_fd(session, line->str, line->len, fd);
+        send_with_fd(session, line.bytes, line.len, fd);
     } else {
-        send_message(session, line->str, line->len, later ? MESSAGE_ANSWER_LATER : MESSAGE_ANSWER);
+        send_message(session, line.bytes, line.len, later ? MESSAGE_ANSWER_LATER : MESSAGE_ANSWER);
     }
 }

@@ -11,7 +11,7 @@
 #include "qmp/qmp-session-internal.h"
 
 struct QmpRequest {
-    json_object *value;     /* the whole request; NULL for one that is only an error */
+    json_object *value;     /* the whole request; NULL for one of which only its error is left */
     json_object *arguments; /* in @value; NULL: none given */
     const QmpCommand *command;
     const char *name; /* in @value */
@@ -275,6 +275,7 @@ void qmp_request_set_error(QmpRequest *request, GError *error)
 {
     g_clear_error(&request->error);
     request->error = error;
+    g_clear_pointer(&request->fds, qmp_fds_free);
 }
 
 void qmp_request_shrink(QmpRequest *request)
@@ -282,7 +283,11 @@ void qmp_request_shrink(QmpRequest *request)
     json_object_iter iter;
     g_autoptr(GPtrArray) names = NULL;
 
-    if (!request->error || !json_object_is_type(request->value, json_type_object)) {
+    if (!request->error) {
+        return;
+    }
+    if (!json_object_is_type(request->value, json_type_object)) {
+        g_clear_pointer(&request->value, json_object_put);
         return;
     }
     names = g_ptr_array_new();
@@ -311,5 +316,9 @@ void qmp_request_set_session(QmpRequest *request, QmpSession *session)
 
 void qmp_request_set_fds(QmpRequest *request, QmpFds *fds)
 {
-    request->fds = fds;
+    if (request->error) {
+        qmp_fds_free(fds);
+    } else {
+        request->fds = fds;
+    }
 }

@@ -81,11 +81,12 @@ void qmp_request_run(QmpRequest *request);
 /* Replace who gets the answer. */
 void qmp_request_set_reply(QmpRequest *request, QmpReplyFunc *reply, void *opaque);
 
-/* Replace what @request does by the answer @error, which is taken over. */
+/* Replace what @request does by the answer @error, which is taken over, and close its descriptors.
+ */
 void qmp_request_set_error(QmpRequest *request, GError *error);
 
 /* Of a request that will be answered with an error, free what the answer does not need: all members
- * but the id and strings. */
+ * but the id and strings, and a value that is no object. */
 void qmp_request_shrink(QmpRequest *request);
 
 /* Whether it came as exec-oob. */
@@ -108,7 +109,7 @@ const char *qmp_request_get_text(const QmpRequest *request, size_t *len);
 void qmp_request_set_session(QmpRequest *request, QmpSession *session);
 
 /* Give it the descriptors sent along with it (NULL: none), which it takes over. Those that its
- * command does not take are closed before it is answered. */
+ * command does not take are closed before it is answered; when it is in error, at once. */
 void qmp_request_set_fds(QmpRequest *request, QmpFds *fds);
 
 #endif

@@ -71,7 +71,8 @@ struct QmpMember {
     const char *name;
     const QmpType *type;
     unsigned flags;
-    int64_t min, max;        /* of an int; both 0: any that fits */
+    int64_t min, max;        /* of an int; both 0: any that fits. Of a string the most bytes that it
+                              * may have, 0: any number */
     int64_t default_int;     /* of an int or bool */
     const char *default_str; /* of a string or enum; NULL: none */
     size_t offset;           /* offsetof the field in the C struct */

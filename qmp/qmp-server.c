@@ -248,6 +248,7 @@ void qmp_server_free(QmpServer *server)
 
     qmp_server_stop(server);
     aio_wait_bh_oneshot(server->monitor_context, close_all, server);
+    /* Who may still emit is that thread, and this one, which waits for it. */
     aio_wait_bh_oneshot(server->monitor_context, free_event_limit, server);
     while ((session = g_queue_pop_head(&server->ready))) {
         qmp_session_unref(session);

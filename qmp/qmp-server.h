@@ -30,6 +30,7 @@ typedef struct QmpServerConfig {
     size_t max_output;              /* bytes that a session may leave unread, or one message */
     size_t max_output_total;        /* bytes that all sessions together may; 0: the default */
     int64_t negotiation_timeout_ns; /* sessions that take longer end; 0: none does */
+    bool log_changes;               /* log at level info, which is shown, who changes what */
 } QmpServerConfig;
 
 #define QMP_MAX_OUTPUT_DEFAULT       ((size_t)4 << 20)
@@ -63,7 +64,8 @@ bool qmp_server_is_busy(QmpServer *server);
 /* Whether a session has output that its client has not taken yet. Main thread. */
 bool qmp_server_has_output(QmpServer *server);
 
-/* Close all sessions and free the server. No in-band command may be running. Main thread. */
+/* Close all sessions and free the server. No in-band command may be running, and no thread but the
+ * main one and the monitor may emit any more. Main thread. */
 void qmp_server_free(QmpServer *server);
 
 /* The "qemu" version triple and package of the config as JSON text of *@len bytes, the server's
@@ -74,8 +76,13 @@ const QmpRegistry *qmp_server_get_registry(const QmpServer *server);
 
 /* ---- a session's descriptors, named by getfd; main thread ---- */
 
-/* Keep @fd, which is taken over, as @name, in place of one that had that name. */
-void qmp_session_add_fd(QmpSession *session, const char *name, int fd);
+/* What a session may keep of them. */
+#define QMP_MAX_NAMED_FDS 256
+
+/* Keep @fd, which is taken over, as @name, in place of one that had that name. False and @errp, and
+ * it is closed, when the session keeps as many as it may; never of one that was taken out just now.
+ */
+bool qmp_session_add_fd(QmpSession *session, const char *name, int fd, GError **errp);
 
 /* Take the descriptor @name out, which the caller closes; -1 when there is none. */
 int qmp_session_take_fd(QmpSession *session, const char *name);

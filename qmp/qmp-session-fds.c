@@ -13,7 +13,8 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "qmp/qmp-error.h"
 
 /* ---- with requests ---- */
 
@@ -107,17 +108,37 @@ void qmp_session_close_fds(QmpSession *session)
 
 static void close_value(gpointer value)
 {
-    close(GPOINTER_TO_INT(value) - 1);
+    qmp_fds_close_one(GPOINTER_TO_INT(value) - 1);
 }
 
-void qmp_session_add_fd(QmpSession *session, const char *name, int fd)
+bool qmp_session_add_fd(QmpSession *session, const char *name, int fd, GError **errp)
 {
+    gpointer key = NULL;
+    gpointer replaced = NULL;
+    bool fits;
+
     pthread_mutex_lock(&session->lock);
     if (!session->named_fds) {
         session->named_fds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, close_value);
     }
-    g_hash_table_replace(session->named_fds, g_strdup(name), GINT_TO_POINTER(fd + 1));
+    g_hash_table_steal_extended(session->named_fds, name, &key, &replaced);
+    fits = g_hash_table_size(session->named_fds) < QMP_MAX_NAMED_FDS;
+    if (fits) {
+        g_hash_table_insert(session->named_fds, g_strdup(name), GINT_TO_POINTER(fd + 1));
+    }
     pthread_mutex_unlock(&session->lock);
+    g_free(key);
+    /* With no lock held: closing may take as long as the one who sent it likes. */
+    if (replaced) {
+        close_value(replaced);
+    }
+    if (!fits) {
+        qmp_fds_close_one(fd);
+        return qmp_error_set(errp,
+                             "Descriptor '%s': the session keeps %d already, and may keep no more",
+                             name, QMP_MAX_NAMED_FDS);
+    }
+    return true;
 }
 
 int qmp_session_take_fd(QmpSession *session, const char *name)

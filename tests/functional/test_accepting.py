@@ -79,6 +79,18 @@ def test_clients_that_come_again_and_again_do_not_flood_the_log(limited):
     assert 5 <= lines <= 100  # five in each period of ten seconds
 
 
+def test_a_soft_limit_of_descriptors_is_raised_to_the_hard_one(start_daemon):
+    limits = (64, 1000)
+    daemon = start_daemon("--log-level=debug", preexec_fn=lambda: resource.setrlimit(
+        resource.RLIMIT_NOFILE, limits))
+    assert resource.prlimit(daemon.proc.pid, resource.RLIMIT_NOFILE) == (limits[1],) * 2
+    assert "evloopd: debug: limit of descriptors raised from 64 to 1000\n" in daemon.stderr()
+    clients = [daemon.connect() for _ in range(100)]
+    for client in clients:
+        client.sync()
+        client.close()
+
+
 def test_a_thousand_clients_by_default(start_daemon):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 4096:

@@ -121,6 +121,13 @@ def test_options_may_stand_after_the_command(run, daemon):
     assert "qemu" in returned(run("call", "query-version", "-s", daemon.socket))
 
 
+def test_the_value_of_a_short_option_may_stand_in_the_same_word(run, daemon):
+    assert "qemu" in returned(run(f"-s{daemon.socket}", "call", "query-version"))
+    assert "qemu" in returned(run("call", "query-version", f"-s{daemon.socket}"))
+    result = run("events", "-n1x", env={"EVLOOPD_SOCKET": "/nonexistent"})
+    assert result.returncode == 2 and "1x" in result.stderr
+
+
 def test_the_whole_schema_comes_through(ctl):
     names = {entity["name"] for entity in returned(ctl("call", "query-qmp-schema"))}
     assert {"query-qmp-schema", "object-add", "quit"} <= names
@@ -305,6 +312,9 @@ def test_a_denied_socket_names_its_group(run, tmp_path):
     ("--help",), ("-h",), ("call", "--help"), ("events", "--help"), ("quit", "--help"),
     ("iothread", "--help"), ("iothread", "add", "--help"), ("iothread", "set", "--help"),
     ("iothread", "del", "--help"), ("iothread", "list", "--help"), ("call", "x", "--help"),
+    ("top", "--help"), ("object", "--help"), ("object", "add", "--help"),
+    ("object", "set", "--help"), ("object", "move", "--help"), ("object", "del", "--help"),
+    ("object", "list", "--help"), ("object", "show", "--help"), ("object", "types", "--help"),
 ])
 def test_there_is_help_for_every_command(run, words):
     result = run(*words)
@@ -315,7 +325,10 @@ def test_there_is_help_for_every_command(run, words):
     assert all(len(line) <= 100 for line in result.stdout.splitlines())
 
 
-@pytest.mark.parametrize("words", [(), ("call",), ("events",), ("iothread", "list"), ("quit",)])
+@pytest.mark.parametrize("words", [
+    (), ("call",), ("events",), ("iothread", "list"), ("quit",), ("top",), ("object", "list"),
+    ("object", "show"), ("object", "types"),
+])
 def test_the_manual_page_has_every_option(run, words):
     page = Path(__file__).parents[2].joinpath("man", "evloopctl.1").read_text()
     options = re.findall(r"^  (?:-\w, )?--([a-z]+)", run(*words, "--help").stdout, re.MULTILINE)

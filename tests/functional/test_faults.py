@@ -5,6 +5,7 @@ the second one, and so on, until none is left to fail.
 """
 
 import os
+import re
 import signal
 import socket
 import time
@@ -91,6 +92,38 @@ def run_large_requests(path):
             complete = complete and desc == "Parameter 'a' is unexpected"
             session.sync()
     return complete
+
+
+def run_large_answers(path):
+    """Requests whose answers, or lines in the log, are large; whether all were answered."""
+    requests = [{key: "x-debug-echo", "arguments": {"value": value}}
+                for key in ["execute", "exec-oob"]
+                for value in [LARGE, [LARGE, "\x01" * 30_000]]]
+    requests += [{"execute": "query-qmp-schema"}, {"exec-oob": "query-qmp-schema"},
+                 {"execute": "getfd", "arguments": {"fdname": LARGE}}]
+    # One after another; then several of which nothing is read, so that the answers are kept.
+    batches = [[request] for request in requests] + [requests[:1] * 3]
+    complete = True
+    session = Tolerant(path, oob=True)
+    try:
+        for batch in batches:
+            for request in batch:
+                session.send({**request, "id": 1})
+            for request in batch:
+                reply = session.receive_reply()
+                if reply is None:
+                    return False
+                lost = reply.get("error", {}).get("desc", "").endswith("memory that is left")
+                assert reply.get("id") == (None if lost else 1)
+                complete = complete and not lost
+        return complete
+    except (BrokenPipeError, ConnectionResetError):
+        return False
+    except AssertionError as error:
+        assert "half a line" in str(error)
+        return False
+    finally:
+        session.close()
 
 
 @pytest.fixture
@@ -194,6 +227,14 @@ def test_any_call_of_a_session_may_fail(start_faulty, function, error, fdmon):
 def test_memory_may_be_out_for_a_large_request(start_faulty, function):
     daemon, faults = start_faulty()
     walk(daemon, faults, function, "ENOMEM", run_large_requests)
+
+
+@pytest.mark.parametrize("function", ["malloc", "realloc"])
+def test_memory_may_be_out_for_a_large_answer(start_faulty, function):
+    """Its session ends then, and the log says why."""
+    daemon, faults = start_faulty("--log-level=info")
+    walk(daemon, faults, function, "ENOMEM", run_large_answers)
+    assert re.search(r": session \d+: disconnected, for there is no memory for", daemon.stderr())
 
 
 def test_a_listener_without_descriptors_rests_and_recovers(start_faulty):

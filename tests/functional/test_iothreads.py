@@ -285,6 +285,22 @@ def test_a_bad_id(qmp, name):
     assert ids(qmp) == []
 
 
+def test_an_id_is_bounded(qmp):
+    add(qmp, "a" * 255)
+    assert error_of(add, qmp, "a" * 256) == (
+        "Parameter 'id' expects a string of at most 255 bytes")
+    assert ids(qmp) == ["a" * 255]
+
+
+def test_a_list_of_cpus_is_bounded(qmp):
+    cpu = f"{CPUS[0]},"
+    longest = cpu * (32768 // len(cpu) - 1) + f"{CPUS[0]}"
+    add(qmp, "io0", cpu_affinity=longest)
+    assert error_of(set_, qmp, "io0", "cpu-affinity", cpu * (32769 // len(cpu) + 1)) == (
+        "Parameter 'cpu-affinity' expects a string of at most 32768 bytes")
+    assert get(qmp, "io0", "cpu-affinity") == longest
+
+
 def test_good_ids(qmp):
     names = ["a", "Z", "a0-._", "x" * 200]
     for name in names:

@@ -8,8 +8,9 @@ from qmp_client import DEADLINE
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text()
+FORMAT_MACRO = r"\b(?:PRI\w+|G_\w+_FORMAT)\b"
 LOGGING = re.compile(r'\b(?:g_error|g_warning|g_message|qmp_log_limit_warn)\([^";{]*?'
-                     r'((?:"(?:[^"\\]|\\.)*"\s*(?:PRI\w+\s*)?)+)')
+                     r'((?:"(?:[^"\\]|\\.)*"\s*(?:' + FORMAT_MACRO + r'\s*)?)+)')
 SOURCES = [path for folder in ("loop", "iothreads", "sockets", "qmp", "objects", "daemon")
            for path in sorted((ROOT / folder).rglob("*.c"))]
 
@@ -23,13 +24,13 @@ def table_words(title):
 def messages(path):
     """The format strings of what a source file logs for an operator."""
     for literals in LOGGING.findall(path.read_text()):
-        yield "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', re.sub(r"PRI\w+", '"d"', literals)))
+        yield "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', re.sub(FORMAT_MACRO, '"d"', literals)))
 
 
 def as_shown(text):
     """A pattern for the line of the page that stands for the format string @text."""
     parts = re.split(r"%[-+ #0-9.]*(?:hh?|ll?|z|j|t)?[a-zA-Z]", text)
-    return "(SOCKET: )?" + "([A-Z]+|16)".join(re.escape(part) for part in parts)
+    return "(SOCKET: |stall watch: )?" + "([A-Z]+|16)".join(re.escape(part) for part in parts)
 
 
 def test_each_line_of_the_log_is_explained():
@@ -55,7 +56,7 @@ def test_each_event_is_explained(start_daemon):
 def test_each_option_that_is_a_limit_is_explained(evloopd):
     shown = subprocess.run([evloopd, "--help"], stdout=subprocess.PIPE, text=True, check=True,
                            timeout=DEADLINE).stdout
-    options = set(re.findall(r"--(?:max-[a-z-]+|[a-z-]+-timeout)", shown))
+    options = set(re.findall(r"--(?:max-[a-z-]+|[a-z-]+-timeout|[a-z-]+-threshold-ms)", shown))
     assert len(options) > 4
     assert options == {word for word in table_words("Limits") if word.startswith("--")} - {"--qmp"}
 

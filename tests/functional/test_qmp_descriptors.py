@@ -5,13 +5,17 @@ import json
 import os
 import re
 import resource
+import signal
 import socket
+import struct
 
 import pytest
 
+from held_thread import held
 from qmp_client import Qmp, QmpError
 
 MOST = 16  # descriptors with one message
+KEPT = 256  # by getfd, in one session
 QUERY = b'{"execute": "query-version", "id": 1}'
 
 
@@ -76,6 +80,95 @@ def test_a_descriptor_replaces_one_of_the_same_name(daemon, qmp, pipe, other_pip
     assert send_fds(qmp, pipe[:1]) == {"return": {}}
     assert daemon.count_fds() == count + 1
     assert is_held(daemon, pipe[0]) and not is_held(daemon, other_pipe[0])
+
+
+def test_a_session_keeps_so_many_and_no_more(daemon, qmp, pipe, other_pipe):
+    count = daemon.count_fds()
+    for i in range(KEPT):
+        assert send_fds(qmp, pipe[:1], f"fd{i}") == {"return": {}}
+    for _ in range(2):
+        assert send_fds(qmp, other_pipe[:1], "more") == {"error": {
+            "class": "GenericError", "desc":
+            f"Descriptor 'more': the session keeps {KEPT} already, and may keep no more"}}
+        assert daemon.count_fds() == count + KEPT and not is_held(daemon, other_pipe[0])
+    # One can still be replaced, another session is not concerned, and all are still there.
+    assert send_fds(qmp, other_pipe[:1], "fd7") == {"return": {}}
+    with daemon.connect() as other:
+        assert send_fds(other, pipe[:1]) == {"return": {}}
+    qmp.command("closefd", fdname="fd7")
+    assert send_fds(qmp, pipe[:1], "more") == {"return": {}}
+    for i in range(KEPT):
+        qmp.command("closefd", fdname=f"fd{i}" if i != 7 else "more")
+    daemon.wait_for_fds(count)
+
+
+def test_a_name_is_bounded(daemon, qmp, pipe):
+    count = daemon.count_fds()
+    assert send_fds(qmp, pipe[:1], "a" * 256) == {"error": {
+        "class": "GenericError",
+        "desc": "Parameter 'fdname' expects a string of at most 255 bytes"}}
+    assert daemon.count_fds() == count
+    assert send_fds(qmp, pipe[:1], "a" * 255) == {"return": {}}
+    qmp.command("closefd", fdname="a" * 255)
+
+
+@pytest.fixture
+def lingering():
+    """A socket whose close() waits until the other one is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        one = socket.create_connection(listener.getsockname())
+        other, _ = listener.accept()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 600))
+    one.setblocking(False)
+    try:
+        while True:
+            one.send(b"x" * 65536)
+    except BlockingIOError:
+        pass
+    yield one, other
+    other.close()  # first, for the other one waits for it
+    one.close()
+
+
+@pytest.mark.parametrize("fdmon", ["io_uring", "epoll", "poll"])
+def test_a_socket_that_nobody_takes_does_not_linger(start_daemon, sockets, lingering, fdmon):
+    """Its close() would hold up the thread that reads from all clients."""
+    path = str(sockets / "readers.sock")
+    daemon = start_daemon("--qmp", f"unix:{path},access=read-only",
+                          env={**os.environ, "EVLOOP_FDMON": fdmon})
+    one, _ = lingering
+    with Qmp(path) as reader, daemon.connect(oob=True) as watcher:
+        count = daemon.count_fds()
+        os.kill(daemon.proc.pid, signal.SIGSTOP)
+        os.waitpid(daemon.proc.pid, os.WUNTRACED)
+        send_bytes_with_fds(reader, QUERY, [one.fileno()])
+        one.close()
+        os.kill(daemon.proc.pid, signal.SIGCONT)
+        assert reader.receive()["id"] == 1
+        assert "qemu" in watcher.oob("query-version")
+        daemon.wait_for_fds(count)
+
+
+def test_a_replaced_descriptor_that_is_slow_to_close_does_not_hold_up_the_session(
+        daemon, qmp, pipe, lingering):
+    one, other = lingering
+    # It is on its way through a socket, with which it is closed.
+    way, end = socket.socketpair()
+    socket.send_fds(way, [b"x"], [one.fileno()])
+    assert send_fds(qmp, [end.fileno()]) == {"return": {}}
+    for sock in (one, way, end):
+        sock.close()
+    send_bytes_with_fds(qmp, getfd(), pipe[:1])
+    with daemon.connect(oob=True) as watcher:
+        source = None
+        while source != "qmp_dispatch":
+            [source] = [loop.get("source") for loop in watcher.oob("query-loops")
+                        if loop["id"] == "main-loop"]
+        # The main loop is in close(), but what is out-of-band goes on.
+        assert "qemu" in qmp.oob("query-version")
+        other.close()
+        assert qmp.receive() == {"return": {}, "id": "fd0"}
+    assert is_held(daemon, pipe[0])
 
 
 def test_without_a_descriptor_getfd_fails(daemon, qmp):
@@ -376,6 +469,24 @@ def test_a_client_that_leaves_with_requests_queued_leaves_nothing(daemon, pipe):
     blocker.receive()
     blocker.close()
     daemon.wait_for_fds(count)
+
+
+@pytest.mark.parametrize("access, request_", [
+    ("full", b'{"execute": "getfd", "arguments": {"fdname": 1}}'),
+    ("full", b'{"execute": "add-fd", "arguments": {"opaque": "a"}, "x": 1}'),
+    ("read-only", getfd()), ("read-only", b'{"execute": "add-fd"}'),
+], ids=repr)
+def test_what_came_with_a_refused_request_is_closed_while_its_answer_waits(
+        start_daemon, sockets, pipe, access, request_):
+    path = str(sockets / "other.sock")
+    daemon = start_daemon("--qmp", f"unix:{path},access={access}")
+    with Qmp(path, oob=True) as session:
+        with held(daemon.proc.pid):
+            send_bytes_with_fds(session, request_, pipe)
+            daemon.sync_monitor()
+            assert not session.has_input()
+            assert not is_held(daemon, pipe[0]) and not is_held(daemon, pipe[1])
+        assert session.receive()["error"]["class"] == "GenericError"
 
 
 # ---- and ----

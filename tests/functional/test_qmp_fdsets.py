@@ -6,6 +6,8 @@ import pytest
 
 from qmp_client import QmpError
 
+KEPT = 1024  # in all sets together
+
 
 @pytest.fixture
 def pipe():
@@ -152,6 +154,33 @@ def test_remove_fd_in_error_removes_nothing(qmp, pipe, count, arguments, desc):
     before = qmp.command("query-fdsets")
     qmp.expect_error({"execute": "remove-fd", "arguments": arguments}, desc)
     assert qmp.command("query-fdsets") == before
+
+
+def test_the_sets_hold_so_many_and_no_more(daemon, qmp, pipe, count):
+    for i in range(KEPT):
+        add(qmp, pipe, fdset_id=i % 3)
+    before = qmp.command("query-fdsets")
+    assert sum(len(fdset["fds"]) for fdset in before) == KEPT
+    with daemon.connect() as other:
+        fds = daemon.count_fds()
+        for arguments in [{}, {"fdset_id": 1}, {"fdset_id": 9}]:
+            with pytest.raises(QmpError) as error:
+                add(other, pipe, **arguments)
+            assert (error.value.error_class, error.value.desc) == (
+                "GenericError",
+                f"The descriptor sets hold {KEPT} descriptors already, and may hold no more")
+            assert daemon.count_fds() == fds
+    assert qmp.command("query-fdsets") == before
+    qmp.command("remove-fd", fdset_id=0, fd=before[0]["fds"][0]["fd"])
+    assert add(qmp, pipe)["fdset-id"] == 3
+
+
+def test_a_text_is_bounded(qmp, pipe, count):
+    with pytest.raises(QmpError, match="'opaque' expects a string of at most 1024 bytes"):
+        add(qmp, pipe, opaque="x" * 1025)
+    add(qmp, pipe, opaque="x" * 1024)
+    [fdset] = qmp.command("query-fdsets")
+    assert fdset["fds"][0]["opaque"] == "x" * 1024
 
 
 def test_a_daemon_that_ends_closes_its_sets(daemon, qmp, pipe):

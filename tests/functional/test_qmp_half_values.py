@@ -80,19 +80,23 @@ def test_half_a_request_costs_little(start_daemon):
 # ---- whole values that wait for the main loop ----
 
 TREE_MB = 32  # what the arguments below take as a tree, at most
-ARGUMENTS = b'"arguments": {"value": [' + b"{}," * 40000 + b"{}]}}"
+TREE = b"[" + b"{}," * 40000 + b"{}]"
+ARGUMENTS = b'"arguments": {"value": ' + TREE + b"}}"
 
 
-@pytest.mark.parametrize("access, command, trees", [
-    ("full", b"x-debug-echo", 2), ("read-only", b"object-add", 0),
-], ids=["two that will run", "those that will be refused"])
-def test_large_requests_that_wait_cost_so_many_trees(start_daemon, sockets, access, command, trees):
+@pytest.mark.parametrize("access, request_, trees", [
+    ("full", b'{"execute": "x-debug-echo", ' + ARGUMENTS, 2),
+    ("read-only", b'{"execute": "object-add", ' + ARGUMENTS, 0),
+    ("read-only", TREE, 0),
+], ids=["two that will run", "those that will be refused", "those that are no objects"])
+def test_large_requests_that_wait_cost_so_many_trees(start_daemon, sockets, access, request_,
+                                                     trees):
     path = str(sockets / "other.sock")
     daemon = start_daemon("--debug-commands", "--qmp", f"unix:{path},access={access}")
     if daemon.is_sanitized():
         pytest.skip("a sanitizer keeps freed memory")
     clients = [Qmp(path) for _ in range(4)]
-    requests = (b'{"execute": "' + command + b'", ' + ARGUMENTS) * 9
+    requests = request_ * 9
     daemon.sync_monitor()
     before = daemon.resident_kb()
     with held(daemon.proc.pid):

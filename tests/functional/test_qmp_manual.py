@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "man" / "evloopd-qmp.examples"
 OPTIONS = ["--object", "iothread,id=io0", "--debug-commands"]
 # Members whose value depends on the system, or on the moment.
-VARYING = {"fdmon", "fdmon-in-use", "package", "state"}
+VARYING = {"fdmon", "fdmon-in-use", "package", "state", "backtrace"}
 
 
 def page_path():
@@ -73,12 +73,13 @@ def test_comparing_can_fail(shown, seen, alike):
 # ---- the examples ----
 
 
-# These take a client that is slow first, and clients of a relay.
+# These take a client that is slow first, loops that are watched, and clients of a relay.
+STALL_EVENTS = ["LOOP_STALLED", "LOOP_RESUMED"]
 RELAY_EVENTS = ["RELAY_CONNECTED", "RELAY_DISCONNECTED", "RELAY_TARGET_DOWN", "RELAY_TARGET_UP"]
 
 
 @pytest.mark.parametrize("name", [name for name in EXAMPLES_BY_NAME
-                                  if name not in ("EVENTS_LOST", *RELAY_EVENTS)])
+                                  if name not in ("EVENTS_LOST", *STALL_EVENTS, *RELAY_EVENTS)])
 def test_an_example_happens_as_shown(start_daemon, name):
     daemon = start_daemon(*OPTIONS)
     # Its version of itself is no number of the example's.
@@ -112,6 +113,25 @@ def test_the_example_of_lost_events_happens_as_shown(start_daemon):
             other.command("object-del", id="io0")
             other.events.clear()
         assert is_like(shown, slow.wait_event("EVENTS_LOST"))
+
+
+def test_the_examples_of_stalls_happen_as_shown(start_daemon):
+    daemon = start_daemon(*OPTIONS, "--stall-threshold-ms=50")
+    has_backtrace = "#define HAVE_BACKTRACE 1" in (BUILD / "config.h").read_text()
+    # Two sessions: the answer of the command that holds the loop comes somewhere among them.
+    with daemon.connect(oob=True) as session, daemon.connect() as watcher:
+        for name in STALL_EVENTS:
+            for arrow, _, message in EXAMPLES_BY_NAME[name]:
+                if arrow == "->":
+                    session.send(message)
+                elif "event" in message:
+                    seen = watcher.wait_event(name)
+                    while seen["data"]["loop"] != "io0":  # a busy machine
+                        seen = watcher.wait_event(name)
+                    if not has_backtrace:
+                        message["data"].pop("backtrace", None)
+                    assert is_like(message, seen), f"shown: {message}\nseen: {seen}"
+        assert session.receive_reply() == session.receive_reply() == {"return": {}}
 
 
 def test_the_examples_of_relays_happen_as_shown(start_daemon, sockets):

@@ -8,7 +8,7 @@ import pytest
 ALLOWED = {
     "query-commands": {}, "query-version": {}, "query-qmp-schema": {}, "query-loops": {},
     "query-sources": {}, "qom-list-types": {}, "qom-list-properties": {"typename": "iothread"},
-    "x-debug-echo": {"value": [1]},
+    "x-debug-echo": {"value": [1]}, "x-debug-unblock": {"loop": "io0"},
     "query-clocks": {}, "clock-stop": {}, "clock-advance": {"by-ns": 1}, "clock-resume": {},
     "event-notifier-set": {"id": "bell"}, "event-notifier-get": {"id": "bell"},
 }

@@ -219,6 +219,7 @@ IOTHREAD = {"qom-type": "iothread", "id": "new"}
     ("x-debug-echo", {}, "Parameter 'value' is missing"),
     ("x-debug-block", {"duration-ms": -1},
      "Parameter 'duration-ms' expects an integer from 0 to 3600000"),
+    ("x-debug-block", {"duration-ms": 0, "loop": "x"}, "Parameter 'loop': there is no loop 'x'"),
     ("getfd", {}, "Parameter 'fdname' is missing"),
     ("closefd", {"fdname": []}, "Parameter 'fdname' expects a string"),
     ("quit", {"now": True}, "Parameter 'now' is unexpected"),
@@ -282,7 +283,7 @@ def test_query_commands_names_them_all(qmp):
         "qom-list", "qom-list-properties", "qom-list-types", "qom-set", "query-clocks",
         "query-commands", "query-fdsets", "query-iothreads", "query-loops", "query-qmp-schema",
         "query-sources", "query-version", "quit", "remove-fd", "x-debug-block", "x-debug-echo",
-        "x-debug-event"]
+        "x-debug-event", "x-debug-unblock"]
 
 
 def test_objects_are_found_by_path(qmp):

@@ -77,7 +77,7 @@ def test_schema_has_every_command_and_event(qmp, schema):
                                      "OBJECT_PROPERTY_CHANGED", "X_DEBUG_EVENT", "TIMER_EXPIRED",
                                      "EVENT_NOTIFIER_SET", "RELAY_CONNECTED",
                                      "RELAY_DISCONNECTED", "RELAY_TARGET_DOWN",
-                                     "RELAY_TARGET_UP"}
+                                     "RELAY_TARGET_UP", "LOOP_STALLED", "LOOP_RESUMED"}
 
 
 def test_schema_is_the_same_each_time(start_daemon, daemon, qmp):
@@ -233,6 +233,9 @@ CALLS = [
     ("query-sources", {"loop": "io0"}),
     ("x-debug-echo", {"value": {"any": ["thing"]}}),
     ("x-debug-block", {"duration-ms": 0}),
+    ("x-debug-block", {"duration-ms": 0, "loop": "io0"}),
+    ("x-debug-unblock", {}),
+    ("x-debug-unblock", {"loop": "io0"}),
     ("x-debug-event", {"id": "a", "value": 1}),
     ("closefd", {"fdname": "sent"}),
     ("object-del", {"id": "t"}),
@@ -298,7 +301,19 @@ def relay_events(qmp, sockets):
     return events
 
 
-def test_every_kind_of_event_is_as_declared(qmp, schema, sockets):
+def stall_events(daemon):
+    """Have a loop stall, while the daemon looks and while it can't, and go on."""
+    events = []
+    with daemon.connect() as qmp:
+        for name in ("main-loop", "mon_iothread"):
+            qmp.command("x-debug-block", loop=name, duration_ms=200)
+            while not events or (events[-1]["event"], events[-1]["data"]["loop"]) != (
+                    "LOOP_RESUMED", name):
+                events.append(qmp.wait_event())
+    return events
+
+
+def test_every_kind_of_event_is_as_declared(qmp, schema, sockets, start_daemon):
     qmp.command("object-add", qom_type="iothread", id="io0")
     qmp.command("qom-set", path="io0", property="poll-max-ns", value=1)
     qmp.command("qom-set", path="io0", property="cpu-affinity", value="0")
@@ -307,7 +322,8 @@ def test_every_kind_of_event_is_as_declared(qmp, schema, sockets):
     qmp.command("object-add", qom_type="timer", id="t", deadline_ns=1)
     qmp.command("object-add", qom_type="event-notifier", id="n")
     qmp.command("event-notifier-set", id="n")
-    events = relay_events(qmp, sockets)
+    events = stall_events(start_daemon("--debug-commands", "--stall-threshold-ms=50"))
+    events += relay_events(qmp, sockets)
     while {"TIMER_EXPIRED", "EVENT_NOTIFIER_SET"} - {event["event"] for event in events}:
         events.append(qmp.wait_event())
     qmp.command("quit")

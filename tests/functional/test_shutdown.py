@@ -1,5 +1,6 @@
 """Ending: by signals and by quit, whatever the daemon is doing at that moment."""
 
+import json
 import os
 import select
 import signal
@@ -82,6 +83,37 @@ def test_iothreads_are_deleted_and_sessions_told_in_order(daemon, way):
             assert at_end(session)
         assert at_end(silent)
         silent.close()
+    assert_ended(daemon)
+
+
+@pytest.mark.parametrize("ahead", range(0, 60, 6))
+def test_objects_may_emit_while_the_daemon_ends(daemon, ahead):
+    """Their events go by what is freed with the server; ThreadSanitizer looks on."""
+    ids = [f"n{i}" for i in range(60)]
+    with daemon.connect() as qmp, daemon.connect(oob=True) as kicker, daemon.connect() as watcher:
+        for i in range(3):
+            qmp.command("object-add", qom_type="iothread", id=f"io{i}")
+        for i, name in enumerate(ids):
+            qmp.command("object-add", qom_type="event-notifier", id=name, iothread=f"io{i % 3}")
+        # The first event of each is due at once, in the thread of its own.
+        kicks = [json.dumps({"exec-oob": "event-notifier-set", "arguments": {"id": name}}).encode()
+                 for name in ids]
+        kicker.send_raw(b"".join(kicks[:ahead]))
+        qmp.send({"execute": "quit"})
+        try:
+            kicker.send_raw(b"".join(kicks[ahead:]))
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # too late
+        gone = set()
+        ended = False
+        while message := watcher.receive():
+            name, data = message["event"], message.get("data", {})
+            ended = ended or name == "SHUTDOWN"
+            if name == "EVENT_NOTIFIER_SET":
+                assert data["id"] not in gone
+            elif name == "OBJECT_DELETED":
+                gone.add(data["id"])
+        assert ended and gone >= set(ids)
     assert_ended(daemon)
 
 

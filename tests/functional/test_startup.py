@@ -58,8 +58,8 @@ def test_help_names_every_option(run):
     result = run("--help")
     assert (result.returncode, result.stderr) == (0, "")
     for option in ("qmp", "object", "config", "log-level", "max-request-size", "max-nesting",
-                   "max-tokens", "max-output", "negotiation-timeout", "monitor-poll-max-ns",
-                   "debug-commands", "version", "help"):
+                   "max-tokens", "max-output", "negotiation-timeout", "stall-threshold-ms",
+                   "monitor-poll-max-ns", "debug-commands", "version", "help"):
         assert f"--{option}" in result.stdout
 
 
@@ -74,7 +74,8 @@ def test_help_names_every_option(run):
     (["--help=all"], "--help: 'all' is unexpected: it has no value"),
     *(([option], f"Missing argument for {option}") for option in (
         "--qmp", "--object", "--config", "--log-level", "--max-request-size", "--max-nesting",
-        "--max-tokens", "--max-output", "--negotiation-timeout", "--monitor-poll-max-ns")),
+        "--max-tokens", "--max-output", "--negotiation-timeout", "--stall-threshold-ms",
+        "--monitor-poll-max-ns")),
     *(([f"--qmp={value}"], f"--qmp: '{value}' is no address, expected unix:PATH, fd:NUMBER (from 3) "
        "or vsock:CID:PORT") for value in (
         "", "unix:", "unix:,mode=0600", "tcp:localhost:4444", "/run/x", "UNIX:/run/x", ",",
@@ -114,6 +115,9 @@ def test_help_names_every_option(run):
     *(([f"--negotiation-timeout={value}"],
        f"--negotiation-timeout: '{value}' is no integer from 0 to 86400") for value in (
            "", "-1", "x", "1.5", "10s", "86401")),
+    *(([f"--stall-threshold-ms={value}"],
+       f"--stall-threshold-ms: '{value}' is no integer from 0 to 86400000") for value in (
+           "", "-1", "x", "0.5", "10s", " 1", "86400001", "9" * 30)),
     *(([f"--monitor-poll-max-ns={value}"],
        f"--monitor-poll-max-ns: '{value}' is no integer from 0 to 1000000000") for value in (
            "", "-1", "x", "1.5", "10us", "1000000001")),

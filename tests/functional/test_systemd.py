@@ -202,6 +202,74 @@ def test_the_watchdog_is_fed_while_the_main_loop_runs_and_not_while_it_is_blocke
     assert notify.receive() == ["WATCHDOG=1"]
 
 
+def watchdog_ticks(session):
+    """How often the main loop has thought of the watchdog."""
+    [timer] = [source for source in session.oob("query-sources", loop="main-loop")
+               if source["name"] == "watchdog_tick"]
+    return timer["calls"]
+
+
+def test_the_watchdog_is_not_fed_while_another_loop_is_stalled(start_daemon, notify):
+    daemon = start_daemon("--debug-commands", "--stall-threshold-ms=50", "--log-level=notice",
+                          "--object", "iothread,id=io0", env={
+                              **os.environ, "NOTIFY_SOCKET": notify.path, "WATCHDOG_USEC": "40000"})
+    with daemon.connect(oob=True) as qmp, daemon.connect() as blocker:
+        for _ in range(2):
+            blocker.send({"execute": "x-debug-block",
+                          "arguments": {"loop": "io0", "duration-ms": 3600000}})
+            while qmp.wait_event("LOOP_STALLED")["data"]["loop"] != "io0":
+                pass
+            before = watchdog_ticks(qmp)
+            while watchdog_ticks(qmp) == before:  # one may be under way that was sooner
+                pass
+            qmp.sync()
+            notify.drain()
+            before = watchdog_ticks(qmp)
+            while watchdog_ticks(qmp) < before + 20:
+                pass
+            assert notify.drain() == []
+            qmp.oob("x-debug-unblock", loop="io0")
+            assert blocker.receive_reply() == {"return": {}}
+            assert notify.receive() == ["WATCHDOG=1"]
+    daemon.end()
+    log = daemon.stderr()
+    assert ("evloopd: warning: the service manager's watchdog is not fed: loop 'io0' is held, in "
+            "the callback 'debug_block_here'\n") in log
+    assert "evloopd: notice: the service manager's watchdog is fed again\n" in log
+
+
+def test_the_watchdog_is_not_fed_while_the_monitor_thread_is_stalled(start_daemon, notify):
+    daemon = start_daemon("--debug-commands", "--stall-threshold-ms=50", env={
+        **os.environ, "NOTIFY_SOCKET": notify.path, "WATCHDOG_USEC": "40000"})
+    with daemon.connect() as qmp:
+        line = ("the service manager's watchdog is not fed: loop 'mon_iothread' is held, in the "
+                "callback 'debug_block_here'\n")
+        for _ in range(20):  # on a busy machine the main loop may not look meanwhile
+            qmp.command("x-debug-block", loop="mon_iothread", duration_ms=500)
+            if line in daemon.stderr():
+                break
+        assert line in daemon.stderr()
+        while notify.receive() != ["WATCHDOG=1"]:
+            pass
+
+
+@pytest.mark.parametrize("threshold", [0, 600000])
+def test_what_is_not_watched_does_not_starve_the_watchdog(start_daemon, notify, threshold):
+    daemon = start_daemon("--debug-commands", f"--stall-threshold-ms={threshold}",
+                          "--object", "iothread,id=io0", env={
+                              **os.environ, "NOTIFY_SOCKET": notify.path, "WATCHDOG_USEC": "40000"})
+    with daemon.connect(oob=True) as qmp, daemon.connect() as blocker:
+        blocker.send({"execute": "x-debug-block",
+                      "arguments": {"loop": "io0", "duration-ms": 3600000}})
+        state = {}
+        while state.get("source") != "debug_block_here" or state["state-ns"] < 10**8:
+            [state] = [loop for loop in qmp.oob("query-loops") if loop["id"] == "io0"]
+        notify.drain()
+        for _ in range(10):
+            assert notify.receive() == ["WATCHDOG=1"]
+        qmp.oob("x-debug-unblock", loop="io0")
+
+
 def test_without_a_manager_nothing_is_sent(start_daemon, notify):
     names = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "JOURNAL_STREAM")
     env = {key: value for key, value in os.environ.items() if key not in names}

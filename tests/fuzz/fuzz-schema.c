@@ -148,11 +148,26 @@ static json_object *take_str(Recipe *recipe)
     return json_object_new_string_len(text, len);
 }
 
-/* The tables' strings may hold any byte but NUL. */
-static json_object *build_str(Recipe *recipe)
+/* As long as may be, or one byte longer. */
+static json_object *build_long_str(Recipe *recipe, const QmpMember *range)
 {
-    json_object *value = take_str(recipe);
+    bool too_long = take(recipe) % 2 > 0;
+    size_t len = (size_t)range->max + too_long;
+    g_autofree char *text = g_strnfill(len, 'x');
 
+    recipe->valid &= !too_long;
+    return json_object_new_string_len(text, (int)len);
+}
+
+/* The tables' strings may hold any byte but NUL. */
+static json_object *build_str(Recipe *recipe, const QmpMember *range)
+{
+    json_object *value;
+
+    if (range && range->max > 0 && take(recipe) % 4 == 0) {
+        return build_long_str(recipe, range);
+    }
+    value = take_str(recipe);
     recipe->valid &=
         strlen(json_object_get_string(value)) == (size_t)json_object_get_string_len(value);
     return value;
@@ -223,9 +238,9 @@ static json_object *build_value(Recipe *recipe, const QmpType *type, const QmpMe
     case QMP_KIND_NULL:
         return NULL;
     case QMP_KIND_STR:
-        return build_str(recipe);
+        return build_str(recipe, range);
     case QMP_KIND_STR_OR_NULL:
-        return take(recipe) & 1 ? build_str(recipe) : NULL;
+        return take(recipe) & 1 ? build_str(recipe, range) : NULL;
     case QMP_KIND_ENUM:
         return build_enum(recipe, type);
     case QMP_KIND_OBJECT:

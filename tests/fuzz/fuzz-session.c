@@ -56,13 +56,15 @@ typedef struct Session {
 } Session;
 
 /* x-debug-block takes no time here. */
-int __wrap_clock_nanosleep(clockid_t clock, int flags, const struct timespec *end,
-                           struct timespec *left);
+bool __real_debug_block(const char *loop, int64_t duration_ns, void (*done)(void *opaque),
+                        void *opaque);
+bool __wrap_debug_block(const char *loop, int64_t duration_ns, void (*done)(void *opaque),
+                        void *opaque);
 
-int __wrap_clock_nanosleep(clockid_t clock, int flags, const struct timespec *end,
-                           struct timespec *left)
+bool __wrap_debug_block(const char *loop, int64_t duration_ns, void (*done)(void *opaque),
+                        void *opaque)
 {
-    return 0;
+    return __real_debug_block(loop, 0, done, opaque);
 }
 
 /* ---- the server ---- */
@@ -93,6 +95,7 @@ static void start(Session *self)
         .limits = limits,
         .max_output = 256 << 10,
         .max_output_total = 384 << 10,
+        .log_changes = true,
     };
     static const QmpAccess access = { .name = "fuzz" };
     DaemonOffer offer = { .control = &self->control, .debug_commands = true };

@@ -28,7 +28,7 @@ static struct {
 } sent = { -1, -1 };
 
 int __wrap_qmp_session_take_fd(QmpSession *session, const char *name);
-void __wrap_qmp_session_add_fd(QmpSession *session, const char *name, int fd);
+bool __wrap_qmp_session_add_fd(QmpSession *session, const char *name, int fd, GError **errp);
 
 static int *sent_fd(const char *name)
 {
@@ -44,10 +44,11 @@ int __wrap_qmp_session_take_fd(QmpSession *session, const char *name)
     return fd;
 }
 
-void __wrap_qmp_session_add_fd(QmpSession *session, const char *name, int fd)
+bool __wrap_qmp_session_add_fd(QmpSession *session, const char *name, int fd, GError **errp)
 {
     g_assert_cmpint(*sent_fd(name), ==, -1);
     *sent_fd(name) = fd;
+    return true;
 }
 
 static void use_session(bool use)

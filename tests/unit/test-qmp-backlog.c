@@ -10,6 +10,16 @@
 
 #include "qmp/qmp-backlog.h"
 
+static bool out_of_memory;
+
+gpointer __real_g_try_malloc(gsize size);
+gpointer __wrap_g_try_malloc(gsize size);
+
+gpointer __wrap_g_try_malloc(gsize size)
+{
+    return out_of_memory ? NULL : __real_g_try_malloc(size);
+}
+
 static void append(QmpBacklog *backlog, const char *text, bool is_event)
 {
     qmp_backlog_append(backlog, text, strlen(text), is_event);
@@ -187,11 +197,29 @@ static void test_a_descriptor_goes_with_its_first_byte(void)
     g_assert_cmpuint(backlog.fds, ==, 0);
 }
 
+static void test_without_memory_nothing_is_kept(void)
+{
+    QmpBacklog backlog = { 0 };
+
+    out_of_memory = true;
+    g_assert_false(qmp_backlog_append(&backlog, "none", 4, true));
+    out_of_memory = false;
+    assert_left(&backlog, "");
+    append(&backlog, "one", false);
+    out_of_memory = true;
+    g_assert_false(qmp_backlog_append(&backlog, "none", 4, false));
+    out_of_memory = false;
+    append(&backlog, "two", false);
+    assert_left(&backlog, "onetwo");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/qmp-backlog/what is kept comes out in order",
                     test_what_is_kept_comes_out_in_order);
+    g_test_add_func("/qmp-backlog/without memory nothing is kept",
+                    test_without_memory_nothing_is_kept);
     g_test_add_func("/qmp-backlog/it is taken in any pieces", test_it_is_taken_in_any_pieces);
     g_test_add_func("/qmp-backlog/events that are not begun are left out",
                     test_events_that_are_not_begun_are_left_out);

@@ -303,6 +303,34 @@ static void test_end_sends_what_waits_and_limits_no_more(void)
     teardown(&test);
 }
 
+static void test_end_sends_what_waits_in_its_order(void)
+{
+    g_autoptr(GString) expected = g_string_new(NULL);
+    Test test;
+
+    setup(&test);
+    for (int i = 0; i < 100; i++) {
+        emit_number(&test, &by_number, i);
+    }
+    g_string_truncate(test.sent, 0);
+    for (int i = 0; i < 100; i++) {
+        emit_number(&test, &by_number, i);
+    }
+    /* Some are replaced by later ones, whose place then counts. */
+    for (int i = 0; i < 50; i++) {
+        emit_number(&test, &by_number, 2 * i);
+    }
+    for (int i = 0; i < 50; i++) {
+        g_string_append_printf(expected, "%d ", 2 * i + 1);
+    }
+    for (int i = 0; i < 50; i++) {
+        g_string_append_printf(expected, "%d ", 2 * i);
+    }
+    qmp_event_limit_end(test.limit);
+    assert_sent(&test, expected->str);
+    teardown(&test);
+}
+
 static void test_end_while_sending(void)
 {
     Test test;
@@ -406,6 +434,7 @@ int main(int argc, char **argv)
     test_add("/emitting-while-sending", test_emitting_while_sending);
     test_add("/end-sends-what-waits-and-limits-no-more",
              test_end_sends_what_waits_and_limits_no_more);
+    test_add("/end-sends-what-waits-in-its-order", test_end_sends_what_waits_in_its_order);
     test_add("/end-while-sending", test_end_while_sending);
     test_add("/freed-with-events-waiting", test_freed_with_events_waiting);
     test_add("/an-older-one-never-comes-after-a-newer-one",

@@ -98,7 +98,7 @@ typedef struct Thing {
 static const QmpMember thing_members[] = {
     { OPTIONAL_THING("flag", flag, &qmp_type_bool), .default_int = 1 },
     { OPTIONAL_THING("number", number, &qmp_type_int), .default_int = -3 },
-    { OPTIONAL_THING("text", text, &qmp_type_str), .default_str = "none" },
+    { OPTIONAL_THING("text", text, &qmp_type_str), .max = 8, .default_str = "none" },
     { OPTIONAL_THING("color", color, &color_type), .default_str = "green" },
     { OPTIONAL_THING("any", any, &qmp_type_any) },
     { OPTIONAL_THING("point", point, &point_type) },
@@ -157,6 +157,11 @@ static void test_check_kinds(void)
         { "{'text': null}", "Parameter 'text' expects a string" },
         { "{'text': 'a\\u0000b'}", "Parameter 'text' expects a string without the character "
                                    "\\u0000" },
+        { "{'text': '12345678'}", NULL },
+        { "{'text': '123456789'}", "Parameter 'text' expects a string of at most 8 bytes" },
+        { "{'text': '\u00fc\u00fc\u00fc\u00fc'}", NULL },
+        { "{'text': '\u00fc\u00fc\u00fc\u00fc1'}",
+          "Parameter 'text' expects a string of at most 8 bytes" },
         { "{'any': [1, {'what': 'ever'}]}", NULL },
         { "{'any': 'a\\u0000b'}", NULL },
     };

@@ -2,9 +2,10 @@
  * Connecting to a target when names are slow or have several addresses, and when the daemon itself
  * is short of descriptors.
  *
- * The program is linked such that the test looks up the names.
+ * The program is linked such that the test looks up the names, and sees when a connect begins.
  */
 #include "config.h"
+#include "tests/unit/clock-fixture.h"
 #include "tests/unit/relay-fixture.h"
 
 #include <errno.h>
@@ -48,6 +49,17 @@ int __wrap_getaddrinfo(const char *node, const char *service, const struct addri
 void __wrap_freeaddrinfo(struct addrinfo *found)
 {
     g_assert_true(found == names.info);
+}
+
+static int n_connects; /* how often somebody has called connect() */
+
+int __real_connect(int fd, const struct sockaddr *address, socklen_t length);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t length);
+
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t length)
+{
+    n_connects++;
+    return __real_connect(fd, address, length);
 }
 
 static void begin_slow_look_ups(void)
@@ -96,6 +108,19 @@ static void pass_a_byte(RelayTest *test, int from, int to)
     relay_test_expect(test, to, "x", false);
 }
 
+/* All that waits for an answer has waited for longer than the timeout of start_patient(). */
+static void let_time_out(RelayTest *test)
+{
+    put_clock_forward(61);
+    loop_passes(test->loop, 5);
+}
+
+static void start_patient(RelayTest *test, const char *target)
+{
+    test->setup.params.connect_timeout_ms = INT64_C(3600) * 1000;
+    relay_test_start_one(test, target);
+}
+
 /* ---- tests ---- */
 
 /* Once the second address was never tried. */
@@ -106,14 +131,18 @@ static void an_address_that_does_not_answer_leaves_time_for_the_next(Loop *loop)
     int filler;
     int client;
     int target;
+    int before;
 
     listeners[0] = listen_silently(&filler);
     listeners[1] = relay_test_listen("tcp:127.0.0.1:0", 64);
     set_names(listeners, 2);
     relay_test_init(&test, loop);
-    test.setup.params.connect_timeout_ms = 20;
-    relay_test_start_one(&test, "tcp:two.example:1");
+    start_patient(&test, "tcp:two.example:1");
     client = relay_test_client(&test);
+    /* The relay tries the first. */
+    before = n_connects;
+    relay_test_wait_for(&test, n_connects > before);
+    let_time_out(&test);
     relay_test_wait_for(&test, (target = accept4(listeners[1], NULL, NULL, SOCK_NONBLOCK)) >= 0 ||
                                    relay_test_stats(&test).errors[RELAY_CAUSE_CONNECT_TIMEOUT] > 0);
     g_assert_cmpint(target, >=, 0);
@@ -190,11 +219,11 @@ static void a_look_up_that_takes_too_long_is_a_timeout(Loop *loop)
     int client;
 
     relay_test_init(&test, loop);
-    test.setup.params.connect_timeout_ms = 20;
     begin_slow_look_ups();
-    relay_test_start_one(&test, "tcp:slow.example:1");
+    start_patient(&test, "tcp:slow.example:1");
     client = relay_test_client(&test);
     relay_test_wait_for(&test, names.begun == 1);
+    let_time_out(&test);
     g_assert_cmpint(relay_test_end_of(&test, client), ==, 0);
     g_assert_cmpuint(relay_test_stats(&test).errors[RELAY_CAUSE_CONNECT_TIMEOUT], ==, 1);
     end_slow_look_ups();
@@ -214,18 +243,17 @@ static void a_name_that_nobody_waits_for_is_not_looked_up(Loop *loop)
     set_names(&listener, 1);
     relay_test_init(&test, loop);
     g_assert_true(aio_context_set_thread_pool_params(loop->ctx, 0, 1, NULL));
-    test.setup.params.connect_timeout_ms = 20;
     begin_slow_look_ups();
-    relay_test_start_one(&test, "tcp:slow.example:1");
+    start_patient(&test, "tcp:slow.example:1");
     clients[0] = relay_test_client(&test);
     relay_test_wait_for(&test, names.begun == 1);
     clients[1] = relay_test_client(&test);
+    relay_test_wait_for(&test, relay_test_stats(&test).connections == 2);
+    let_time_out(&test);
     for (int i = 0; i < 2; i++) {
         g_assert_cmpint(relay_test_end_of(&test, clients[i]), ==, 0);
         close(clients[i]);
     }
-    test.setup.params.connect_timeout_ms = 0;
-    g_assert_true(relay_set_params(test.relay, &test.setup.params, NULL));
     end_slow_look_ups();
     client = relay_test_client(&test);
     target = relay_test_accept(&test, listener);

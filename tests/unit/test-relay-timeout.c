@@ -1,37 +1,20 @@
 /*
  * The timeouts of a relay's connections, by a clock that the test puts forward by hours.
- *
- * The program is linked with --wrap=clock_gettime.
  */
 #include "config.h"
+#include "tests/unit/clock-fixture.h"
 #include "tests/unit/relay-fixture.h"
 
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#define MINUTE_NS (INT64_C(60) * 1000 * SCALE_MS)
-#define HOUR_MS   (INT64_C(3600) * 1000)
-
-static _Atomic int64_t minutes; /* that the clock has been put forward by */
-
-int __real_clock_gettime(clockid_t id, struct timespec *ts);
-int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
-
-int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
-{
-    int result = __real_clock_gettime(id, ts);
-
-    ts->tv_sec += minutes * MINUTE_NS / 1000000000;
-    return result;
-}
+#define HOUR_MS (INT64_C(3600) * 1000)
 
 /* Let time go by, and the relay take notice. */
 static void wait_minutes(RelayTest *test, int64_t n)
 {
-    minutes += n;
+    put_clock_forward(n);
     loop_passes(test->loop, 5);
 }
 

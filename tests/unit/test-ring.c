@@ -386,6 +386,48 @@ static void *drive_for_a_byte(void *opaque)
     return NULL;
 }
 
+static void read_what_there_is(void *opaque)
+{
+    Reader *reader = opaque;
+    char byte;
+
+    if (read(reader->fds[0], &byte, 1) == 1) {
+        atomic_fetch_add(&reader->calls, 1);
+    }
+}
+
+/* With a limit of no descriptors poll(2) refuses to look at any, again and again. */
+static void test_looking_is_refused(Loop *loop)
+{
+    struct rlimit before, none;
+    Reader reader;
+
+    if (loop->main_context || loop->fdmon == AIO_FDMON_POLL) {
+        g_test_skip("it waits by poll(2) itself");
+        return;
+    }
+    reader_init(&reader, loop);
+    aio_set_fd_handler(loop->ctx, reader.fds[0], read_what_there_is, NULL, NULL, NULL, &reader);
+    loop_passes(loop, 2);
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    none = before;
+    none.rlim_cur = 0;
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
+    for (int n = 1; n <= 100; n++) {
+        test_write_byte(reader.fds[1]);
+        while (atomic_load(&reader.calls) < n) {
+            loop_pass(loop, true);
+        }
+    }
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    loop_passes(loop, 3);
+    test_write_byte(reader.fds[1]);
+    while (atomic_load(&reader.calls) < 101) {
+        loop_pass(loop, true);
+    }
+    reader_cleanup(&reader);
+}
+
 /* One thread after another, none of which says that it gives the context up. */
 static void test_home_moves(Loop *loop)
 {
@@ -423,6 +465,7 @@ int main(int argc, char **argv)
                   test_many_are_handed_over);
     loop_test_add("more handlers than the ring was made for, when no larger one can be had",
                   test_growing_fails);
+    loop_test_add("what the system refuses to look at is taken for ready", test_looking_is_refused);
     loop_test_add("handlers follow the context from thread to thread", test_home_moves);
     return g_test_run();
 }
