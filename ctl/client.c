@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -109,7 +110,29 @@ static bool read_some(Client *client, GError **errp)
     return false;
 }
 
-static bool send_all(Client *client, const char *data, size_t size, GError **errp)
+/* As send(), with the descriptor @fd along unless it is -1. */
+static ssize_t send_with_fd(Client *client, const char *data, size_t size, int fd)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = { .bytes = { 0 } };
+    struct iovec part = { .iov_base = (char *)data, .iov_len = size };
+    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+
+    if (fd >= 0) {
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
+        message.msg_control = &control;
+        message.msg_controllen = sizeof(control);
+    }
+    return sendmsg(client->fd, &message, MSG_NOSIGNAL);
+}
+
+/* Send it all, the descriptor @fd (-1: none) with the first byte. */
+static bool send_all(Client *client, const char *data, size_t size, int fd, GError **errp)
 {
     while (size > 0) {
         short ready = wait_ready(client, POLLIN | POLLOUT, errp);
@@ -121,7 +144,7 @@ static bool send_all(Client *client, const char *data, size_t size, GError **err
         if ((ready & POLLIN) && !read_some(client, errp)) {
             return false;
         }
-        n = send(client->fd, data, size, MSG_NOSIGNAL);
+        n = send_with_fd(client, data, size, fd);
         if (n < 0 && errno != EAGAIN && errno != EINTR) {
             g_set_error(errp, CTL_ERROR, CTL_ERROR_CONNECTION, "cannot send to the daemon: %s",
                         g_strerror(errno));
@@ -130,6 +153,7 @@ static bool send_all(Client *client, const char *data, size_t size, GError **err
         if (n > 0) {
             data += n;
             size -= (size_t)n;
+            fd = -1;
         }
     }
     return true;
@@ -208,7 +232,7 @@ static bool is_event(json_object *message)
 /* ---- commands ---- */
 
 static bool send_request(Client *client, const char *verb, const char *command,
-                         json_object *arguments, GError **errp)
+                         json_object *arguments, int fd, GError **errp)
 {
     g_autoptr(json_object) request = json_object_new_object();
     const char *text;
@@ -221,7 +245,7 @@ static bool send_request(Client *client, const char *verb, const char *command,
     json_object_object_add(request, "id", json_object_new_int64(++client->last_id));
     text = json_object_to_json_string_length(
         request, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
-    return send_all(client, text, size, errp);
+    return send_all(client, text, size, fd, errp);
 }
 
 /* An error without id is ours too: the daemon could make no sense of the request, which is the only
@@ -269,9 +293,9 @@ static const char *oob_verb(const Client *client)
 }
 
 static bool call(Client *client, const char *verb, const char *command, json_object *arguments,
-                 json_object **result, GError **errp)
+                 int fd, json_object **result, GError **errp)
 {
-    if (!send_request(client, verb, command, arguments, errp)) {
+    if (!send_request(client, verb, command, arguments, fd, errp)) {
         g_prefix_error(errp, "%s: ", command);
         return false;
     }
@@ -291,13 +315,18 @@ static bool call(Client *client, const char *verb, const char *command, json_obj
 bool client_call(Client *client, const char *command, json_object *arguments, json_object **result,
                  GError **errp)
 {
-    return call(client, "execute", command, arguments, result, errp);
+    return call(client, "execute", command, arguments, -1, result, errp);
 }
 
 bool client_call_oob(Client *client, const char *command, json_object *arguments,
                      json_object **result, GError **errp)
 {
-    return call(client, oob_verb(client), command, arguments, result, errp);
+    return call(client, oob_verb(client), command, arguments, -1, result, errp);
+}
+
+bool client_call_with_fd(Client *client, const char *command, int fd, GError **errp)
+{
+    return call(client, oob_verb(client), command, NULL, fd, NULL, errp);
 }
 
 json_object *client_next_event(Client *client, GError **errp)
@@ -332,7 +361,7 @@ bool client_wait_closed(Client *client, GError **errp)
 
 bool client_begin(Client *client, const char *command, json_object *arguments, GError **errp)
 {
-    if (!send_request(client, oob_verb(client), command, arguments, errp)) {
+    if (!send_request(client, oob_verb(client), command, arguments, -1, errp)) {
         g_prefix_error(errp, "%s: ", command);
         return false;
     }

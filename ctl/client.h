@@ -59,6 +59,9 @@ bool client_call(Client *client, const char *command, json_object *arguments, js
 bool client_call_oob(Client *client, const char *command, json_object *arguments,
                      json_object **result, GError **errp);
 
+/* As client_call_oob(), without arguments and a result; the descriptor @fd goes along. */
+bool client_call_with_fd(Client *client, const char *command, int fd, GError **errp);
+
 /* Wait for the next event, and hand it out as it came; the caller owns it. NULL and @errp when the
  * connection is over (CTL_ERROR_CLOSED) or broken. */
 json_object *client_next_event(Client *client, GError **errp);

@@ -11,6 +11,7 @@ void daemon_register(QmpRegistry *registry, const DaemonOffer *offer)
     object_types_register(registry, offer->objects);
     qmp_registry_add_commands(registry, daemon_commands, offer->control);
     qmp_registry_add_commands(registry, loop_commands, (void *)offer->stall_threshold_ns);
+    qmp_registry_add_commands(registry, trace_commands, offer->trace);
     if (offer->debug_commands) {
         qmp_registry_add_commands(registry, debug_commands, offer->server);
         qmp_registry_add_events(registry, debug_events);

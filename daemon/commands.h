@@ -4,6 +4,7 @@
 #ifndef DAEMON_COMMANDS_H
 #define DAEMON_COMMANDS_H
 
+#include "daemon/trace.h"
 #include "objects/object-types.h"
 #include "qmp/qmp-command.h"
 #include "qmp/qmp-server.h"
@@ -24,6 +25,9 @@ typedef enum {
     STALL_EVENT_RESUMED,
 } StallEventKind;
 extern const QmpEvent stall_events[];
+
+/* trace-start, trace-stop, trace-save, query-trace; their opaque is the Trace. */
+extern const QmpCommand trace_commands[];
 
 /* x-debug-*, and their event; their opaque is the QmpServer. */
 extern const QmpCommand debug_commands[];
@@ -50,7 +54,8 @@ typedef struct DaemonOffer {
     ObjectTree *objects;
     DaemonControl *control;
     const int64_t *stall_threshold_ns; /* NULL: no watch */
-    bool debug_commands;               /* those for tests too */
+    Trace *trace;
+    bool debug_commands; /* those for tests too */
 } DaemonOffer;
 
 /* Add all commands and events of the daemon to @registry. */

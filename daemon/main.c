@@ -45,6 +45,7 @@ typedef struct Daemon {
     StallWatch *stall_watch; /* NULL: off, or not yet */
     bool watchdog_starves;
     PassedFds *passed; /* for the objects */
+    Trace *trace;
 } Daemon;
 
 /* ---- start ---- */
@@ -67,6 +68,7 @@ static void start_server(Daemon *self)
         .objects = self->objects,
         .control = &self->control,
         .stall_threshold_ns = &self->options.stall_threshold_ns,
+        .trace = self->trace,
         .debug_commands = self->options.debug_commands,
     };
 
@@ -141,6 +143,7 @@ static bool start(Daemon *self, GError **errp)
     self->objects = object_tree_new();
     object_tree_set_passed_fds(self->objects, self->passed);
     self->registry = qmp_registry_new();
+    self->trace = trace_new();
     start_server(self);
     return startup_run(&self->options, self->registry, errp);
 }
@@ -291,6 +294,7 @@ static void end(Daemon *self)
     }
     g_clear_pointer(&self->objects, object_tree_free);
     g_clear_pointer(&self->registry, qmp_registry_free);
+    g_clear_pointer(&self->trace, trace_free);
     g_clear_pointer(&self->monitor, iothread_destroy);
     g_clear_pointer(&self->stall_watch, stall_watch_free);
     systemd_watchdog_stop();

@@ -18,6 +18,10 @@ static pthread_mutex_t registry_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 static GPtrArray *registry;  /* NULL while there is none */
 static int unblocked_signal; /* 0: none; under the lock */
 
+/* Who is told of each that comes or goes; guarded by registry_lock. */
+static IOThreadWatchFunc *watch;
+static void *watch_opaque;
+
 /* ---- the registry ---- */
 
 static IOThread *find_locked(const char *id)
@@ -35,6 +39,9 @@ static IOThread *find_locked(const char *id)
 static void unregister_iothread(IOThread *iothread)
 {
     pthread_mutex_lock(&registry_lock);
+    if (watch) {
+        watch(iothread, false, watch_opaque);
+    }
     g_ptr_array_remove(registry, iothread);
     if (registry->len == 0) {
         g_clear_pointer(&registry, g_ptr_array_unref);
@@ -58,6 +65,14 @@ void iothread_foreach(void (*func)(IOThread *iothread, void *opaque), void *opaq
     for (guint i = 0; registry && i < registry->len; i++) {
         func(g_ptr_array_index(registry, i), opaque);
     }
+    pthread_mutex_unlock(&registry_lock);
+}
+
+void iothread_watch(IOThreadWatchFunc *func, void *opaque)
+{
+    pthread_mutex_lock(&registry_lock);
+    watch = func;
+    watch_opaque = opaque;
     pthread_mutex_unlock(&registry_lock);
 }
 
@@ -169,6 +184,9 @@ static bool start_locked(IOThread *iothread, GError **errp)
         registry = g_ptr_array_new();
     }
     g_ptr_array_add(registry, iothread);
+    if (watch) {
+        watch(iothread, true, watch_opaque);
+    }
     return true;
 }
 

@@ -80,6 +80,15 @@ IOThread *iothread_by_id(const char *id);
  * may call. Any thread. */
 void iothread_foreach(void (*func)(IOThread *iothread, void *opaque), void *opaque);
 
+/* Told of an IOThread: @comes, its thread runs; or not, its thread has ended and it is about to be
+ * freed. */
+typedef void IOThreadWatchFunc(IOThread *iothread, bool comes, void *opaque);
+
+/* Call @func for every IOThread that comes or goes from now on, in the thread that creates or frees
+ * it, one at a time; its bounds are those of iothread_foreach()'s function. There is one such @func
+ * at a time; NULL ends it. Any thread. */
+void iothread_watch(IOThreadWatchFunc *func, void *opaque);
+
 /*
  * Run the thread on these CPUs only: @cpus is a list such as "0-3,8", or "" for all that the
  * process may use. False and @errp, and nothing changed, when it is no such list or names no CPU

@@ -279,13 +279,27 @@ static void pass_end(BHPass *pass)
     give_back(pass);
 }
 
+/* A function of its own, so that call() needs not keep for it what it needs. */
+__attribute__((cold, noinline)) static void trace_call(AioContext *ctx, QEMUBH *bh,
+                                                       int64_t begin_ns)
+{
+    /* Relaxed: a oneshot's flags stay. */
+    unsigned flags = atomic_load_explicit(&bh->flags, memory_order_relaxed);
+    AioTraceKind kind = flags & BH_ONESHOT ? AIO_TRACE_ONESHOT_BH : AIO_TRACE_BH;
+
+    activity_trace_call(ctx->activity, begin_ns, (ActivityCall){ bh->name, kind, -1 });
+}
+
 static void call(BHPass *pass, QEMUBH *bh, AioCounters *counters)
 {
     AioContext *ctx = pass->ctx;
     int64_t begin_ns = activity_call_next(ctx->activity, bh->name);
 
     bh->cb(bh->opaque);
-    counters_record(counters, activity_call_done(ctx->activity) - begin_ns);
+    counters_record(counters, activity_account(ctx->activity) - begin_ns);
+    if (activity_is_traced(ctx->activity)) {
+        trace_call(ctx, bh, begin_ns);
+    }
     counter_add(&ctx->bh_callbacks, 1);
 }
 

@@ -118,6 +118,7 @@ static void context_free(AioContext *ctx)
     aio_handlers_cleanup(ctx);
     event_notifier_cleanup(&ctx->notifier);
     pthread_mutex_destroy(&ctx->lock);
+    activity_cleanup(&ctx->own_activity);
     aio_context_memory_unref(ctx);
 }
 
@@ -318,9 +319,7 @@ bool aio_poll(AioContext *ctx, bool blocking)
     aio_polling_learn(ctx, aio_handed_over(ctx));
     aio_notify_accept(ctx);
     progress = aio_run_pass(ctx);
-    if (outer.state == AIO_STATE_CALLBACK) {
-        activity_restore(ctx->activity, &outer);
-    }
+    activity_pass_over(ctx->activity, &outer);
     return progress;
 }
 
@@ -374,9 +373,7 @@ void aio_dispatch_collected(AioContext *ctx, bool collect)
     }
     aio_polling_learn(ctx, notified);
     aio_run_pass(ctx);
-    if (outer.state == AIO_STATE_CALLBACK) {
-        activity_restore(ctx->activity, &outer);
-    }
+    activity_pass_over(ctx->activity, &outer);
 }
 
 void aio_dispatch(AioContext *ctx)

@@ -226,7 +226,9 @@ static bool dispatch(AioContext *ctx, AioHandler *handler)
     }
     activity_call_begin(ctx->activity, &scope, handler->name);
     call_handler(handler, revents);
-    count_call(ctx, handler, activity_call_end(ctx->activity, &scope));
+    count_call(ctx, handler,
+               activity_call_end(ctx->activity, &scope,
+                                 (ActivityCall){ handler->name, AIO_TRACE_FD, handler->fd }));
     return true;
 }
 

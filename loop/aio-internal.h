@@ -9,6 +9,7 @@
  *   aio-polling.c   looking for work in user space before blocking
  *   poll-time.c     how long that pays, learnt for each source
  *   aio-activity.c  what the loop does now, published to other threads
+ *   aio-trace.c     what it did, kept in a ring
  *   aio-stats.c     reading counters and sources from other threads
  *   aio-watch.c     telling a watch that a loop wakes up, or was held for long
  *   aio-wait.c      waiting in one thread for a callback in another
@@ -48,6 +49,7 @@
 #include <stdatomic.h>
 
 #include "loop/aio-stats.h"
+#include "loop/aio-trace.h"
 #include "loop/aio.h"
 #include "loop/fdmon.h"
 #include "loop/poll-time.h"
@@ -87,6 +89,7 @@ typedef struct LoopActivity {
     int64_t now_ns; /* home thread only: the last reading of the clock */
     /* The same for others to read: up to when the three sums above count. */
     _Atomic int64_t changed_ns;
+    _Atomic(AioTrace *) trace; /* a reference, or NULL: nothing is recorded */
 } LoopActivity;
 
 /* What was going on before a callback or a nested poll, to return to. */
@@ -99,6 +102,9 @@ typedef struct ActivityScope {
 
 void activity_init(LoopActivity *activity);
 
+/* The end of a context: drop the trace. */
+void activity_cleanup(LoopActivity *activity);
+
 /* Read the clock and publish @state. Home thread. */
 void activity_enter(LoopActivity *activity, AioState state);
 
@@ -106,15 +112,60 @@ void activity_enter(LoopActivity *activity, AioState state);
 void activity_save(LoopActivity *activity, ActivityScope *scope);
 void activity_restore(LoopActivity *activity, const ActivityScope *scope);
 
-/* Around a callback called @name: publish it, and return how long it took, in ns. One reading of
- * the clock together: the beginning is the last reading. Home thread. */
+/* A pass is over: return to the callback that it was nested in, if it was. Home thread. */
+void activity_pass_over(LoopActivity *activity, const ActivityScope *scope);
+
+/* A callback, for the trace. */
+typedef struct ActivityCall {
+    const char *name;
+    AioTraceKind kind;
+    int fd; /* or -1 */
+} ActivityCall;
+
+/* Around a callback: publish it, and return how long it took, in ns. One reading of the clock
+ * together: the beginning is the last reading. Home thread. */
 void activity_call_begin(LoopActivity *activity, ActivityScope *scope, const char *name);
-int64_t activity_call_end(LoopActivity *activity, const ActivityScope *scope);
+static inline int64_t activity_call_end(LoopActivity *activity, const ActivityScope *scope,
+                                        ActivityCall call);
 
 /* The same for callbacks in a row, between one activity_save() and one activity_restore(): publish
- * it and return when it begins; return when it has ended. Home thread. */
+ * it and return when it begins; return how long it took. Home thread. */
 int64_t activity_call_next(LoopActivity *activity, const char *name);
-int64_t activity_call_done(LoopActivity *activity);
+static inline int64_t activity_call_done(LoopActivity *activity, int64_t begin_ns,
+                                         ActivityCall call);
+
+/* What these two are made of: read the clock, add the time that went by to what the loop was doing,
+ * and return the clock; record a callback that is over. Home thread. */
+int64_t activity_account(LoopActivity *activity);
+__attribute__((cold)) void activity_trace_call(LoopActivity *activity, int64_t begin_ns,
+                                               ActivityCall call);
+
+/* Whether there is a trace. Relaxed: whoever finds one loads it again. Home thread. */
+static inline bool activity_is_traced(LoopActivity *activity)
+{
+    return G_UNLIKELY(atomic_load_explicit(&activity->trace, memory_order_relaxed) != NULL);
+}
+
+/* Inline, so that what the trace is told is only put together when there is one. */
+static inline int64_t activity_call_done(LoopActivity *activity, int64_t begin_ns,
+                                         ActivityCall call)
+{
+    int64_t end_ns = activity_account(activity);
+
+    if (activity_is_traced(activity)) {
+        activity_trace_call(activity, begin_ns, call);
+    }
+    return end_ns - begin_ns;
+}
+
+static inline int64_t activity_call_end(LoopActivity *activity, const ActivityScope *scope,
+                                        ActivityCall call)
+{
+    int64_t elapsed_ns = activity_call_done(activity, scope->begin_ns, call);
+
+    activity_restore(activity, scope);
+    return elapsed_ns;
+}
 
 /* Count one call that took @elapsed_ns. Home thread. */
 void counters_record(AioCounters *counters, int64_t elapsed_ns);
@@ -162,6 +213,10 @@ static inline void loop_watch_entered(LoopActivity *activity, int before, AioSta
         }
     }
 }
+/* ---- what the loop did (aio-trace.c) ---- */
+
+/* Home thread. */
+void aio_trace_write(AioTrace *trace, const AioTraceRecord *record);
 
 /* ---- handlers (aio-handler.c) ---- */
 

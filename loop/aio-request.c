@@ -190,15 +190,16 @@ bool aio_dispatch_requests(AioContext *ctx)
     for (; n > 0 && ring->n_completions > 0; n--) {
         Completion completion = ring->completions[ring->first_completion];
         CqeHandler *handler = completion.handler;
+        ActivityCall call = { handler->name, AIO_TRACE_REQUEST, -1 };
         ActivityScope scope;
 
         ring->first_completion = (ring->first_completion + 1) % ring->max_completions;
         ring->n_completions--;
         handler->res = completion.res;
         handler->flags = completion.flags;
-        activity_call_begin(ctx->activity, &scope, handler->name);
+        activity_call_begin(ctx->activity, &scope, call.name);
         handler->cb(handler);
-        counters_record(&ctx->request_counters, activity_call_end(ctx->activity, &scope));
+        counters_record(&ctx->request_counters, activity_call_end(ctx->activity, &scope, call));
     }
     return progress;
 }

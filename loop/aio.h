@@ -173,6 +173,7 @@ void aio_set_fd_poll(AioContext *ctx, int fd, IOHandler *io_poll_begin, IOHandle
 #define aio_set_event_notifier(ctx, notifier, io_read, io_poll, io_poll_ready) \
     aio_set_event_notifier_full(ctx, notifier, io_read, io_poll, io_poll_ready, #io_read)
 
+/* As aio_set_event_notifier(), with a @name that must stay valid for good. */
 void aio_set_event_notifier_full(AioContext *ctx, EventNotifier *notifier,
                                  EventNotifierHandler *io_read, AioPollFn *io_poll,
                                  EventNotifierHandler *io_poll_ready, const char *name);

@@ -289,7 +289,7 @@ static void call_done(ThreadPool *pool, ThreadPoolRequest *request)
 
     activity_call_begin(activity, &scope, request->name);
     request->done(request->opaque, request->result);
-    activity_call_end(activity, &scope);
+    activity_call_end(activity, &scope, (ActivityCall){ request->name, AIO_TRACE_JOB, -1 });
     g_free(request);
 }
 

@@ -382,23 +382,24 @@ static bool run_list(QEMUTimerList *list)
         TimerRun run = { .timer = list->firing_head, .outer = list->running };
         QEMUTimerCB *cb = run.timer->cb;
         void *opaque = run.timer->opaque;
+        ActivityCall call = { run.timer->name, AIO_TRACE_TIMER, -1 };
         int64_t begin_ns;
-        int64_t end_ns;
+        int64_t length_ns;
 
         unlink_locked(list, run.timer);
         publish_deadline(list);
         list->running = &run;
-        begin_ns = activity_call_next(activity, run.timer->name);
+        begin_ns = activity_call_next(activity, call.name);
         pthread_mutex_unlock(&list->lock);
 
         cb(opaque);
         progress = true;
-        end_ns = activity_call_done(activity);
+        length_ns = activity_call_done(activity, begin_ns, call);
 
         counter_add(&list->ctx->timer_callbacks, 1);
         pthread_mutex_lock(&list->lock);
         list->running = run.outer;
-        record_call(run.timer, end_ns - begin_ns);
+        record_call(run.timer, length_ns);
     }
     publish_deadline(list);
     pthread_mutex_unlock(&list->lock);

@@ -20,6 +20,7 @@
 #include "objects/object-fd.h"
 #include "objects/object-types.h"
 #include "objects/placement.h"
+#include "objects/source-name.h"
 #include "qmp/qmp-error.h"
 #include "qmp/qmp-request.h"
 
@@ -36,7 +37,8 @@ typedef struct NotifierProperties {
 
 typedef struct NotifierObject {
     Object parent;
-    EventNotifier notifier; /* constant from creation to deletion */
+    EventNotifier notifier; /* constant from creation to deletion, as the next */
+    const char *source_name;
 
     /* Main thread; start reads the first. Of NotifierObject, each of which has this one as a user.
      */
@@ -249,8 +251,9 @@ static void notifier_type_start(Object *object, AioContext *ctx)
     self->ctx = ctx;
     self->targets = self->chain;
     event_pace_start(&self->pace, ctx);
-    aio_set_event_notifier(ctx, &self->notifier, notifier_kicked, has_bell ? poll_doorbell : NULL,
-                           has_bell ? doorbell_rung : NULL);
+    aio_set_event_notifier_full(ctx, &self->notifier, notifier_kicked,
+                                has_bell ? poll_doorbell : NULL, has_bell ? doorbell_rung : NULL,
+                                self->source_name);
     if (has_bell) {
         aio_set_event_notifier_poll(ctx, &self->notifier, begin_polling, end_polling);
         /* Polling may have seen a ring, without a kick, and stop have come before it was taken. */
@@ -460,7 +463,8 @@ static bool notifier_type_create(Object *object, GError **errp)
     }
     self->chain = g_steal_pointer(&chain);
     use_chain(self);
-    event_pace_init(&self->pace, send_notifier_set, self);
+    self->source_name = source_name("notifier_kicked", object->id);
+    event_pace_init(&self->pace, object->id, send_notifier_set, self);
     return true;
 }
 

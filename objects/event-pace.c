@@ -4,9 +4,15 @@
 #include "config.h"
 #include "objects/event-pace.h"
 
-void event_pace_init(EventPace *pace, void (*send)(void *opaque), void *opaque)
+#include "objects/source-name.h"
+
+void event_pace_init(EventPace *pace, const char *id, void (*send)(void *opaque), void *opaque)
 {
-    *pace = (EventPace){ .send = send, .opaque = opaque };
+    *pace = (EventPace){
+        .send = send,
+        .opaque = opaque,
+        .name = source_name("event_pace_due", id),
+    };
 }
 
 static void send_now(EventPace *pace)
@@ -23,7 +29,8 @@ static void event_pace_due(void *opaque)
 
 void event_pace_start(EventPace *pace, AioContext *ctx)
 {
-    aio_timer_init(ctx, &pace->timer, QEMU_CLOCK_REALTIME, SCALE_NS, event_pace_due, pace);
+    aio_timer_init_full(ctx, &pace->timer, QEMU_CLOCK_REALTIME, SCALE_NS, event_pace_due, pace,
+                        pace->name);
     if (pace->pending) {
         timer_mod_ns(&pace->timer, pace->next_ns);
     }

@@ -17,13 +17,14 @@
 typedef struct EventPace {
     void (*send)(void *opaque);
     void *opaque;
-    QEMUTimer timer; /* until the next may be sent */
-    bool pending;    /* there is something to send */
-    int64_t next_ns; /* when it may be, on QEMU_CLOCK_REALTIME */
+    const char *name; /* of the timer, for good */
+    QEMUTimer timer;  /* until the next may be sent */
+    bool pending;     /* there is something to send */
+    int64_t next_ns;  /* when it may be, on QEMU_CLOCK_REALTIME */
 } EventPace;
 
-/* Call @send with @opaque for each event. */
-void event_pace_init(EventPace *pace, void (*send)(void *opaque), void *opaque);
+/* Call @send with @opaque for each event of the object @id. */
+void event_pace_init(EventPace *pace, const char *id, void (*send)(void *opaque), void *opaque);
 
 /* Work on @ctx, in its home thread; and end that there. */
 void event_pace_start(EventPace *pace, AioContext *ctx);

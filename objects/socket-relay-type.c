@@ -595,6 +595,7 @@ static bool create_relay(Object *object, GPtrArray *iothreads, const char *const
     SocketRelayObject *self = (SocketRelayObject *)object;
     SocketRelayProperties *p = object->properties;
     RelaySetup setup = {
+        .id = object->id,
         .owner = qemu_get_aio_context(),
         .listen = p->listen,
         .listen_fd = -1,

@@ -10,6 +10,7 @@
 #include "objects/lateness.h"
 #include "objects/object-types.h"
 #include "objects/placement.h"
+#include "objects/source-name.h"
 #include "qmp/qmp-error.h"
 
 /* What becomes of periods that were over before their expiration could be. */
@@ -41,6 +42,7 @@ typedef enum {
 typedef struct TimerObject {
     Object parent;
     Begin begin; /* main thread; start reads it */
+    const char *source_name;
 
     /* The thread's of the loop that it works on; while it is stopped, whoever has it. */
     QEMUTimer timer;
@@ -247,7 +249,8 @@ static void timer_type_start(Object *object, AioContext *ctx)
     self->catch_up = (CatchUp)p->catch_up;
     self->period_ns = p->one_shot ? 0 : p->period_ns;
     self->next_ns = first_deadline(self, p);
-    aio_timer_init(ctx, &self->timer, self->clock, SCALE_NS, timer_expired, self);
+    aio_timer_init_full(ctx, &self->timer, self->clock, SCALE_NS, timer_expired, self,
+                        self->source_name);
     event_pace_start(&self->pace, ctx);
     if (self->next_ns >= 0) {
         timer_mod_ns(&self->timer, self->next_ns);
@@ -282,7 +285,8 @@ static bool timer_type_create(Object *object, GError **errp)
     }
     self->begin = BEGIN_DEADLINE;
     self->next_ns = -1;
-    event_pace_init(&self->pace, send_timer_expired, self);
+    self->source_name = source_name("timer_expired", object->id);
+    event_pace_init(&self->pace, object->id, send_timer_expired, self);
     return true;
 }
 

@@ -170,3 +170,35 @@ void qmp_server_request_done(QmpServer *server, QmpSession *session)
         qemu_bh_schedule(server->dispatcher_bh);
     }
 }
+
+/* ---- out-of-band requests that take longer ---- */
+
+bool qmp_server_late_request_begins(QmpServer *server, QmpSession *session)
+{
+    bool stopped;
+
+    pthread_mutex_lock(&server->lock);
+    stopped = server->stopped;
+    server->running += !stopped;
+    pthread_mutex_unlock(&server->lock);
+    if (stopped) {
+        return false;
+    }
+    pthread_mutex_lock(&session->lock);
+    session->in_flight++;
+    pthread_mutex_unlock(&session->lock);
+    return true;
+}
+
+void qmp_server_late_request_done(QmpServer *server, QmpSession *session)
+{
+    AioContext *main_context = server->config.main_context;
+
+    pthread_mutex_lock(&session->lock);
+    session->in_flight--;
+    qemu_bh_schedule(session->update_bh);
+    pthread_mutex_unlock(&session->lock);
+    /* Whoever ends the daemon waits for it, and then for this thread. */
+    count_finished(server);
+    aio_notify(main_context);
+}

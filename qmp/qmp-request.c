@@ -165,6 +165,14 @@ void qmp_request_run(QmpRequest *request)
     }
 }
 
+bool qmp_request_answer_later(QmpRequest *request, GError **errp)
+{
+    if (request->oob && !qmp_session_answer_later(request->session, request)) {
+        return qmp_error_set(errp, "The daemon is about to end");
+    }
+    return true;
+}
+
 void qmp_return(QmpRequest *request, json_object *value)
 {
     g_clear_pointer(&request->fds, qmp_fds_free);

@@ -14,7 +14,8 @@
 /* ---- for those who implement commands ---- */
 
 /* Answer @request with @value, taking over the reference; NULL is null. The request is gone.
- * In the thread that runs the command, or, later, in the main thread. */
+ * In the thread that runs the command, or, later, in the main thread; of an out-of-band one, later
+ * only after qmp_request_answer_later(). */
 void qmp_return(QmpRequest *request, json_object *value);
 
 /* As qmp_return(), and send the descriptor @fd along, by SCM_RIGHTS with the first byte of the
@@ -33,6 +34,11 @@ void qmp_fail(QmpRequest *request, GError *error);
 
 /* Answer @request with a GenericError whose text is made from @format. Threads as qmp_return(). */
 void qmp_fail_generic(QmpRequest *request, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* For a command that may run out-of-band, before its run() returns without an answer: @request will
+ * be answered later, in the thread that runs it. False and @errp when it must be answered now, for
+ * the server is about to end; never in-band. */
+bool qmp_request_answer_later(QmpRequest *request, GError **errp);
 
 /* The opaque that the command was registered with. */
 void *qmp_request_get_opaque(QmpRequest *request);

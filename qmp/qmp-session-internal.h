@@ -71,7 +71,7 @@ struct QmpSession {
     bool paused;           /* reading waits for an answer */
     bool half_closed;      /* a copy of eof */
     GQueue queue;          /* of QmpRequest: in-band, not yet run */
-    unsigned in_flight;    /* these and the one that runs */
+    unsigned in_flight;    /* these, the one that runs, and those out-of-band that take longer */
     unsigned n_large;      /* of many tokens, that came since none was in flight */
     bool running;          /* one is being run */
     bool newly_ready;      /* the main loop has yet to be told of the queue */
@@ -106,7 +106,7 @@ struct QmpServer {
     pthread_mutex_t lock; /* guards all below */
     GHashTable *sessions; /* a set, each with a reference */
     GQueue ready;         /* of QmpSession, with references: have a request to be run */
-    unsigned running;     /* in-band requests being run */
+    unsigned running;     /* in-band requests being run, and out-of-band ones that take longer */
     bool stopped;         /* none is started any more */
 };
 
@@ -121,6 +121,10 @@ void qmp_session_unref(QmpSession *session);
 
 /* Close the connection and drop what is queued. Monitor thread. */
 void qmp_session_close(QmpSession *session);
+
+/* @request, which runs out-of-band, will be answered after this turn. False when the server starts
+ * nothing any more. Monitor thread. */
+bool qmp_session_answer_later(QmpSession *session, QmpRequest *request);
 
 /* Whether so much is in flight that reading has to pause. With session->lock held. */
 bool qmp_session_is_full(const QmpSession *session);
@@ -156,6 +160,11 @@ void qmp_server_make_ready(QmpServer *server, QmpSession *session);
 
 /* The in-band request that ran has been answered. Main thread. */
 void qmp_server_request_done(QmpServer *server, QmpSession *session);
+
+/* An out-of-band request takes longer than its turn; false when nothing is started any more. It has
+ * been answered. Monitor thread. */
+bool qmp_server_late_request_begins(QmpServer *server, QmpSession *session);
+void qmp_server_late_request_done(QmpServer *server, QmpSession *session);
 
 /* Bottom half of the main context: run what is ready, one request of each session in turn. */
 void qmp_server_dispatch(void *opaque);

@@ -48,6 +48,25 @@ static void reply_in_band(QmpRequest *request, json_object *value, const GError 
     qmp_server_request_done(session->server, session);
 }
 
+/* The answer of an out-of-band request that took longer than its turn. */
+static void reply_late(QmpRequest *request, json_object *value, const GError *error, void *opaque)
+{
+    QmpSession *session = opaque;
+
+    qmp_session_log_change(session, request, error);
+    qmp_session_reply(session, request, value, error, false);
+    qmp_server_late_request_done(session->server, session);
+}
+
+bool qmp_session_answer_later(QmpSession *session, QmpRequest *request)
+{
+    if (!qmp_server_late_request_begins(session->server, session)) {
+        return false;
+    }
+    qmp_request_set_reply(request, reply_late, session);
+    return true;
+}
+
 /* A request of a session in negotiation mode is answered here and now. */
 static void run_negotiating(QmpSession *session, QmpRequest *request)
 {

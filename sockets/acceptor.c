@@ -16,7 +16,7 @@ static void acceptor_readable(void *opaque);
 static void watch(Acceptor *acceptor)
 {
     aio_set_fd_handler_full(acceptor->ctx, acceptor->fd, acceptor_readable, NULL, NULL, NULL,
-                            acceptor, acceptor->ops->name, NULL);
+                            acceptor, acceptor->name, NULL);
 }
 
 static void unwatch(Acceptor *acceptor)
@@ -119,7 +119,7 @@ static void acceptor_readable(void *opaque)
 
 void acceptor_init(Acceptor *acceptor, int fd, const AcceptorOps *ops, void *opaque)
 {
-    *acceptor = (Acceptor){ .ops = ops, .opaque = opaque, .fd = fd };
+    *acceptor = (Acceptor){ .ops = ops, .opaque = opaque, .name = ops->name, .fd = fd };
 }
 
 void acceptor_start(Acceptor *acceptor, AioContext *ctx)

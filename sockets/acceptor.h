@@ -35,6 +35,7 @@ typedef struct AcceptorOps {
 typedef struct Acceptor {
     const AcceptorOps *ops;
     void *opaque;
+    const char *name; /* of the source, for good: ops->name until the owner sets another one */
     int fd;
     AioContext *ctx; /* NULL: stopped */
     bool failing;    /* the last try to accept has ended in a rest */

@@ -98,7 +98,7 @@ static TryResult retry_later(RelayConnection *connection)
 
     if (!connect->has_timer) {
         aio_timer_init_full(connection->worker->ctx, &connect->timer, QEMU_CLOCK_REALTIME, SCALE_NS,
-                            retry, connection, "relay_connect_retry");
+                            retry, connection, connection->worker->relay->names.retry);
         connect->has_timer = true;
     }
     connect->retrying = true;

@@ -327,7 +327,16 @@ void relay_listener_detach(RelayListener *listener);
 
 typedef struct RelayOp RelayOp;
 
+/* The names of its sources. */
+typedef struct RelayNames {
+    const char *accept;
+    const char *ready;
+    const char *timeout;
+    const char *retry;
+} RelayNames;
+
 struct Relay {
+    RelayNames names; /* constant */
     atomic_uint refs; /* the owner, and look-ups under way */
     pthread_mutex_t lock;
     RelayTargets *targets; /* guarded by @lock */

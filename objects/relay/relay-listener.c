@@ -128,6 +128,7 @@ RelayListener *relay_listener_new(Relay *relay, const RelayAddress *address, int
     setsockopt(listener->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     listener->relay = relay;
     acceptor_init(&listener->acceptor, listener->fd, &acceptor_ops, listener);
+    listener->acceptor.name = relay->names.accept;
     return listener;
 }
 

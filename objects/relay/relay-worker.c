@@ -338,6 +338,13 @@ void relay_worker_leave(RelayWorker *worker, RelayWorker *to)
     set_homes(&worker->established, to, true);
 }
 
+/* Have the loop look after the epoll set. */
+static void watch_set(RelayWorker *worker)
+{
+    aio_set_fd_handler_full(worker->ctx, worker->epoll, relay_ready, NULL, NULL, NULL, worker,
+                            worker->relay->names.ready, NULL);
+}
+
 void relay_worker_take_over(RelayWorker *worker, RelayWorker *from)
 {
     RelayConnection *connection = from->connecting.head;
@@ -351,7 +358,7 @@ void relay_worker_take_over(RelayWorker *worker, RelayWorker *from)
     from->connecting = from->established = (RelayList){ 0 };
     set_homes(&worker->connecting, worker, false);
     set_homes(&worker->established, worker, false);
-    aio_set_fd_handler(worker->ctx, worker->epoll, relay_ready, NULL, NULL, NULL, worker);
+    watch_set(worker);
     while (connection) {
         RelayConnection *next = connection->next;
 
@@ -383,9 +390,10 @@ RelayWorker *relay_worker_new(Relay *relay, AioContext *ctx, int epoll)
     worker->ctx = ctx;
     aio_context_ref(ctx);
     worker->loop = relay_loop_get(ctx);
-    aio_timer_init(ctx, &worker->timer, QEMU_CLOCK_REALTIME, SCALE_NS, relay_timeout, worker);
+    aio_timer_init_full(ctx, &worker->timer, QEMU_CLOCK_REALTIME, SCALE_NS, relay_timeout, worker,
+                        relay->names.timeout);
     worker->timer_ns = INT64_MAX;
-    aio_set_fd_handler(ctx, epoll, relay_ready, NULL, NULL, NULL, worker);
+    watch_set(worker);
     return worker;
 }
 

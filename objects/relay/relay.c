@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "objects/source-name.h"
+
 G_DEFINE_QUARK(relay - error - quark, relay_error)
 
 const char *relay_cause_name(RelayCause cause)
@@ -271,6 +273,12 @@ static Relay *relay_alloc(const RelaySetup *setup, RelayTargets *targets)
     relay->targets = targets;
     store_params(relay, &setup->params);
     relay->verbose = setup->verbose;
+    relay->names = (RelayNames){
+        .accept = source_name("relay_accept", setup->id),
+        .ready = source_name("relay_ready", setup->id),
+        .timeout = source_name("relay_timeout", setup->id),
+        .retry = source_name("relay_connect_retry", setup->id),
+    };
     relay->owner = setup->owner;
     relay->events = setup->events;
     relay->opaque = setup->opaque;

@@ -50,6 +50,10 @@ def iothread_property(ctl, name, key):
     return returned(ctl("call", "qom-get", json.dumps(arguments)))
 
 
+def assert_done(result):
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
 def assert_refused(result, start, *parts):
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith("evloopctl: " + start)
@@ -218,6 +222,74 @@ def test_the_list_of_iothreads_as_json_is_what_the_daemon_returns(ctl):
     assert listed and listed == returned(ctl("call", "query-iothreads"))
 
 
+# ---- trace ----
+
+
+def test_a_trace_is_started_saved_and_stopped(ctl, tmp_path):
+    assert_done(ctl("iothread", "add", "io0"))
+    assert_done(ctl("trace", "start", "--size-kib", "8", "main-loop", "io0"))
+    info = json.loads(ctl("call", "query-trace").stdout)
+    assert (info["state"], info["size-kib"]) == ("on", 8)
+    assert [loop["loop"] for loop in info["loops"]] == ["main-loop", "io0"]
+    assert_done(ctl("trace", "save", str(tmp_path / "new.json")))
+    trace = json.loads((tmp_path / "new.json").read_text())
+    assert "qmp_dispatch" in {event["name"] for event in trace["traceEvents"]}
+    assert_done(ctl("trace", "stop"))
+    assert json.loads(ctl("call", "query-trace").stdout)["state"] == "stopped"
+    (tmp_path / "old").write_text("x" * 1000000)
+    assert_done(ctl("trace", "save", "old", cwd=tmp_path))
+    assert json.loads((tmp_path / "old").read_text())["traceEvents"]
+    assert_done(ctl("trace", "stop", "--discard"))
+    assert json.loads(ctl("call", "query-trace").stdout)["state"] == "off"
+
+
+def test_all_loops_are_traced_when_none_is_named(ctl):
+    assert_done(ctl("trace", "start"))
+    loops = json.loads(ctl("call", "query-trace").stdout)["loops"]
+    assert [loop["loop"] for loop in loops] == ["main-loop", "mon_iothread"]
+
+
+def test_a_trace_is_saved_while_the_main_loop_is_stuck(ctl, daemon, tmp_path):
+    with daemon.block_main_loop() as blocker:
+        assert_done(ctl("trace", "start"))
+        assert_done(ctl("trace", "save", str(tmp_path / "trace.json")))
+        assert not blocker.has_input(), "the main loop was not held any more"
+    trace = json.loads((tmp_path / "trace.json").read_text())
+    [event] = [event for event in trace["traceEvents"]
+               if event["name"] == "qmp_dispatch"]
+    assert event["args"] == {"unfinished": True}
+
+
+def test_a_file_of_a_save_that_is_refused_is_as_it_was(ctl, tmp_path):
+    (tmp_path / "old").write_text("old")
+    for name in ["old", "new"]:
+        result = ctl("trace", "save", str(tmp_path / name))
+        assert_refused(result, "trace-save: GenericError: There is no trace\n")
+    assert (tmp_path / "old").read_text() == "old"
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_a_trace_can_not_be_saved_to_is_told(ctl, tmp_path):
+    assert_done(ctl("trace", "start"))
+    os.mkfifo(tmp_path / "fifo")
+    for path, why in [(tmp_path, "Is a directory"), (tmp_path / "no" / "x", "No such file"),
+                      (tmp_path / "fifo", "No such device")]:
+        result = ctl("trace", "save", str(path))
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"evloopctl: cannot write to '{path}': {why}")
+    assert_refused(ctl("trace", "save", "/dev/null"), "trace-save: ", "not one of a regular file")
+
+
+@pytest.mark.parametrize("words, part", [
+    (("start", "no-such-loop"), "there is no loop 'no-such-loop'"),
+    (("start", "--size-kib", "3"), "'size-kib' expects an integer from 4 to 65536"),
+    (("start", "--size-kib", "many"), "'size-kib' expects an integer from 4 to 65536"),
+    (("stop",), "No trace is on"), (("stop", "--discard"), "There is no trace"),
+])
+def test_the_daemon_says_what_is_wrong_with_a_trace(ctl, words, part):
+    assert_refused(ctl("trace", *words), f"trace-{words[0]}: GenericError: ", part)
+
+
 # ---- quit ----
 
 
@@ -310,6 +382,7 @@ def test_a_denied_socket_names_its_group(run, tmp_path):
 
 @pytest.mark.parametrize("words", [
     ("--help",), ("-h",), ("call", "--help"), ("events", "--help"), ("quit", "--help"),
+    ("trace", "--help"), ("trace", "start", "--help"), ("trace", "save", "--help"),
     ("iothread", "--help"), ("iothread", "add", "--help"), ("iothread", "set", "--help"),
     ("iothread", "del", "--help"), ("iothread", "list", "--help"), ("call", "x", "--help"),
     ("top", "--help"), ("object", "--help"), ("object", "add", "--help"),
@@ -326,12 +399,12 @@ def test_there_is_help_for_every_command(run, words):
 
 
 @pytest.mark.parametrize("words", [
-    (), ("call",), ("events",), ("iothread", "list"), ("quit",), ("top",), ("object", "list"),
-    ("object", "show"), ("object", "types"),
+    (), ("call",), ("events",), ("iothread", "list"), ("trace", "start"), ("trace", "stop"),
+    ("quit",), ("top",), ("object", "list"), ("object", "show"), ("object", "types"),
 ])
 def test_the_manual_page_has_every_option(run, words):
     page = Path(__file__).parents[2].joinpath("man", "evloopctl.1").read_text()
-    options = re.findall(r"^  (?:-\w, )?--([a-z]+)", run(*words, "--help").stdout, re.MULTILINE)
+    options = re.findall(r"^  (?:-\w, )?--([a-z-]+)", run(*words, "--help").stdout, re.MULTILINE)
     assert "help" in options
     for option in options:
         assert f"Fl -{option}" in page

@@ -85,7 +85,7 @@ def test_a_timer_on_an_iothread_is_shown_at_work(top):
         io0 = row(loops, LOOP="io0")
         assert float(io0["CALLS/S"]) > 0 and float(io0["PASSES/S"]) > 0
         assert 99 < sum(float(io0[key]) for key in ["BUSY%", "POLL%", "BLOCK%"]) < 101
-        timer = row(sources, NAME="timer_expired")
+        timer = row(sources, NAME="timer_expired(t)")
         assert (timer["LOOP"], timer["KIND"], timer["FD"]) == ("io0", "timer", "-")
         assert float(timer["CALLS/S"]) > 0 and float(timer["MEAN-US"]) > 0
         assert float(timer["MAX-US"]) > 0
@@ -132,7 +132,7 @@ def test_as_json_each_sample_is_a_line(top):
     assert (result.returncode, result.stderr) == (0, "")
     first, second = map(json.loads, result.stdout.splitlines())
     assert first["interval"] is None and 0 < second["interval"] < DEADLINE
-    timer = row(second["sources"], name="timer_expired")
+    timer = row(second["sources"], name="timer_expired(t)")
     assert (timer["loop"], timer["kind"], timer["fd"], timer["number"]) == ("io0", "timer", None, 1)
     io0 = row(second["loops"], loop="io0")
     assert set(io0) == {"loop", "state", "for", "busy", "polling", "blocked", "passes", "calls",

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 PUBLIC = [
     "iothreads/iothread.h",
     "loop/aio-stats.h",
+    "loop/aio-trace.h",
     "loop/aio.h",
     "loop/event-notifier.h",
     "loop/main-loop.h",

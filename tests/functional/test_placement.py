@@ -11,7 +11,8 @@ TYPES = {
     "socket-relay": {"listen": "tcp:127.0.0.1:0", "target": "tcp:127.0.0.1:1"},
 }
 SOURCES = {
-    "timer": "timer_expired", "event-notifier": "notifier_kicked", "socket-relay": "relay_ready",
+    "timer": "timer_expired(x)", "event-notifier": "notifier_kicked(x)",
+    "socket-relay": "relay_ready(x)",
 }
 
 
@@ -44,6 +45,23 @@ def test_an_object_is_created_on_any_loop(qmp, qom_type, place):
     assert loop_of(qmp, SOURCES[qom_type]) == [place or "main-loop"]
     delete(qmp, "x")
     assert loop_of(qmp, SOURCES[qom_type]) == []
+
+
+@pytest.mark.parametrize("qom_type", TYPES)
+def test_the_names_of_its_sources_say_whose_they_are(qmp, qom_type):
+    for name in ["x", "y"]:
+        add(qmp, qom_type, name, iothread="io0", **TYPES[qom_type])
+    names = [source["name"] for source in qmp.command("query-sources", loop="io0")]
+    mine = sorted(name for name in names if name.endswith("(x)"))
+    assert SOURCES[qom_type] in mine
+    assert sorted(name for name in names if name.endswith("(y)")) == [
+        name.replace("(x)", "(y)") for name in mine]
+    assert len(mine) == len(set(mine))
+
+
+def test_a_name_that_would_be_long_is_that_of_the_callback(qmp):
+    add(qmp, "timer", "t" * 100, iothread="io0", period_ns=10**9)
+    assert loop_of(qmp, "timer_expired") == ["io0"]
 
 
 @pytest.mark.parametrize("qom_type", TYPES)
@@ -98,7 +116,7 @@ def test_objects_at_the_start_and_the_end(start_daemon):
     with daemon.connect(oob=True) as qmp:
         qmp.command("event-notifier-set", id="n")
         wait_for_count(qmp, "end", "kicks", 1)
-        assert loop_of(qmp, "timer_expired") == ["io0"]
+        assert loop_of(qmp, "timer_expired(t)") == ["io0"]
     daemon.end()
 
 
@@ -123,7 +141,7 @@ def test_a_move_off_a_stuck_loop_waits_and_holds_up_nobody_else(daemon, qmp):
         assert mover.receive_reply() == {"return": {}, "id": 1}
         assert qmp.receive_reply() == {"return": {}, "id": 2}
         assert get(qmp, "t", "iothread") is None
-        assert loop_of(qmp, "timer_expired") == ["main-loop"]
+        assert loop_of(qmp, "timer_expired(t)") == ["main-loop"]
 
 
 def test_an_object_on_a_stuck_loop_is_deleted_when_it_can_be(daemon, qmp):

@@ -6,6 +6,7 @@ import re
 import socket
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -91,8 +92,8 @@ def test_an_example_happens_as_shown(start_daemon, name):
                 seen = session.receive()
                 assert is_like(message, seen), f"shown: {message}\nseen: {seen}"
             elif with_fd:
-                with open(os.devnull, "rb") as null:
-                    session.send_with_fds(message, [null.fileno()])
+                with tempfile.TemporaryFile() as file:
+                    session.send_with_fds(message, [file.fileno()])
             else:
                 session.send(message)
         # Nothing came but what the example shows.

@@ -11,10 +11,13 @@ ALLOWED = {
     "x-debug-echo": {"value": [1]}, "x-debug-unblock": {"loop": "io0"},
     "query-clocks": {}, "clock-stop": {}, "clock-advance": {"by-ns": 1}, "clock-resume": {},
     "event-notifier-set": {"id": "bell"}, "event-notifier-get": {"id": "bell"},
+    "trace-start": {}, "query-trace": {}, "trace-stop": {},
 }
+# It needs a descriptor: see test_trace.py.
+ALLOWED_WITH_FD = {"trace-save"}
 # Those whose answers differ from time to time.
 CHANGING = ["query-loops", "query-sources", "query-clocks", "clock-stop", "clock-advance",
-            "clock-resume"]
+            "clock-resume", "trace-start", "query-trace", "trace-stop"]
 
 
 def commands(session):
@@ -23,7 +26,8 @@ def commands(session):
 
 
 def test_the_commands_that_allow_it(qmp):
-    assert {entry["name"] for entry in commands(qmp) if entry["allow-oob"]} == set(ALLOWED)
+    assert {entry["name"] for entry in commands(qmp) if entry["allow-oob"]} == \
+        set(ALLOWED) | ALLOWED_WITH_FD
 
 
 def test_out_of_band_overtakes_what_is_queued(daemon):

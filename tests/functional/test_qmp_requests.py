@@ -282,8 +282,9 @@ def test_query_commands_names_them_all(qmp):
         "event-notifier-set", "getfd", "object-add", "object-del", "qmp_capabilities", "qom-get",
         "qom-list", "qom-list-properties", "qom-list-types", "qom-set", "query-clocks",
         "query-commands", "query-fdsets", "query-iothreads", "query-loops", "query-qmp-schema",
-        "query-sources", "query-version", "quit", "remove-fd", "x-debug-block", "x-debug-echo",
-        "x-debug-event", "x-debug-unblock"]
+        "query-sources", "query-trace", "query-version", "quit", "remove-fd", "trace-save",
+        "trace-start", "trace-stop", "x-debug-block", "x-debug-echo", "x-debug-event",
+        "x-debug-unblock"]
 
 
 def test_objects_are_found_by_path(qmp):

@@ -3,6 +3,7 @@
 import copy
 import os
 import socket
+import tempfile
 
 import pytest
 
@@ -187,6 +188,10 @@ def test_properties_of_an_iothread_are_those_of_qemu_and_more(qmp):
 
 # Commands with arguments, in an order in which they work.
 CALLS = [
+    ("query-trace", {}),
+    ("trace-start", {"loops": ["main-loop"], "size-kib": 16}),
+    ("query-trace", {}),
+    ("trace-stop", {"discard": True}),
     ("object-add", {"qom-type": "iothread", "id": "io0"}),
     ("object-add", {"qom-type": "iothread", "id": "io1", "poll-max-ns": 0, "poll-grow": 3,
                     "poll-shrink": 2, "aio-max-batch": 7, "thread-pool-min": 1,
@@ -263,6 +268,11 @@ def test_every_answer_and_event_is_as_declared(daemon, schema):
         schema.check_return("getfd", send_fd(session, "getfd", fdname="sent"))
         added = send_fd(session, "add-fd", **{"fdset-id": 5, "opaque": "sent"})
         schema.check_return("add-fd", added)
+        session.command("trace-start")
+        with tempfile.TemporaryFile() as file:
+            session.send_with_fds({"execute": "trace-save"}, [file.fileno()])
+            schema.check_return("trace-save", session.receive_reply()["return"])
+        session.command("trace-stop")
         for name, arguments in CALLS:
             schema.check_arguments(name, arguments)
             reply = session.execute(name, arguments)
@@ -271,7 +281,7 @@ def test_every_answer_and_event_is_as_declared(daemon, schema):
         session.events.append(session.wait_event("SHUTDOWN"))
         events = session.events
     # Nothing was left untried.
-    tried = {name for name, _ in CALLS} | {"qmp_capabilities", "getfd", "add-fd"}
+    tried = {name for name, _ in CALLS} | {"qmp_capabilities", "getfd", "add-fd", "trace-save"}
     assert tried == schema.names("command")
     for event in events:
         schema.check_event(event)

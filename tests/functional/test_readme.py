@@ -64,14 +64,14 @@ def check_session(typed, sockets, shown_from=0):
 
 
 def test_the_session_in_readme_works_as_typed(running, sockets):
-    session, objects, _ = console_blocks((ROOT / "README.md").read_text())
+    session, objects, traces, _ = console_blocks((ROOT / "README.md").read_text())
     assert len(session) >= 8 and len(objects) >= 8
-    check_session(session + objects, sockets)
+    check_session(session + objects + traces, sockets)
 
 
 @pytest.mark.skipif(not shutil.which("socat"), reason="no socat")
 def test_the_raw_requests_in_readme_work_as_typed(running, sockets):
-    session, _, raw = console_blocks((ROOT / "README.md").read_text())
+    session, _, _, raw = console_blocks((ROOT / "README.md").read_text())
     check_session(session[:2] + raw, sockets)
     assert running.proc.wait(DEADLINE) == 0
 

@@ -50,6 +50,7 @@ typedef struct Session {
     ObjectTree *objects;
     QmpServer *server;
     DaemonControl control;
+    Trace *trace;
     FuzzClient clients[2];
     unsigned current;
     bool unread;
@@ -100,6 +101,7 @@ static void start(Session *self)
     static const QmpAccess access = { .name = "fuzz" };
     DaemonOffer offer = { .control = &self->control, .debug_commands = true };
 
+    offer.trace = self->trace = trace_new();
     offer.objects = self->objects = object_tree_new();
     offer.server = self->server = qmp_server_new(&config);
     object_tree_set_server(self->objects, self->server);
@@ -135,6 +137,7 @@ static void end(Session *self)
     }
     object_tree_set_server(self->objects, NULL);
     qmp_server_free(self->server);
+    trace_free(self->trace);
     while (aio_poll(monitor.ctx, false)) {
         /* What the end has left for the monitor to do; its thread would do it before it ends. */
     }

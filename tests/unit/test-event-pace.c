@@ -24,7 +24,7 @@ static EventPace begin(Loop *loop)
     EventPace pace;
 
     sent = 0;
-    event_pace_init(&pace, note_sent, &sent);
+    event_pace_init(&pace, "t0", note_sent, &sent);
     sim_begin(loop->ctx);
     return pace;
 }

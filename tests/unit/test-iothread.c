@@ -139,6 +139,31 @@ static void test_foreach_may_look_around(Loop *loop)
     iothread_destroy(second);
 }
 
+static void note_change(IOThread *iothread, bool comes, void *opaque)
+{
+    /* It is there, whether it has just come or is about to go. */
+    g_assert_true(iothread_by_id(iothread_get_id(iothread)) == iothread);
+    g_assert_nonnull(iothread_get_aio_context(iothread));
+    g_assert_cmpint(iothread_get_thread_id(iothread), !=, 0);
+    g_string_append_printf(opaque, "%c%s;", comes ? '+' : '-', iothread_get_id(iothread));
+}
+
+static void test_watched_as_they_come_and_go(Loop *loop)
+{
+    g_autoptr(GString) changes = g_string_new("");
+    IOThread *before = create(loop, "before");
+    IOThread *after;
+
+    iothread_watch(note_change, changes);
+    after = create(loop, "after");
+    iothread_destroy(before);
+    iothread_destroy(create(loop, "between"));
+    g_assert_cmpstr(changes->str, ==, "+after;-before;+between;-between;");
+    iothread_watch(NULL, NULL);
+    iothread_destroy(after);
+    g_assert_cmpstr(changes->str, ==, "+after;-before;+between;-between;");
+}
+
 static void assert_running(IOThread *iothread, void *opaque)
 {
     g_assert_cmpint(iothread_get_thread_id(iothread), !=, 0);
@@ -629,6 +654,7 @@ int main(int argc, char **argv)
     loop_test_add("runs-in-its-thread", test_runs_in_its_thread);
     loop_test_add("found-by-id", test_found_by_id);
     loop_test_add("foreach-in-order-of-creation", test_foreach_in_order_of_creation);
+    loop_test_add("watched-as-they-come-and-go", test_watched_as_they_come_and_go);
     loop_test_add("thread-name", test_thread_name);
     loop_test_add_aio_poll("out-of-descriptors", test_out_of_descriptors);
     loop_test_add("cpu-affinity", test_cpu_affinity);

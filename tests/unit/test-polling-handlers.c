@@ -3,6 +3,7 @@
  */
 #include "config.h"
 
+#include "loop/aio-trace.h"
 #include "tests/unit/polling-fixture.h"
 
 #define MAX_NS AIO_POLL_MAX_NS_DEFAULT
@@ -52,6 +53,32 @@ static void test_without_poll_ready(Loop *loop)
     aio_context_get_stats(loop->ctx, &stats);
     g_assert_cmpuint(stats.polls_hit, >, 0);
     g_assert_cmpint(source.poll_readys, ==, 0);
+    source_cleanup(&source);
+    sim_end();
+}
+
+static void test_polling_in_a_trace(Loop *loop)
+{
+    g_autoptr(AioTrace) trace = aio_trace_new(1000);
+    g_autofree AioTraceRecord *records = NULL;
+    Source source;
+    size_t n, phases = 0;
+    uint64_t n_lost;
+
+    sim_begin(loop->ctx);
+    source_init(&source, loop);
+    source_make_polled(&source);
+    aio_context_set_trace(loop->ctx, trace);
+    source_event(&source, 10000);
+    loop_passes(loop, 1);
+    records = aio_trace_copy(trace, &n, &n_lost);
+    for (size_t i = 0; i < n; i++) {
+        if (records[i].kind == AIO_TRACE_POLL) {
+            g_assert_cmpint(records[i].duration_ns, >=, 10000);
+            phases++;
+        }
+    }
+    g_assert_cmpuint(phases, ==, 1);
     source_cleanup(&source);
     sim_end();
 }
@@ -233,6 +260,7 @@ int main(int argc, char **argv)
     loop_test_add_aio_poll("what-polling-finds-goes-to-io-poll-ready", test_poll_ready);
     loop_test_add_aio_poll("or-to-io-read", test_without_poll_ready);
     loop_test_add_aio_poll("the-loop-says-that-it-polls", test_state);
+    loop_test_add_aio_poll("in-a-trace", test_polling_in_a_trace);
     loop_test_add_aio_poll("handlers-without-events-are-not-looked-at", test_idle_handlers);
     loop_test_add_aio_poll("io-poll-begin-and-end-enclose-a-phase", test_begin_and_end);
     loop_test_add_aio_poll("work-that-comes-before-io-poll-end-is-found", test_work_at_the_end);
