@@ -174,6 +174,37 @@ def test_a_restart_is_a_new_daemon_on_the_same_sockets(service):
     assert call(service, "query-iothreads") == []
 
 
+def test_reloading_changes_what_the_files_ask_for_and_no_more(service):
+    def iothreads(*names):
+        return "".join('{"execute": "object-add", "arguments": {"qom-type": "iothread", '
+                       f'"id": "{name}"}}}}\n' for name in names)
+
+    def thread_ids():
+        return {item["id"]: item["thread-id"] for item in call(service, "query-iothreads")}
+
+    path = "/etc/evloopd/evloopd.conf.d/10-test.json"
+    service.write(path, iothreads("io0"))
+    try:
+        before = thread_ids()
+        assert list(before) == ["io0"]
+        pid = main_pid(service)
+        service.write(path, iothreads("io0", "io1"))
+        service.run("systemctl", "reload", "evloopd.service")
+        service.wait_for("the reload", lambda: len(thread_ids()) == 2)
+        assert thread_ids()["io0"] == before["io0"]
+        assert main_pid(service) == pid
+        assert journal(service, "^configuration: applied: objects 1 added, 0 deleted", PRIORITY="5")
+        after = thread_ids()
+        service.write(path, "nonsense")
+        status, _ = service.try_run("systemctl", "reload", "evloopd.service")
+        if service.show("evloopd.service", "Type") == ("notify",):
+            assert status != 0
+        assert journal(service, "^configuration: not applied: .*10-test.json: line 1", PRIORITY="4")
+        assert (main_pid(service), thread_ids()) == (pid, after)
+    finally:
+        service.run("rm", path)
+
+
 @pytest.mark.parametrize("signal", ["KILL", "SEGV"])
 def test_a_daemon_that_is_killed_is_started_again(service, signal):
     ctl(service, "iothread", "list")

@@ -30,7 +30,7 @@ def messages(path):
 def as_shown(text):
     """A pattern for the line of the page that stands for the format string @text."""
     parts = re.split(r"%[-+ #0-9.]*(?:hh?|ll?|z|j|t)?[a-zA-Z]", text)
-    return "(SOCKET: |stall watch: )?" + "([A-Z]+|16)".join(re.escape(part) for part in parts)
+    return "(SOCKET: |stall watch: )?" + "([A-Z]+|16|: |)".join(re.escape(part) for part in parts)
 
 
 def test_each_line_of_the_log_is_explained():

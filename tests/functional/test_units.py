@@ -27,10 +27,12 @@ def unit_settings(path):
 
 
 @pytest.fixture
-def units(evloopd, sockets):
+def units(evloopd, evloopctl, sockets):
     """A folder with the units of a service that is this build's daemon."""
-    service = (UNITS / "evloopd.service.in").read_text()
-    (sockets / "evloopd.service").write_text(service.replace("@sbindir@/evloopd", f'"{evloopd}"'))
+    service = (BUILD / "daemon" / "systemd" / "evloopd.service").read_text()
+    service = service.replace(f"{folder_of('sbindir')}/evloopd", f'"{evloopd}"')
+    service = service.replace(f"{folder_of('bindir')}/evloopctl", f'"{evloopctl}"')
+    (sockets / "evloopd.service").write_text(service)
     for name in SOCKET_UNITS:
         shutil.copy(UNITS / name, sockets)
     return sockets
