@@ -71,10 +71,15 @@ bool __wrap_debug_block(const char *loop, int64_t duration_ns, void (*done)(void
 
 /* ---- the server ---- */
 
+/* A timer that an input has added may always have more to do. Each turn runs all that is queued, so
+ * what is left after so many is no command's. */
+#define MAX_TURNS 4096
+
 /* Until neither loop has anything to do and no command runs. */
 static void drive(Session *self)
 {
     bool progress;
+    unsigned turns = 0;
 
     do {
         progress = aio_poll(monitor.ctx, false);
@@ -83,7 +88,7 @@ static void drive(Session *self)
             /* An IOThread is about to end. */
             progress = aio_poll(qemu_get_aio_context(), true);
         }
-    } while (progress || qmp_server_is_busy(self->server));
+    } while ((progress && ++turns < MAX_TURNS) || qmp_server_is_busy(self->server));
 }
 
 static void start(Session *self)
