@@ -354,6 +354,8 @@ static void run_qom_set(QmpRequest *request, void *data)
         defer_set(node.object, request, data);
     } else if (!object_set_property(node.object, property->property, args->value, &error)) {
         qmp_fail(request, error);
+    } else if (node.object->deleting) {
+        answer_set(request); /* it will not settle any more */
     } else {
         object_when_settled(node.object, answer_set, request);
     }
