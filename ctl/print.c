@@ -1,6 +1,6 @@
 /*
  * Printing. Nothing that came over the socket reaches the terminal with control characters in it:
- * JSON escapes them, and the rest goes through text_clean().
+ * in JSON they are escaped, and the rest goes through text_clean().
  */
 #include <errno.h>
 #include <stdio.h>
@@ -29,7 +29,8 @@ bool print_text(const char *text, GError **errp)
 
 static bool print_json_with(json_object *value, int flags, GError **errp)
 {
-    g_autofree char *line = g_strconcat(json_object_to_json_string_ext(value, flags), "\n", NULL);
+    g_autofree char *json = text_escape_json(json_object_to_json_string_ext(value, flags));
+    g_autofree char *line = g_strconcat(json, "\n", NULL);
 
     return print_text(line, errp);
 }
@@ -81,7 +82,7 @@ static char *cell_text(json_object *row, const char *key)
     if (json_object_is_type(value, json_type_string)) {
         return text_clean(json_object_get_string(value));
     }
-    return g_strdup(json_object_to_json_string_ext(value, JSON_LINE));
+    return text_escape_json(json_object_to_json_string_ext(value, JSON_LINE));
 }
 
 static void column_add(GPtrArray *columns, const char *key)
