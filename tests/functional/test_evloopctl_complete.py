@@ -55,6 +55,8 @@ def complete(evloopctl, socket):
     (["object", "set", "tick", "catch-up=b"], ["catch-up=burst"]),
     (["object", "set", "nobody", ""], []),
     (["object", "del", ""], ["io0", "io1", "tick", "bell"]), (["object", "del", "tick", ""], []),
+    (["trace", "start", "io"], ["io0", "io1"]), (["trace", "start", "io0", "m"],
+                                                 ["main-loop", "mon_iothread"]),
     (["object", "show", "t"], ["tick"]), (["object", "types", "t"], ["timer"]),
     (["object", "move", "ti"], ["tick"]),
     (["object", "move", "tick", ""], ["io0", "io1", "main-loop"]),
