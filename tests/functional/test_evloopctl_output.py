@@ -168,6 +168,13 @@ def test_no_control_character_reaches_the_terminal_by_a_table(play):
     assert [c for c in result.stdout if ord(c) < 0x20 or 0x7f <= ord(c) < 0xa0] == ["\n", "\n"]
 
 
+def test_columns_stand_below_each_other_whatever_the_characters_are_wide(play):
+    rows = [{"id": name, "x": "y"} for name in ["\u65e5\u672c", "cafe\u0301", "abcd"]]
+    result = play(answering(rows), "iothread", "list", "--all")
+    assert result.stdout.splitlines() == [
+        "ID    X", "\u65e5\u672c  y", "cafe\u0301  y", "abcd  y"]
+
+
 def test_the_table_of_no_iothreads_is_its_title(play):
     assert play(answering([]), "iothread", "list").stdout == "ID\n"
 
