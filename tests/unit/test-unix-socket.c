@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -128,6 +129,50 @@ static void one_that_is_listened_on_is_left_alone(void)
     g_assert_cmpint(try_connect(), ==, 0);
     close(fd);
     unlink(path);
+}
+
+#define RIVALS 3
+
+static pthread_barrier_t all_are_ready;
+
+static void *make_with_others(void *opaque)
+{
+    g_autoptr(GError) err = NULL;
+    UnixSocket *socket;
+
+    pthread_barrier_wait(&all_are_ready);
+    socket = make(&err);
+    if (!socket) {
+        g_assert_cmpstr(err->message, ==, "another process is listening on it");
+    }
+    return socket;
+}
+
+/* Each of them finds a dead socket at first. */
+static void of_many_that_start_at_once_one_gets_it(void)
+{
+    pthread_barrier_init(&all_are_ready, NULL, RIVALS);
+    for (int round = 0; round < 5; round++) {
+        pthread_t threads[RIVALS];
+        UnixSocket *winner = NULL;
+
+        close(listen_at_path());
+        for (int i = 0; i < RIVALS; i++) {
+            g_assert_cmpint(pthread_create(&threads[i], NULL, make_with_others, NULL), ==, 0);
+        }
+        for (int i = 0; i < RIVALS; i++) {
+            void *socket;
+
+            pthread_join(threads[i], &socket);
+            g_assert_false(winner && socket);
+            winner = winner ? winner : socket;
+        }
+        g_assert_nonnull(winner);
+        g_assert_cmpint(try_connect(), ==, 0);
+        unix_socket_remove(winner);
+    }
+    g_assert_false(exists());
+    pthread_barrier_destroy(&all_are_ready);
 }
 
 /* Nobody accepts, so connecting fails, but somebody is there. */
@@ -307,6 +352,7 @@ int main(int argc, char **argv)
     add("nothing is there", nothing_is_there);
     add("a socket that nobody listens on is replaced", a_socket_that_nobody_listens_on_is_replaced);
     add("one that is listened on is left alone", one_that_is_listened_on_is_left_alone);
+    add("of many that start at once one gets it", of_many_that_start_at_once_one_gets_it);
     add("one with a full backlog is left alone", one_with_a_full_backlog_is_left_alone);
     add("a file that is no socket is left alone", a_file_that_is_no_socket_is_left_alone);
     add("a link is not followed", a_link_is_not_followed);
