@@ -28,6 +28,24 @@ static void add(const char *name, void (*func)(void))
     test_add(full, func);
 }
 
+/* ---- somebody else removes the socket meanwhile ---- */
+
+static bool remove_before_connect;
+
+int __real_connect(int fd, const struct sockaddr *address, socklen_t length);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t length);
+
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t length)
+{
+    if (remove_before_connect) {
+        remove_before_connect = false;
+        unlink(path);
+    }
+    return __real_connect(fd, address, length);
+}
+
+/* ---- the fixture ---- */
+
 static UnixSocket *make(GError **errp)
 {
     return unix_socket_listen(path, UNIX_SOCKET_ANY_MODE, UNIX_SOCKET_ANY_GROUP, errp);
@@ -256,6 +274,38 @@ static void the_socket_of_one_who_was_killed_is_waited_for(void)
     g_assert_false(exists());
 }
 
+static void *remove_when_a_client_waits(void *opaque)
+{
+    int *fd = opaque;
+
+    wait_for_client(*fd);
+    unlink(path);
+    close(*fd);
+    return NULL;
+}
+
+/* As a daemon that ends does while its successor starts; it takes no lock for that. */
+static void one_that_goes_while_it_is_looked_at_is_gone(void)
+{
+    int fd = listen_at_path();
+    UnixSocket *socket;
+    pthread_t thread;
+
+    remove_before_connect = true;
+    socket = must_make();
+    close(fd);
+    g_assert_cmpint(try_connect(), ==, 0);
+    unix_socket_remove(socket);
+
+    fd = inherit_from_the_dead(); /* so that it is waited for */
+    thread = test_thread_start(remove_when_a_client_waits, &fd);
+    socket = must_make();
+    test_thread_join(thread);
+    g_assert_cmpint(try_connect(), ==, 0);
+    unix_socket_remove(socket);
+    g_assert_false(exists());
+}
+
 static void *greet_a_client(void *opaque)
 {
     int *fd = opaque;
@@ -358,6 +408,7 @@ int main(int argc, char **argv)
     add("a link is not followed", a_link_is_not_followed);
     add("the socket of one who was killed is waited for",
         the_socket_of_one_who_was_killed_is_waited_for);
+    add("one that goes while it is looked at is gone", one_that_goes_while_it_is_looked_at_is_gone);
     add("a socket that the dead has left to another is left alone",
         a_socket_that_the_dead_has_left_to_another_is_left_alone);
     add("a socket that another has put there is left alone",
