@@ -1,5 +1,6 @@
 """Socket relays from the outside: what they relay, where they are placed, and what is refused."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -277,6 +278,30 @@ def test_the_time_to_finish_is_cut_short_by_setting_it(daemon, qmp, relay, place
         set_(qmp, "drain-timeout-ms", 0)
         assert client.recv(1) == b""
         assert other.receive_reply() == {"return": {}}
+
+
+@pytest.mark.parametrize("way", ["qom-set", "signal"])
+def test_a_configuration_that_waits_for_a_relay_to_finish_is_cut_short_too(
+        daemon, qmp, sockets, target, way):
+    """Whatever else changes objects waits for the configuration."""
+    text = json.dumps({"execute": "object-add", "arguments": {
+        "qom-type": "socket-relay", "id": "r", "listen": f"unix:{sockets}/in", "target": target,
+        "drain-timeout-ms": 3600000}})
+    qmp.command("config-apply", files=[{"name": "f", "text": text}])
+    with connect(sockets / "in") as client, daemon.connect() as other:
+        exchange(client, b"x")
+        other.send({"execute": "config-apply", "arguments": {"files": []}})
+        while (sockets / "in").exists():  # nothing tells that it goes
+            exchange(client, b"y")
+        if way == "signal":
+            daemon.proc.send_signal(signal.SIGTERM)
+            other.wait_event("SHUTDOWN")
+            daemon.proc.send_signal(signal.SIGTERM)
+        else:
+            set_(qmp, "drain-timeout-ms", 0)
+        assert client.recv(1) == b""
+        [removed] = other.receive_reply()["return"]["removed"]
+        assert removed["id"] == "r"
 
 
 @pytest.mark.parametrize("first", ["object-del", "quit", signal.SIGTERM])
