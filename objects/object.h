@@ -188,8 +188,9 @@ void object_tell_settled(Object *object);
 
 /* ---- properties ---- */
 
-/* Set a property of @object, which is settled or being deleted. False and @errp, which names it, when there is no
- * such property, it can't be set now, or @value does not fit; then nothing has changed. */
+/* Set a property of @object, which is settled or being deleted. False and @errp, which names it,
+ * when there is no such property, it can't be set now, or @value does not fit; then nothing has
+ * changed. */
 bool object_set_property(Object *object, const char *name, json_object *value, GError **errp);
 
 /* Get a property into *@value, a reference for the caller (NULL is null). False and @errp when
