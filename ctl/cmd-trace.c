@@ -11,6 +11,7 @@
 #include "ctl/arguments.h"
 #include "ctl/command.h"
 #include "ctl/error.h"
+#include "ctl/object.h"
 
 /* ---- start ---- */
 
@@ -41,11 +42,21 @@ static bool start_run(const CtlCommand *command, Ctl *ctl, char **words, GError 
 
         json_object_object_add(arguments, "loops", loops);
         for (char **word = rest; *word; word++) {
+            if (!object_check_word(*word, "LOOP", errp)) {
+                return false;
+            }
             json_object_array_add(loops, json_object_new_string(*word));
         }
     }
-    client = ctl_connect(ctl, true, errp);
+    client = ctl_connect(ctl, CLIENT_OOB, errp);
     return client && client_call_oob(client, "trace-start", arguments, NULL, errp);
+}
+
+static void start_complete(Ctl *ctl, Completion *completion, char **words)
+{
+    if (!completion->option) {
+        completion_add_loops(completion, ctl, true);
+    }
 }
 
 static const CtlCommand start_command = {
@@ -54,6 +65,7 @@ static const CtlCommand start_command = {
     .summary = "Let loops record what they do: all, or these",
     .description = "When memory is used up the newest records take the places of the oldest.\n",
     .run = start_run,
+    .complete = start_complete,
 };
 
 /* ---- stop ---- */
@@ -67,7 +79,7 @@ static bool stop_run(const CtlCommand *command, Ctl *ctl, char **words, GError *
     };
     g_auto(GStrv) rest = ctl_parse(command, ctl, options, words, 0, 0, errp);
     g_autoptr(json_object) arguments = json_object_new_object();
-    g_autoptr(Client) client = rest ? ctl_connect(ctl, true, errp) : NULL;
+    g_autoptr(Client) client = rest ? ctl_connect(ctl, CLIENT_OOB, errp) : NULL;
 
     json_object_object_add(arguments, "discard", json_object_new_boolean(discard));
     return client && client_call_oob(client, "trace-stop", arguments, NULL, errp);
@@ -101,7 +113,7 @@ static int open_file(const char *path, bool *is_new, GError **errp)
 static bool save_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
     g_auto(GStrv) rest = ctl_parse(command, ctl, NULL, words, 1, 1, errp);
-    g_autoptr(Client) client = rest ? ctl_connect(ctl, true, errp) : NULL;
+    g_autoptr(Client) client = rest ? ctl_connect(ctl, CLIENT_OOB, errp) : NULL;
     bool is_new = false;
     int fd = client ? open_file(rest[0], &is_new, errp) : -1;
     bool ok = fd >= 0 && client_call_with_fd(client, "trace-save", fd, errp);

@@ -12,12 +12,26 @@
 /* Whoever presses a key does not wait for long. */
 #define PATIENCE 2.0 /* seconds */
 
+/* Whether any shell takes @text as one word that stands for nothing else. Shells put candidates
+ * into the line as they are. */
+static bool is_plain_word(const char *text)
+{
+    const char *p = text;
+
+    if (!g_utf8_validate(text, -1, NULL)) {
+        return false;
+    }
+    while (*p && (g_unichar_isalnum(g_utf8_get_char(p)) || strchr("-._=:/,@%+", *p))) {
+        p = g_utf8_next_char(p);
+    }
+    return *text && !*p;
+}
+
 void completion_add(Completion *completion, const char *candidate, const char *help)
 {
     g_autofree char *clean_help = text_clean(help ? help : "");
 
-    if (g_str_has_prefix(candidate, completion->word) &&
-        !strpbrk(candidate, " \t\r\n")) { /* which no shell would take as one word */
+    if (g_str_has_prefix(candidate, completion->word) && is_plain_word(candidate)) {
         g_string_append_printf(completion->found, "%s%s\t%s\n", completion->prefix, candidate,
                                clean_help);
     }

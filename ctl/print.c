@@ -1,6 +1,6 @@
 /*
  * Printing. Nothing that came over the socket reaches the terminal with control characters in it:
- * JSON escapes them, and the rest goes through text_clean().
+ * in JSON they are escaped, and the rest goes through text_clean().
  */
 #include <errno.h>
 #include <stdio.h>
@@ -29,7 +29,8 @@ bool print_text(const char *text, GError **errp)
 
 static bool print_json_with(json_object *value, int flags, GError **errp)
 {
-    g_autofree char *line = g_strconcat(json_object_to_json_string_ext(value, flags), "\n", NULL);
+    g_autofree char *json = text_escape_json(json_object_to_json_string_ext(value, flags));
+    g_autofree char *line = g_strconcat(json, "\n", NULL);
 
     return print_text(line, errp);
 }
@@ -59,7 +60,7 @@ void print_error(const GError *error)
 typedef struct Column {
     const char *key; /* owned by the row that it was found in, or the caller */
     char *title;
-    glong width;
+    guint width;
     bool right; /* numbers only */
 } Column;
 
@@ -81,7 +82,7 @@ static char *cell_text(json_object *row, const char *key)
     if (json_object_is_type(value, json_type_string)) {
         return text_clean(json_object_get_string(value));
     }
-    return g_strdup(json_object_to_json_string_ext(value, JSON_LINE));
+    return text_escape_json(json_object_to_json_string_ext(value, JSON_LINE));
 }
 
 static void column_add(GPtrArray *columns, const char *key)
@@ -99,7 +100,7 @@ static void column_add(GPtrArray *columns, const char *key)
     for (char *p = column->title; *p; p++) {
         *p = g_ascii_toupper(*p);
     }
-    column->width = g_utf8_strlen(column->title, -1);
+    column->width = text_width(column->title);
     column->right = true;
     g_ptr_array_add(columns, column);
 }
@@ -109,7 +110,7 @@ static void column_measure(Column *column, json_object *row)
     json_object *value = json_member(row, column->key);
     g_autofree char *text = cell_text(row, column->key);
 
-    column->width = MAX(column->width, g_utf8_strlen(text, -1));
+    column->width = MAX(column->width, text_width(text));
     if (value && !json_object_is_type(value, json_type_int) &&
         !json_object_is_type(value, json_type_double)) {
         column->right = false;
@@ -142,7 +143,7 @@ static GPtrArray *find_columns(json_object *rows, const char *const *keys)
 
 static void append_cell(GString *line, const Column *column, const char *text)
 {
-    int padding = (int)(column->width - g_utf8_strlen(text, -1));
+    int padding = (int)(column->width - text_width(text));
 
     if (column->right) {
         g_string_append_printf(line, "%*s%s", padding, "", text);

@@ -1,6 +1,8 @@
 /*
  * Cleaning text and fitting it into columns.
  */
+#include <string.h>
+
 #include "ctl/text.h"
 
 static char *clean(const char *text, gboolean (*is_bad)(gunichar c), char replacement)
@@ -19,6 +21,23 @@ static char *clean(const char *text, gboolean (*is_bad)(gunichar c), char replac
 char *text_clean(const char *text)
 {
     return clean(text, g_unichar_iscntrl, ' ');
+}
+
+char *text_escape_json(const char *json)
+{
+    g_autofree char *valid = g_utf8_make_valid(json, -1);
+    GString *result = g_string_sized_new(strlen(valid));
+
+    for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
+        gunichar c = g_utf8_get_char(p);
+
+        if (c >= 0x7f && g_unichar_iscntrl(c)) {
+            g_string_append_printf(result, "\\u%04x", (unsigned)c);
+        } else {
+            g_string_append_unichar(result, c);
+        }
+    }
+    return g_string_free(result, FALSE);
 }
 
 static gboolean is_no_part_of_a_word(gunichar c)

@@ -2,7 +2,8 @@
  * 'evloopctl top' in the terminal, by ncurses: a line on the whole, the loops, the sources.
  *
  * Signals that it waits for are let in only while it waits, so none is missed; ncurses turns the
- * one for another size into a key. The terminal is given back on every way out.
+ * one for another size into a key. The one to stop is not left to ncurses, which ignores it while
+ * it draws. The terminal is given back on every way out, and while the program is stopped.
  */
 #include <langinfo.h>
 #include <locale.h>
@@ -146,7 +147,9 @@ static char *summary(const Screen *screen)
     g_string_append_printf(text, "  by %s%s", pane->table->columns[pane->order.column].key,
                            pane->order.reversed ? ", reversed" : "");
     if (screen->loop) {
-        g_string_append_printf(text, "  only: %s", screen->loop);
+        g_autofree char *loop = text_clean_word(screen->loop);
+
+        g_string_append_printf(text, "  only: %s", loop);
     }
     if (sampler->now && !sampler->before) {
         g_string_append(text, "  (since the start)");
@@ -333,40 +336,66 @@ static bool take_keys(Screen *screen)
 /* ---- signals ---- */
 
 static volatile sig_atomic_t ended;
+static volatile sig_atomic_t stopped;
 
 static void note_end(int number)
 {
     ended = 1;
 }
 
+static void note_stop(int number)
+{
+    stopped = 1;
+}
+
+/* What ends a program; whoever ignores one of them goes on to. */
+static const int ends[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+
 typedef struct Signals {
     sigset_t mask; /* what was blocked before, and is while it waits */
-    struct sigaction on_int;
-    struct sigaction on_term;
+    struct sigaction on_end[G_N_ELEMENTS(ends)];
+    struct sigaction on_stop;
 } Signals;
+
+/* Have @handler called for the signal @number, unless that is ignored. */
+static void handle(int number, void (*handler)(int number), struct sigaction *before)
+{
+    struct sigaction action = { .sa_handler = handler };
+
+    sigemptyset(&action.sa_mask);
+    sigaction(number, NULL, before);
+    if (before->sa_handler != SIG_IGN) {
+        sigaction(number, &action, NULL);
+    }
+}
 
 /* From now on, signals that are of interest come only where the mask of @before lets them in. */
 static void signals_hold(Signals *before)
 {
-    struct sigaction action = { .sa_handler = note_end };
     sigset_t held;
 
     ended = 0;
-    sigemptyset(&action.sa_mask);
+    stopped = 0;
     sigemptyset(&held);
     sigaddset(&held, SIGWINCH);
-    sigaddset(&held, SIGINT);
-    sigaddset(&held, SIGTERM);
+    sigaddset(&held, SIGTSTP);
+    for (size_t i = 0; i < G_N_ELEMENTS(ends); i++) {
+        sigaddset(&held, ends[i]);
+    }
     sigprocmask(SIG_BLOCK, &held, &before->mask);
-    sigaction(SIGINT, &action, &before->on_int);
-    sigaction(SIGTERM, &action, &before->on_term);
+    for (size_t i = 0; i < G_N_ELEMENTS(ends); i++) {
+        handle(ends[i], note_end, &before->on_end[i]);
+    }
+    handle(SIGTSTP, note_stop, &before->on_stop);
 }
 
 static void signals_release(const Signals *before)
 {
     sigprocmask(SIG_SETMASK, &before->mask, NULL);
-    sigaction(SIGINT, &before->on_int, NULL);
-    sigaction(SIGTERM, &before->on_term, NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(ends); i++) {
+        sigaction(ends[i], &before->on_end[i], NULL);
+    }
+    sigaction(SIGTSTP, &before->on_stop, NULL);
 }
 
 /* ---- the terminal ---- */
@@ -413,6 +442,26 @@ static void terminal_close(Screen *screen)
     delscreen(screen->terminal);
 }
 
+/* Stop, as Ctrl-Z asks for, until the program is continued. */
+static void stop(void)
+{
+    const struct sigaction usual = { .sa_handler = SIG_DFL };
+    struct sigaction own;
+    sigset_t just_that, mask;
+
+    endwin();
+    sigaction(SIGTSTP, &usual, &own);
+    raise(SIGTSTP);
+    sigemptyset(&just_that);
+    sigaddset(&just_that, SIGTSTP);
+    sigprocmask(SIG_UNBLOCK, &just_that, &mask); /* here it stops */
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    sigaction(SIGTSTP, &own, NULL);
+    stopped = 0;
+    clearok(curscr, TRUE); /* drawing takes the terminal again */
+    raise(SIGWINCH);       /* nobody was told of another size meanwhile */
+}
+
 /* ---- the loop ---- */
 
 static bool run(Screen *screen, const sigset_t *signals, GError **errp)
@@ -438,6 +487,9 @@ static bool run(Screen *screen, const sigset_t *signals, GError **errp)
             return false;
         }
         screen->done |= ended;
+        if (stopped && !screen->done) {
+            stop();
+        }
         make_rows(screen);
     }
     return true;

@@ -27,6 +27,7 @@ static bool under_journal;
 /* One call, so that lines of several threads stay whole. There is nobody to tell of an error. */
 static bool write_line(int priority, const char *prefix, const char *message)
 {
+    g_autofree char *valid = g_utf8_make_valid(message, -1);
     g_autoptr(GString) line = g_string_new(NULL);
 
     if (under_journal) {
@@ -34,12 +35,15 @@ static bool write_line(int priority, const char *prefix, const char *message)
     } else {
         g_string_append(line, prefix);
     }
-    /* A name in the message may hold anything; one message stays one line. */
-    for (const char *p = message; *p; p++) {
-        if (g_ascii_iscntrl(*p)) {
-            g_string_append_printf(line, "\\x%02x", *p);
+    /* A name in the message may hold anything; one message stays one line, and leaves a terminal
+     * alone. */
+    for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
+        gunichar c = g_utf8_get_char(p);
+
+        if (g_unichar_iscntrl(c)) {
+            g_string_append_printf(line, "\\x%02x", (unsigned)c);
         } else {
-            g_string_append_c(line, *p);
+            g_string_append_unichar(line, c);
         }
     }
     g_string_append_c(line, '\n');

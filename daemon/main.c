@@ -4,7 +4,7 @@
  * Start: options, main loop, monitor thread, sockets, objects that options ask for, READY. What
  * fails on the way is one line on stderr and exit status 1, with all that was made so far undone.
  * End: the sockets are removed, no new command is started, those that run answer, objects go, and
- * output is flushed.
+ * output is flushed. A signal while it ends makes objects go without waiting.
  */
 #include "config.h"
 
@@ -57,6 +57,10 @@ static void end_arrived(void *opaque)
 {
     Daemon *self = opaque;
 
+    if (self->control.shutdown != SHUTDOWN_CAUSE_NONE && self->objects) {
+        g_message("ending at once, whatever connections there are");
+        object_tree_hurry(self->objects);
+    }
     daemon_request_shutdown(&self->control, SHUTDOWN_CAUSE_HOST_SIGNAL);
 }
 

@@ -208,6 +208,18 @@ unsigned object_count(ObjectTree *tree)
     return tree->objects->len;
 }
 
+static void hurry(Object *object, void *opaque)
+{
+    if (object->type->hurry) {
+        object->type->hurry(object);
+    }
+}
+
+void object_tree_hurry(ObjectTree *tree)
+{
+    object_foreach(tree, hurry, NULL);
+}
+
 void object_tree_reserve(ObjectTree *tree)
 {
     g_assert(!tree->reserved);
@@ -466,7 +478,7 @@ static bool check_settable(const Object *object, const QmpMember *property, GErr
         return qmp_error_set(errp, "Property '%s' can only be set when the object is added",
                              property->name);
     }
-    if (object->deleting) {
+    if (object->deleting && !(property->flags & QMP_MEMBER_SET_LATE)) {
         return qmp_error_set(errp, "Object '%s' is being deleted", object->id);
     }
     return true;
@@ -490,7 +502,7 @@ bool object_set_property(Object *object, const char *name, json_object *value, G
         !qmp_check_member(property, value, errp)) {
         return false;
     }
-    g_assert(object_is_settled(object));
+    g_assert(object_is_settled(object) || object->deleting);
     properties = g_malloc(type->size);
     qmp_bind_copy(type, object->properties, properties);
     qmp_bind_member(property, value, properties);

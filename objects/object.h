@@ -61,7 +61,7 @@ struct ObjectType {
     /* Go over to @properties, which differ from object->properties in @changed. False and @errp
      * when that can't be, with nothing changed. NULL when no property can be set. A placed object
      * is stopped and started after it, in its loop's thread; a change of its placement is not
-     * asked for here. */
+     * asked for here. While the object is being deleted only what may be set then is. */
     bool (*apply)(Object *object, const QmpMember *changed, const void *properties, GError **errp);
 
     /* Free all but the base; call object_finish_delete() when that is done, now or later. A placed
@@ -88,6 +88,10 @@ struct ObjectType {
     /* Of objects that have their own way to places: whether no change is under way. The type calls
      * object_tell_settled() at the end of one. NULL: each is over when apply returns. */
     bool (*is_settled)(const Object *object);
+
+    /* The object is to be deleted, or is being deleted, without waiting for anything that it could
+     * also break off. NULL: there is no such thing. */
+    void (*hurry)(Object *object);
 };
 
 /* ---- the tree ---- */
@@ -123,6 +127,9 @@ bool object_peek(ObjectTree *tree, const char *id, const ObjectType *type,
 void object_foreach(ObjectTree *tree, void (*func)(Object *object, void *opaque), void *opaque);
 
 unsigned object_count(ObjectTree *tree);
+
+/* Have all objects go without waiting, those that are being deleted and those that will be. */
+void object_tree_hurry(ObjectTree *tree);
 
 /* Reserve the tree for one who changes it in many steps, until object_tree_release(). Nobody has it
  * reserved yet. Those who hold a request meanwhile have theirs run when that is over. */
@@ -181,8 +188,9 @@ void object_tell_settled(Object *object);
 
 /* ---- properties ---- */
 
-/* Set a property of @object, which is settled. False and @errp, which names it, when there is no
- * such property, it can't be set now, or @value does not fit; then nothing has changed. */
+/* Set a property of @object, which is settled or being deleted. False and @errp, which names it,
+ * when there is no such property, it can't be set now, or @value does not fit; then nothing has
+ * changed. */
 bool object_set_property(Object *object, const char *name, json_object *value, GError **errp);
 
 /* Get a property into *@value, a reference for the caller (NULL is null). False and @errp when

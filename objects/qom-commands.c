@@ -336,6 +336,21 @@ static void answer_set(void *request)
     qmp_return_empty(request);
 }
 
+/* Whether the property is one that counts while its object is being deleted, as it is. Whoever has
+ * reserved the tree may wait for that deletion, so this does not wait for them. */
+static bool hastens_deletion(ObjectTree *tree, const PropertyArgs *args)
+{
+    const QmpMember *property;
+    ObjectNode node;
+
+    if (!object_resolve_path(tree, args->path.path, &node, NULL) ||
+        node.kind != OBJECT_NODE_OBJECT || !node.object->deleting) {
+        return false;
+    }
+    property = qmp_type_find_member(node.object->type->properties, args->property);
+    return property && (property->flags & QMP_MEMBER_SET_LATE);
+}
+
 static void run_qom_set(QmpRequest *request, void *data)
 {
     SetArgs *args = data;
@@ -344,7 +359,7 @@ static void run_qom_set(QmpRequest *request, void *data)
     GError *error = NULL;
     ObjectNode node;
 
-    if (object_tree_hold(tree, run_qom_set, request, data)) {
+    if (!hastens_deletion(tree, property) && object_tree_hold(tree, run_qom_set, request, data)) {
         return;
     }
     if (!object_resolve_path(tree, property->path.path, &node, &error)) {
@@ -357,6 +372,8 @@ static void run_qom_set(QmpRequest *request, void *data)
         defer_set(node.object, request, data);
     } else if (!object_set_property(node.object, property->property, args->value, &error)) {
         qmp_fail(request, error);
+    } else if (node.object->deleting) {
+        answer_set(request); /* it will not settle any more */
     } else {
         object_when_settled(node.object, answer_set, request);
     }

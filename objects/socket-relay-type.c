@@ -156,7 +156,7 @@ static const QmpMember socket_relay_properties[] = {
       .help = "how long a target that failed is passed over while there are others, in ms" },
     { .name = "drain-timeout-ms",
       .type = &qmp_type_int,
-      .flags = QMP_MEMBER_OPTIONAL,
+      .flags = QMP_MEMBER_OPTIONAL | QMP_MEMBER_SET_LATE,
       .max = RELAY_TIMEOUT_MS_MAX,
       .offset = offsetof(SocketRelayProperties, drain_timeout_ms),
       .help = "how long connections may go on when the relay is deleted, in ms" },
@@ -662,6 +662,12 @@ static bool socket_relay_create(Object *object, GError **errp)
     return true;
 }
 
+/* Whether socket_relay_delete() has been called, which waits for moves that are under way. */
+static bool is_draining(const Object *object)
+{
+    return object->deleting && socket_relay_is_settled(object);
+}
+
 static bool socket_relay_apply(Object *object, const QmpMember *changed, const void *properties,
                                GError **errp)
 {
@@ -681,6 +687,9 @@ static bool socket_relay_apply(Object *object, const QmpMember *changed, const v
         relay_set_verbose(relay, p->connection_events);
         return true;
     case offsetof(SocketRelayProperties, drain_timeout_ms):
+        if (is_draining(object)) {
+            relay_set_drain_timeout(relay, p->drain_timeout_ms);
+        }
         return true;
     default:
         return relay_set_params(relay, &p->params, errp);
@@ -702,6 +711,16 @@ static void socket_relay_delete(Object *object)
     relay_delete(((SocketRelayObject *)object)->relay, p->drain_timeout_ms, relay_is_gone, object);
 }
 
+static void socket_relay_hurry(Object *object)
+{
+    SocketRelayProperties *p = object->properties;
+
+    p->drain_timeout_ms = 0;
+    if (is_draining(object)) {
+        relay_set_drain_timeout(((SocketRelayObject *)object)->relay, 0);
+    }
+}
+
 const ObjectType socket_relay_type = {
     .name = "socket-relay",
     .help = "connects each client of a socket to a target, and copies both ways",
@@ -714,4 +733,5 @@ const ObjectType socket_relay_type = {
     .delete = socket_relay_delete,
     .refresh = bring_up_to_date,
     .is_settled = socket_relay_is_settled,
+    .hurry = socket_relay_hurry,
 };

@@ -65,6 +65,7 @@ typedef enum {
     QMP_MEMBER_MAYBE_ABSENT = 1 << 1, /* of results: left out when it has its default */
     QMP_MEMBER_READ_ONLY = 1 << 2,    /* of properties: can't be given, only read */
     QMP_MEMBER_CREATE_ONLY = 1 << 3,  /* of properties: can be given at creation only */
+    QMP_MEMBER_SET_LATE = 1 << 4,     /* of properties: can be set during deletion too */
 } QmpMemberFlags;
 
 struct QmpMember {

@@ -97,7 +97,7 @@ static void acceptor_readable(void *opaque)
 {
     Acceptor *acceptor = opaque;
 
-    for (unsigned i = 0; i < acceptor->ops->max_accepts; i++) {
+    for (unsigned i = 0; acceptor->ctx && i < acceptor->ops->max_accepts; i++) {
         int fd = accept4(acceptor->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {

@@ -13,7 +13,7 @@
 #include "loop/aio.h"
 #include "loop/timer.h"
 
-/* Called in the home thread of the context. */
+/* Called in the home thread of the context. They may stop the acceptor. */
 typedef struct AcceptorOps {
     const char *name;     /* of the source */
     unsigned max_accepts; /* so many clients are accepted before others get their turn */

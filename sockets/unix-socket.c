@@ -137,7 +137,8 @@ static bool listener_is_gone(int fd)
            errno == ECONNRESET;
 }
 
-/* Make way at @path: remove a socket that nobody listens on. */
+/* Make way at @path: remove a socket that nobody listens on. Whoever has it may end meanwhile and
+ * remove it, for that takes no lock. */
 static bool remove_stale(const char *path, const struct sockaddr_un *address, GError **errp)
 {
     struct stat st;
@@ -163,11 +164,11 @@ static bool remove_stale(const char *path, const struct sockaddr_un *address, GE
     if (error == 0 || error == EAGAIN) {
         return fail(errp, "another process is listening on it");
     }
-    if (error != ECONNREFUSED) {
+    if (error != ECONNREFUSED && error != ENOENT) {
         errno = error;
         return fail_errno(errp, "connect");
     }
-    return unlink(path) == 0 || fail_errno(errp, "unlink");
+    return unlink(path) == 0 || errno == ENOENT || fail_errno(errp, "unlink");
 }
 
 static bool bind_and_listen(UnixSocket *self, const struct sockaddr_un *address, mode_t mode,

@@ -297,6 +297,9 @@ void relay_worker_params_changed(void *worker);
 /* Break off what is left at @until_ns; relay_worker_drained() is called when nothing is left. */
 void relay_worker_drain(RelayWorker *worker, int64_t until_ns);
 
+/* Do so at @until_ns instead, if anything is left. */
+void relay_worker_drain_until(RelayWorker *worker, int64_t until_ns);
+
 /* A connection has gone. */
 void relay_worker_check_drained(RelayWorker *worker);
 

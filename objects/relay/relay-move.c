@@ -41,6 +41,7 @@ typedef struct RelayStep {
     RelayOp *op;
     RelayWorker *worker;
     RelayList list;
+    int64_t drain_until_ns;
 } RelayStep;
 
 static void start_next(Relay *relay);
@@ -258,7 +259,31 @@ static void drain(void *opaque)
 {
     g_autofree RelayStep *step = opaque;
 
-    relay_worker_drain(step->worker, step->op->drain_until_ns);
+    relay_worker_drain(step->worker, step->drain_until_ns);
+}
+
+static void drain_until(void *opaque)
+{
+    g_autofree RelayStep *step = opaque;
+
+    relay_worker_drain_until(step->worker, step->drain_until_ns);
+    relay_worker_drained(step->worker); /* as far as this step goes */
+}
+
+/* Have each worker call @func, which ends in relay_worker_drained(). */
+static void schedule_drain(RelayOp *op, QEMUBHFunc *func)
+{
+    Relay *relay = op->relay;
+
+    /* Relaxed: only the owner's thread counts here. */
+    atomic_fetch_add_explicit(&op->pending, relay->n_workers, memory_order_relaxed);
+    for (size_t i = 0; i < relay->n_workers; i++) {
+        RelayStep *step = g_new0(RelayStep, 1);
+
+        step->worker = relay->workers[i];
+        step->drain_until_ns = op->drain_until_ns;
+        aio_bh_schedule_oneshot_full(step->worker->ctx, func, step, "relay_drain");
+    }
 }
 
 static void drain_workers(RelayOp *op)
@@ -268,11 +293,8 @@ static void drain_workers(RelayOp *op)
     relay_stats_add(&relay->past, &relay->listener->counters);
     relay_listener_free(relay->listener, true);
     relay->listener = NULL;
-    atomic_store_explicit(&op->pending, relay->n_workers, memory_order_relaxed);
     relay->deletion = op;
-    for (size_t i = 0; i < relay->n_workers; i++) {
-        schedule_step(relay->workers[i]->ctx, drain, op, relay->workers[i], NULL, "relay_drain");
-    }
+    schedule_drain(op, drain);
 }
 
 /* ---- operations ---- */
@@ -397,6 +419,17 @@ void relay_delete(Relay *relay, int64_t drain_timeout_ms, QEMUBHFunc *done, void
 
     op->drain_until_ns = relay_now_ns() + drain_timeout_ms * SCALE_MS;
     queue(op);
+}
+
+void relay_set_drain_timeout(Relay *relay, int64_t drain_timeout_ms)
+{
+    RelayOp *op = g_queue_peek_tail(&relay->ops);
+
+    g_assert(op && op->kind == OP_DELETE);
+    op->drain_until_ns = relay_now_ns() + drain_timeout_ms * SCALE_MS;
+    if (relay->deletion) {
+        schedule_drain(op, drain_until);
+    }
 }
 
 void relay_add_moving_stats(Relay *relay, RelayStats *stats)

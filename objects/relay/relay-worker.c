@@ -438,3 +438,10 @@ void relay_worker_drain(RelayWorker *worker, int64_t until_ns)
     reckon_timer(worker);
     relay_worker_check_drained(worker);
 }
+
+void relay_worker_drain_until(RelayWorker *worker, int64_t until_ns)
+{
+    if (worker->draining) {
+        relay_worker_drain(worker, until_ns);
+    }
+}

@@ -133,9 +133,14 @@ Relay *relay_new(const RelaySetup *setup, GError **errp);
 /*
  * Stop listening, let connections go on for @drain_timeout_ms at the most, then break off what is
  * left, and call @done with @opaque when the relay is freed. Moves that are under way finish first.
- * No other function but relay_get_stats() may be called for @relay until then.
+ * No other function but relay_get_stats() and relay_set_drain_timeout() may be called for @relay
+ * until then.
  */
 void relay_delete(Relay *relay, int64_t drain_timeout_ms, QEMUBHFunc *done, void *opaque);
+
+/* After relay_delete(): let connections go on for @drain_timeout_ms from now, whatever was said
+ * before. */
+void relay_set_drain_timeout(Relay *relay, int64_t drain_timeout_ms);
 
 /*
  * Run on @contexts from now on: @done is called with @opaque when all has moved there, and nothing

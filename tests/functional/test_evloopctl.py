@@ -225,6 +225,12 @@ def test_the_list_of_iothreads_as_json_is_what_the_daemon_returns(ctl):
 # ---- trace ----
 
 
+def test_a_loop_to_trace_that_is_not_utf_8_is_told_before_it_is_sent(ctl):
+    result = ctl("trace", "start", b"a\xff")
+    assert result.returncode == 2
+    assert result.stderr.startswith("evloopctl: the LOOP is not UTF-8\n")
+
+
 def test_a_trace_is_started_saved_and_stopped(ctl, tmp_path):
     assert_done(ctl("iothread", "add", "io0"))
     assert_done(ctl("trace", "start", "--size-kib", "8", "main-loop", "io0"))

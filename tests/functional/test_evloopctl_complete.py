@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fake_server import answering, play, serve  # noqa: F401
 from qmp_client import DEADLINE
 
 SCRIPT = Path(__file__).parents[2] / "ctl" / "completions" / "evloopctl"
@@ -54,6 +55,8 @@ def complete(evloopctl, socket):
     (["object", "set", "tick", "catch-up=b"], ["catch-up=burst"]),
     (["object", "set", "nobody", ""], []),
     (["object", "del", ""], ["io0", "io1", "tick", "bell"]), (["object", "del", "tick", ""], []),
+    (["trace", "start", "io"], ["io0", "io1"]), (["trace", "start", "io0", "m"],
+                                                 ["main-loop", "mon_iothread"]),
     (["object", "show", "t"], ["tick"]), (["object", "types", "t"], ["timer"]),
     (["object", "move", "ti"], ["tick"]),
     (["object", "move", "tick", ""], ["io0", "io1", "main-loop"]),
@@ -103,6 +106,16 @@ def test_a_candidate_comes_with_a_word_on_it(evloopctl, socket):
     shown = subprocess.run([evloopctl, "-s", socket, "complete", "--", "object", "add", "timer",
                             "x", "period"], capture_output=True, text=True, timeout=DEADLINE)
     assert shown.stdout.startswith("period-ns=\ttime between expirations")
+
+
+def test_what_a_shell_would_not_take_for_a_plain_word_is_not_offered(play):
+    """The shell puts a candidate into the line as it is."""
+    plain = ["a", "B-1._", "gr\u00fcn", "x@y:/z,=+%"]
+    odd = ["a b", "a;b", "$(a)", "`a`", "a'b", 'a"b', "a\\b", "a*", "a?", "[a]", "{a,b}", "~a", "a|b",
+           "a&b", "<a", ">a", "!a", "#a", "a\nb", "a\tb", "\x1b[2J", "a\x7f", "a\x9bb", "a\u2028b", ""]
+    children = [{"name": name, "type": "child<timer>"} for name in plain + odd]
+    result = play(answering(children), "complete", "--", "object", "del", "")
+    assert [line.split("\t")[0] for line in result.stdout.splitlines()] == plain
 
 
 # ---- in bash ----

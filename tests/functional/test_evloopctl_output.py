@@ -42,6 +42,20 @@ def test_events_that_arrive_with_the_answer_are_not_lost(play):
     assert play(script, "events").stdout == '{"event":"A"}\n{"event":"B"}\n'
 
 
+def test_no_control_character_of_the_daemon_reaches_the_terminal(play):
+    """Above all those that JSON need not escape: DEL, and U+009B, which begins a control sequence."""
+    text = "".join(map(chr, [*range(1, 0x20), *range(0x7f, 0xa0)])) + "\u00e9\u20ac\U0001f600"
+    result = play(events_then({"event": "A", "data": {text: [text]}}), "events")
+    assert [c for c in result.stdout if ord(c) < 0x20 or 0x7f <= ord(c) < 0xa0] == ["\n"]
+    assert json.loads(result.stdout) == {"event": "A", "data": {text: [text]}}
+
+
+def test_what_is_not_utf_8_is_replaced(play):
+    """A terminal of 8 bits would take the byte 0x9b for the beginning of a control sequence."""
+    result = play(events_then(b'{"event": "A", "data": "\x9b2J \xc3"}'), "events")
+    assert json.loads(result.stdout) == {"event": "A", "data": "\ufffd2J \ufffd"}
+
+
 def test_events_end_after_the_count(play):
     script = events_then(event("A", 1), event("B", 2), event("A", 3), stay=True)
     result = play(script, "events", "--count", "2")
@@ -146,6 +160,19 @@ def test_the_table_of_all_about_iothreads_has_a_column_for_each_member(play):
         "ID              THREAD-ID  SCHED-POLICY  POLL-MAX-NS  BUSY\n"
         "a                       7  other                   -     -\n"
         "longer -name  12345678901  -                       -   0.5\n")
+
+
+def test_no_control_character_reaches_the_terminal_by_a_table(play):
+    text = "\x1b[2J\x7f\x9b2J\n"
+    result = play(answering([{"id": text, text: [text]}]), "iothread", "list", "--all")
+    assert [c for c in result.stdout if ord(c) < 0x20 or 0x7f <= ord(c) < 0xa0] == ["\n", "\n"]
+
+
+def test_columns_stand_below_each_other_whatever_the_characters_are_wide(play):
+    rows = [{"id": name, "x": "y"} for name in ["\u65e5\u672c", "cafe\u0301", "abcd"]]
+    result = play(answering(rows), "iothread", "list", "--all")
+    assert result.stdout.splitlines() == [
+        "ID    X", "\u65e5\u672c  y", "cafe\u0301  y", "abcd  y"]
 
 
 def test_the_table_of_no_iothreads_is_its_title(play):

@@ -209,6 +209,19 @@ def test_events_in_between_are_passed_over(play):
     assert len(printed(play(script, "top", "-b", "-n1"))) == 1
 
 
+def test_answers_that_come_in_pieces(play):
+    def script(peer):
+        peer.negotiate()
+        for value in [[loop("gr\u00fcn")], []]:
+            request = peer.receive()
+            answer = json.dumps({"return": value, "id": request["id"]}, ensure_ascii=False)
+            for byte in answer.encode() + b"\r\n":
+                peer.send(bytes([byte]))
+
+    [(_, loops, _)] = printed(play(script, "top", "-b", "-n1"))
+    assert [r["LOOP"] for r in loops] == ["gr\u00fcn"]
+
+
 def test_a_loop_that_is_stalled_is_marked(play):
     stuck = loop("a", state="callback", source="f", stalled=True)
     [(_, loops, _)] = printed(play(sampling(([stuck, loop("b")], [])), "top", "-b", "-n1"))
@@ -346,8 +359,9 @@ def terminal(evloopctl):
         pytest.skip("built without ncurses")
     terminals = []
 
-    def run(socket, *words, **options):
-        terminals.append(Terminal(evloopctl, "-s", socket, "top", *words, **options))
+    def run(socket, *more, program=evloopctl, words=None, **options):
+        words = ["-s", socket, "top", *more] if words is None else words
+        terminals.append(Terminal(program, *words, **options))
         return terminals[-1]
 
     yield run
@@ -449,7 +463,52 @@ def test_a_daemon_that_is_killed_is_told_on_a_terminal_that_is_as_before(termina
     assert screen.text.split(LEAVE)[1].endswith("the daemon closed the connection\r\n")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_z_gives_the_terminal_back_and_fg_takes_it_again(evloopctl, terminal, busy):
+    shell = terminal(None, program="bash", words=["--norc", "--noprofile", "-i"])
+    shell.type(f"{evloopctl} -s {busy.socket} top -d 86400\n")
+    assert ENTER in shell.read_until("timer_expired")
+    for columns, keys in [(120, "space now"), (30, "q quit  h help  left/right co+")] * 5:
+        shell.type("\x1a")  # it may draw still
+        shell.read_until(LEAVE, "Stopped")
+        shell.resize(40, columns)
+        shell.type("fg\n")
+        shell.read_until(ENTER)
+        shell.type(REDRAW)
+        shell.read_until(keys)
+    shell.type("q")
+    shell.read_until(LEAVE)
+    shell.type("exit\n")
+    assert shell.wait() == 0
+
+
+def test_many_changes_of_size_while_samples_come(terminal, busy):
+    screen = terminal(busy.socket, "-d", "0.01")
+    screen.read_until("timer_expired")
+    for i in range(300):
+        screen.resize(10 + i % 30, 40 + i % 80)
+        screen.read_some(0)
+    screen.resize(50, 150)
+    screen.read_until("space now")
+    screen.type("q")
+    assert screen.wait() == 0
+    assert screen.is_as_before()
+
+
+def test_the_name_of_the_only_loop_is_harmless(terminal, serve):
+    def script(peer):
+        sampling(([loop("a\n\x9b\x1bb")], []))(peer)
+        with pytest.raises(ClientLeft):
+            peer.receive()
+
+    screen = terminal(serve(script).path, "-d", "86400")
+    screen.read_until("idle")
+    screen.type("l" + REDRAW)
+    screen.read_until("only: a___b")
+    screen.type("q")
+    assert screen.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP])
 def test_a_signal_ends_it_with_the_terminal_as_before(terminal, busy, number):
     screen = terminal(busy.socket, "-d", "86400")
     screen.read_until("timer_expired")

@@ -1,5 +1,7 @@
 """Socket relays from the outside: what they relay, where they are placed, and what is refused."""
 
+import json
+import signal
 import socket
 import subprocess
 import threading
@@ -29,6 +31,16 @@ def get(qmp, key, name="r"):
 
 def set_(qmp, key, value, name="r"):
     return qmp.command("qom-set", path=f"/objects/{name}", property=key, value=value)
+
+
+def wait_until_deleting(qmp, name="r"):
+    """Until its deletion has begun; nothing tells of that."""
+    while True:
+        try:
+            set_(qmp, "connect-timeout-ms", 10000, name)
+        except QmpError as error:
+            assert "is being deleted" in error.desc
+            return
 
 
 def error_of(function, *args, **kwargs):
@@ -246,6 +258,73 @@ def test_deleting_lets_connections_finish(daemon, qmp, relay):
         assert client.recv(1) == b""
         assert other.receive_reply() == {"return": {}}
     assert not relay.exists()
+
+
+@pytest.mark.parametrize("places", [[], ["io0", "io1", "io2"]], ids=["main-loop", "iothreads"])
+def test_the_time_to_finish_is_cut_short_by_setting_it(daemon, qmp, relay, places):
+    for place in places:
+        qmp.command("object-add", **{"qom-type": "iothread", "id": place})
+    set_(qmp, "iothreads", places)
+    set_(qmp, "drain-timeout-ms", 3600000)
+    with connect(relay) as client, daemon.connect() as other:
+        exchange(client, b"x")
+        other.send({"execute": "object-del", "arguments": {"id": "r"}})
+        wait_until_deleting(qmp)
+        set_(qmp, "drain-timeout-ms", 3000000)
+        exchange(client, b"y")
+        assert "is being deleted" in error_of(set_, qmp, "idle-timeout-ms", 1)
+        assert "expects" in error_of(set_, qmp, "drain-timeout-ms", -1)
+        exchange(client, b"z")
+        set_(qmp, "drain-timeout-ms", 0)
+        assert client.recv(1) == b""
+        assert other.receive_reply() == {"return": {}}
+
+
+@pytest.mark.parametrize("way", ["qom-set", "signal"])
+def test_a_configuration_that_waits_for_a_relay_to_finish_is_cut_short_too(
+        daemon, qmp, sockets, target, way):
+    """Whatever else changes objects waits for the configuration."""
+    text = json.dumps({"execute": "object-add", "arguments": {
+        "qom-type": "socket-relay", "id": "r", "listen": f"unix:{sockets}/in", "target": target,
+        "drain-timeout-ms": 3600000}})
+    qmp.command("config-apply", files=[{"name": "f", "text": text}])
+    with connect(sockets / "in") as client, daemon.connect() as other:
+        exchange(client, b"x")
+        other.send({"execute": "config-apply", "arguments": {"files": []}})
+        while (sockets / "in").exists():  # nothing tells that it goes
+            exchange(client, b"y")
+        if way == "signal":
+            daemon.proc.send_signal(signal.SIGTERM)
+            other.wait_event("SHUTDOWN")
+            daemon.proc.send_signal(signal.SIGTERM)
+        else:
+            set_(qmp, "drain-timeout-ms", 0)
+        assert client.recv(1) == b""
+        [removed] = other.receive_reply()["return"]["removed"]
+        assert removed["id"] == "r"
+
+
+@pytest.mark.parametrize("first", ["object-del", "quit", signal.SIGTERM])
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_daemon_ends_breaks_connections_off(daemon, qmp, relay, first, second):
+    set_(qmp, "drain-timeout-ms", 3600000)
+    with connect(relay) as client, daemon.connect() as other:
+        exchange(client, b"x")
+        if first == signal.SIGTERM:
+            daemon.proc.send_signal(first)
+        elif first == "quit":
+            qmp.command("quit")
+        else:
+            # The command runs still when the daemon ends.
+            other.send({"execute": "object-del", "arguments": {"id": "r"}})
+            wait_until_deleting(qmp)
+            daemon.proc.send_signal(signal.SIGTERM)
+        other.wait_event("SHUTDOWN")
+        exchange(client, b"y")
+        daemon.proc.send_signal(second)
+        assert client.recv(1) == b""
+    assert daemon.proc.wait(DEADLINE) == 0
+    assert "ending at once" in daemon.stderr()
 
 
 def test_the_daemon_ends_with_connections(daemon, qmp, relay):

@@ -140,6 +140,9 @@ def test_no_socket_at_all(refused):
 
 def test_a_message_with_a_line_end_stays_one_line(refused):
     assert refused("a\nb\x1b") == "'a\\x0ab\\x1b' is unexpected: there are options only"
+    # As good as ESC and "[" for many terminals.
+    assert refused("gr\u00fcn\x9b") == "'gr\u00fcn\\x9b' is unexpected: there are options only"
+    assert refused("a\udc9b") == "'a\ufffd' is unexpected: there are options only"
 
 
 def test_options_before_a_wrong_one_leave_nothing(refused, sockets):

@@ -144,6 +144,38 @@ static void others_have_their_turn_between_clients(Loop *loop)
     test_clear(&test);
 }
 
+static void stop_at_the_first(void *opaque, int fd)
+{
+    Test *test = opaque;
+
+    accepted(opaque, fd);
+    acceptor_stop(&test->acceptor);
+}
+
+/* The next client is for whoever has the socket then. */
+static void nobody_is_accepted_once_a_callback_has_stopped_it(Loop *loop)
+{
+    static const AcceptorOps stopping = {
+        .name = "test_accept",
+        .max_accepts = MAX_ACCEPTS,
+        .accepted = stop_at_the_first,
+        .failed = failed,
+        .shut_down = shut_down,
+    };
+    Test test;
+
+    test_init(&test, loop);
+    test.acceptor.ops = &stopping;
+    connect_client(&test);
+    connect_client(&test);
+    wait_for(&test, test.accepted > 0);
+    loop_passes(loop, 5);
+    g_assert_cmpint(test.accepted, ==, 1);
+    acceptor_start(&test.acceptor, loop->ctx);
+    wait_for(&test, test.accepted == 2);
+    test_clear(&test);
+}
+
 static void a_client_that_has_gone_again_is_no_reason_to_rest(Loop *loop)
 {
     static const int errors[] = { ECONNABORTED, EINTR, EPROTO };
@@ -274,6 +306,8 @@ int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
     loop_test_add("others have their turn between clients", others_have_their_turn_between_clients);
+    loop_test_add("nobody is accepted once a callback has stopped it",
+                  nobody_is_accepted_once_a_callback_has_stopped_it);
     loop_test_add("a client that has gone again is no reason to rest",
                   a_client_that_has_gone_again_is_no_reason_to_rest);
     loop_test_add("it rests while nobody can be accepted", it_rests_while_nobody_can_be_accepted);

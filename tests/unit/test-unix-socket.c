@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,6 +27,24 @@ static void add(const char *name, void (*func)(void))
 
     test_add(full, func);
 }
+
+/* ---- somebody else removes the socket meanwhile ---- */
+
+static bool remove_before_connect;
+
+int __real_connect(int fd, const struct sockaddr *address, socklen_t length);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t length);
+
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t length)
+{
+    if (remove_before_connect) {
+        remove_before_connect = false;
+        unlink(path);
+    }
+    return __real_connect(fd, address, length);
+}
+
+/* ---- the fixture ---- */
 
 static UnixSocket *make(GError **errp)
 {
@@ -130,6 +149,50 @@ static void one_that_is_listened_on_is_left_alone(void)
     unlink(path);
 }
 
+#define RIVALS 3
+
+static pthread_barrier_t all_are_ready;
+
+static void *make_with_others(void *opaque)
+{
+    g_autoptr(GError) err = NULL;
+    UnixSocket *socket;
+
+    pthread_barrier_wait(&all_are_ready);
+    socket = make(&err);
+    if (!socket) {
+        g_assert_cmpstr(err->message, ==, "another process is listening on it");
+    }
+    return socket;
+}
+
+/* Each of them finds a dead socket at first. */
+static void of_many_that_start_at_once_one_gets_it(void)
+{
+    pthread_barrier_init(&all_are_ready, NULL, RIVALS);
+    for (int round = 0; round < 5; round++) {
+        pthread_t threads[RIVALS];
+        UnixSocket *winner = NULL;
+
+        close(listen_at_path());
+        for (int i = 0; i < RIVALS; i++) {
+            g_assert_cmpint(pthread_create(&threads[i], NULL, make_with_others, NULL), ==, 0);
+        }
+        for (int i = 0; i < RIVALS; i++) {
+            void *socket;
+
+            pthread_join(threads[i], &socket);
+            g_assert_false(winner && socket);
+            winner = winner ? winner : socket;
+        }
+        g_assert_nonnull(winner);
+        g_assert_cmpint(try_connect(), ==, 0);
+        unix_socket_remove(winner);
+    }
+    g_assert_false(exists());
+    pthread_barrier_destroy(&all_are_ready);
+}
+
 /* Nobody accepts, so connecting fails, but somebody is there. */
 static void one_with_a_full_backlog_is_left_alone(void)
 {
@@ -205,6 +268,38 @@ static void the_socket_of_one_who_was_killed_is_waited_for(void)
     pthread_t thread = test_thread_start(close_when_a_client_waits, &fd);
     UnixSocket *socket = must_make();
 
+    test_thread_join(thread);
+    g_assert_cmpint(try_connect(), ==, 0);
+    unix_socket_remove(socket);
+    g_assert_false(exists());
+}
+
+static void *remove_when_a_client_waits(void *opaque)
+{
+    int *fd = opaque;
+
+    wait_for_client(*fd);
+    unlink(path);
+    close(*fd);
+    return NULL;
+}
+
+/* As a daemon that ends does while its successor starts; it takes no lock for that. */
+static void one_that_goes_while_it_is_looked_at_is_gone(void)
+{
+    int fd = listen_at_path();
+    UnixSocket *socket;
+    pthread_t thread;
+
+    remove_before_connect = true;
+    socket = must_make();
+    close(fd);
+    g_assert_cmpint(try_connect(), ==, 0);
+    unix_socket_remove(socket);
+
+    fd = inherit_from_the_dead(); /* so that it is waited for */
+    thread = test_thread_start(remove_when_a_client_waits, &fd);
+    socket = must_make();
     test_thread_join(thread);
     g_assert_cmpint(try_connect(), ==, 0);
     unix_socket_remove(socket);
@@ -307,11 +402,13 @@ int main(int argc, char **argv)
     add("nothing is there", nothing_is_there);
     add("a socket that nobody listens on is replaced", a_socket_that_nobody_listens_on_is_replaced);
     add("one that is listened on is left alone", one_that_is_listened_on_is_left_alone);
+    add("of many that start at once one gets it", of_many_that_start_at_once_one_gets_it);
     add("one with a full backlog is left alone", one_with_a_full_backlog_is_left_alone);
     add("a file that is no socket is left alone", a_file_that_is_no_socket_is_left_alone);
     add("a link is not followed", a_link_is_not_followed);
     add("the socket of one who was killed is waited for",
         the_socket_of_one_who_was_killed_is_waited_for);
+    add("one that goes while it is looked at is gone", one_that_goes_while_it_is_looked_at_is_gone);
     add("a socket that the dead has left to another is left alone",
         a_socket_that_the_dead_has_left_to_another_is_left_alone);
     add("a socket that another has put there is left alone",
