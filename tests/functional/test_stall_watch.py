@@ -173,6 +173,24 @@ def test_the_monitor_thread_tells_of_itself_afterwards(watched, session):
     assert resumed["duration-ns"] >= 2 * THRESHOLD_NS
 
 
+def test_the_end_is_told_once_however_slow_the_loop_is_to_go_on(watched, session):
+    thread = loop_of(session, "io0")["thread-id"]
+    # The main loop is awake, and need not be told of anything by a write.
+    with blocked(watched, "io0"), blocked(watched, "main-loop"):
+        wait_until_held(session, "main-loop")
+        stalled = wait_for(session, "LOOP_STALLED", "io0")
+        with held(thread) as io0:
+            session.oob("x-debug-unblock", loop="io0")
+            io0.run_until_written()  # to tell the watch
+            assert_pair(stalled, wait_for(session, "LOOP_RESUMED", "io0"))
+            looks = tick_calls(session)
+            while tick_calls(session) < looks + 3:
+                pass
+        assert [event["event"] for event in session.events
+                if event.get("data", {}).get("loop") == "io0"] == []
+    assert events_of(session, stalled) == []
+
+
 def test_a_loop_that_is_deleted_goes_on_first(watched, session):
     with watched.connect() as deleter:
         with blocked(watched, "io0"):
