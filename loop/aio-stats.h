@@ -16,7 +16,7 @@
 G_BEGIN_DECLS
 
 typedef enum {
-    AIO_STATE_UNUSED,   /* nobody has driven it yet */
+    AIO_STATE_UNUSED,   /* nobody drives it: not yet, or not any more */
     AIO_STATE_IDLE,     /* blocked until something happens */
     AIO_STATE_POLLING,  /* looking for work in user space */
     AIO_STATE_LOOP,     /* awake, in the loop itself or in a GLib source */
