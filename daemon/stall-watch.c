@@ -39,6 +39,7 @@ typedef struct Stall {
     const AioContext *ctx; /* to compare */
     pid_t thread_id;
     bool here; /* it was there at the last look */
+    bool over; /* and its end has been told */
     int64_t end_ns;
     StallEvent event;
 } Stall;
@@ -52,7 +53,7 @@ struct StallWatch {
     QmpLogLimit *log;
     /* Monitor thread's: */
     bool stopped;
-    GPtrArray *stalls; /* of Stall; under way, and told */
+    GPtrArray *stalls; /* of Stall; told, and under way as far as a look can see */
 
     pthread_mutex_t lock; /* a leaf lock; guards the next */
     GPtrArray *over;      /* of Stall; not told yet. In the order of their ends */
@@ -162,18 +163,23 @@ static void tell_resumed(StallWatch *watch, Stall *stall, int64_t end_ns)
     qmp_server_emit(watch->server, &stall_events[STALL_EVENT_RESUMED], &stall->event);
 }
 
+/* What is over stays until a look does not find it any more: a loop tells of an end before it
+ * publishes it, and what a look finds there meanwhile is no other stall. Takes @over. */
 static void tell_end(StallWatch *watch, Stall *over)
 {
     Stall *stall = find_stall(watch->stalls, over->ctx, over->event.since_ns);
 
     if (stall) {
-        tell_resumed(watch, stall, over->end_ns);
-        g_ptr_array_remove(watch->stalls, stall);
+        stall->end_ns = over->end_ns;
+        stall_free(over);
     } else {
         /* It was over before the watch looked, as is all that held the monitor thread. */
-        tell_stalled(watch, over);
-        tell_resumed(watch, over, over->end_ns);
+        stall = over;
+        g_ptr_array_add(watch->stalls, stall);
+        tell_stalled(watch, stall);
     }
+    stall->over = true;
+    tell_resumed(watch, stall, stall->end_ns);
 }
 
 static void tell_ends(StallWatch *watch)
@@ -185,8 +191,8 @@ static void tell_ends(StallWatch *watch)
     over = g_steal_pointer(&watch->over);
     watch->over = g_steal_pointer(&empty);
     pthread_mutex_unlock(&watch->lock);
-    for (guint i = 0; i < over->len; i++) {
-        tell_end(watch, g_ptr_array_index(over, i));
+    while (over->len > 0) {
+        tell_end(watch, g_ptr_array_steal_index(over, 0));
     }
 }
 
@@ -257,17 +263,26 @@ static void check_still_here(const char *id, pid_t thread_id, AioContext *ctx, A
     }
 }
 
+/* Whether it is under way still. If not the loop has told of its end, or has gone. */
+static bool is_still_here(StallWatch *watch, Stall *stall)
+{
+    stall->here = false;
+    loops_foreach(check_still_here, stall);
+    pthread_mutex_lock(&watch->lock);
+    stall->here = stall->here && !find_stall(watch->over, stall->ctx, stall->event.since_ns);
+    pthread_mutex_unlock(&watch->lock);
+    return stall->here;
+}
+
 /* Ask the thread where it is, until @end_ns. That is where the stall is when it is the same
  * afterwards. */
-static void add_backtrace(Stall *stall, int64_t end_ns)
+static void add_backtrace(StallWatch *watch, Stall *stall, int64_t end_ns)
 {
     int64_t now_ns = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
     json_object *backtrace =
         now_ns < end_ns ? backtrace_of_thread(stall->thread_id, end_ns - now_ns) : NULL;
 
-    stall->here = false;
-    loops_foreach(check_still_here, stall);
-    if (stall->here) {
+    if (is_still_here(watch, stall)) {
         stall->event.backtrace = g_steal_pointer(&backtrace);
     }
     json_object_put(backtrace);
@@ -280,7 +295,11 @@ static void begin_stalls(StallWatch *watch, GPtrArray *new)
     while (new->len > 0) {
         Stall *stall = g_ptr_array_steal_index(new, 0);
 
-        add_backtrace(stall, end_ns);
+        if (!is_still_here(watch, stall)) {
+            stall_free(stall);
+            continue;
+        }
+        add_backtrace(watch, stall, end_ns);
         tell_stalled(watch, stall);
         g_ptr_array_add(watch->stalls, stall);
         /* Until the next look. */
@@ -288,14 +307,16 @@ static void begin_stalls(StallWatch *watch, GPtrArray *new)
     }
 }
 
-/* The loops that were there no more, and have not said so: they have gone. */
+/* The loops that were there no more: when they have not said so they have gone. */
 static void end_stalls(StallWatch *watch, int64_t now_ns)
 {
     for (guint i = watch->stalls->len; i-- > 0;) {
         Stall *stall = g_ptr_array_index(watch->stalls, i);
 
         if (!stall->here) {
-            tell_resumed(watch, stall, now_ns);
+            if (!stall->over) {
+                tell_resumed(watch, stall, now_ns);
+            }
             g_ptr_array_remove_index(watch->stalls, i);
         }
     }

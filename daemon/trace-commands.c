@@ -307,8 +307,9 @@ const QmpCommand trace_commands[] = {
       .run = run_save,
       .help = "write what was recorded, as JSON in the Trace Event Format, to the regular file "
               "whose descriptor is sent along, in place of what is in it",
-      .errors = "GenericError when there is no trace, another save is under way, or the file "
-                "can't be written" },
+      .errors =
+          "GenericError when there is no trace, another save is under way, there is no memory "
+          "to copy it, or the file can't be written" },
     { .name = "query-trace",
       .flags = QMP_COMMAND_ALLOW_OOB | QMP_COMMAND_READ_ONLY,
       .args = &qmp_type_empty,

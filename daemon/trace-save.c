@@ -25,8 +25,9 @@
 #include "qmp/qmp-error.h"
 #include "qmp/qmp-json.h"
 
-/* So much text is written at a time. */
-#define CHUNK ((size_t)256 * 1024)
+/* So much text is written at a time. Little, for GString ends the program when it finds no memory.
+ */
+#define CHUNK ((size_t)16 * 1024)
 
 /* A loop's records, copied. */
 typedef struct LoopRecords {
@@ -181,19 +182,24 @@ static void clear_records(void *data)
     g_free(((LoopRecords *)data)->records);
 }
 
-/* All loops' records at once: they are in the memory of a save, and not of the trace any more. */
-static GArray *copy_records(const GArray *snapshots)
+/* All loops' records at once: they are in the memory of a save, and not of the trace any more. NULL
+ * and @errp when there is none. */
+static GArray *copy_records(const GArray *snapshots, GError **errp)
 {
-    GArray *loops = g_array_new(FALSE, FALSE, sizeof(LoopRecords));
+    g_autoptr(GArray) loops = g_array_new(FALSE, FALSE, sizeof(LoopRecords));
 
     g_array_set_clear_func(loops, clear_records);
     for (guint i = 0; i < snapshots->len; i++) {
         LoopRecords loop = { .snapshot = &g_array_index(snapshots, TraceSnapshot, i) };
 
         loop.records = aio_trace_copy(loop.snapshot->ring, &loop.n, &loop.n_lost);
+        if (!loop.records) {
+            qmp_error_set(errp, "There is no memory to copy the trace");
+            return NULL;
+        }
         g_array_append_val(loops, loop);
     }
-    return loops;
+    return g_steal_pointer(&loops);
 }
 
 static int64_t find_start(const GArray *loops)
@@ -260,10 +266,10 @@ bool trace_save(GArray *snapshots, int fd, GError **errp)
     Writer writer = { .fd = fd };
     g_autoptr(GArray) loops = NULL;
 
-    if (!empty_file(fd, errp)) {
+    loops = copy_records(snapshots, errp);
+    if (!loops || !empty_file(fd, errp)) {
         return false;
     }
-    loops = copy_records(snapshots);
     writer.text = g_string_sized_new(CHUNK + 1024);
     write_all(&writer, loops);
     g_string_free(writer.text, TRUE);

@@ -152,6 +152,8 @@ void qemu_set_current_aio_context(AioContext *ctx)
         if (fdmon->leave) {
             fdmon->leave(current_context);
         }
+        /* A thread that has ended holds nothing, though its context is there until it is joined. */
+        activity_enter(current_context->activity, AIO_STATE_UNUSED);
         atomic_store_explicit(&current_context->home, 0, memory_order_relaxed);
     }
     current_context = ctx;

@@ -203,6 +203,7 @@ static inline void loop_watch_elapsed(LoopActivity *activity, int64_t elapsed_ns
  * state, then looks at asked. All four are sequentially consistent, so either the watch sees that
  * the loop is awake, or the loop sees that it is to tell. The store is the one of
  * activity_enter() once more; others have no need of its order, and it is not free.
+ * tests/model/watch.pml models it.
  */
 static inline void loop_watch_entered(LoopActivity *activity, int before, AioState state)
 {
@@ -213,6 +214,7 @@ static inline void loop_watch_entered(LoopActivity *activity, int before, AioSta
         }
     }
 }
+
 /* ---- what the loop did (aio-trace.c) ---- */
 
 /* Home thread. */

@@ -16,7 +16,7 @@
 G_BEGIN_DECLS
 
 typedef enum {
-    AIO_STATE_UNUSED,   /* nobody has driven it yet */
+    AIO_STATE_UNUSED,   /* nobody drives it: not yet, or not any more */
     AIO_STATE_IDLE,     /* blocked until something happens */
     AIO_STATE_POLLING,  /* looking for work in user space */
     AIO_STATE_LOOP,     /* awake, in the loop itself or in a GLib source */
@@ -71,8 +71,9 @@ typedef void AioSourceFunc(const AioSourceInfo *info, void *opaque);
 
 /* What @ctx does now. Contexts driven by one thread together (the main loop's two) share this.
  * While a GMainContext drives it by other means than main_loop_wait() or aio_run_g_main_loop(), the
- * callback of a source of a higher priority passes for AIO_STATE_IDLE.
- * Lock-free. Any thread. */
+ * callback of a source of a higher priority passes for AIO_STATE_IDLE. So does the rest of a
+ * callback that has run a GMainLoop which such a source has ended; else that passes for
+ * AIO_STATE_LOOP. Lock-free. Any thread. */
 void aio_context_get_activity(AioContext *ctx, AioActivity *activity);
 
 /* The counters of @ctx since it was made, times up to its last change of activity. Lock-free.

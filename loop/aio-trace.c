@@ -15,6 +15,7 @@
 #include "loop/aio-trace.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct TraceSlot {
     _Atomic int64_t begin_ns;
@@ -128,18 +129,30 @@ static void read_slot(AioTraceRecord *record, TraceSlot *slot)
     };
 }
 
-static gint compare_records(gconstpointer a, gconstpointer b, gpointer data)
+/* Whether @first comes before @second, or they are alike in their times. */
+static bool in_order(const AioTraceRecord *first, const AioTraceRecord *second)
 {
-    const AioTraceRecord *first = a;
-    const AioTraceRecord *second = b;
+    return first->begin_ns < second->begin_ns ||
+           (first->begin_ns == second->begin_ns && first->duration_ns >= second->duration_ns);
+}
 
-    if (first->begin_ns != second->begin_ns) {
-        return first->begin_ns < second->begin_ns ? -1 : 1;
+/* Merge sort, which is stable; @spare has room for half of them. GLib's ends the program when it
+ * finds no memory, and the C library's is not always stable. */
+static void sort_records(AioTraceRecord *records, size_t n, AioTraceRecord *spare)
+{
+    size_t half = n / 2;
+    size_t second = half;
+    size_t i = 0;
+
+    if (n < 2) {
+        return;
     }
-    if (first->duration_ns != second->duration_ns) {
-        return first->duration_ns > second->duration_ns ? -1 : 1;
+    sort_records(records, half, spare);
+    sort_records(records + half, n - half, spare);
+    memcpy(spare, records, half * sizeof(AioTraceRecord));
+    for (AioTraceRecord *to = records; i < half; to++) {
+        *to = second == n || in_order(&spare[i], &records[second]) ? spare[i++] : records[second++];
     }
-    return 0;
 }
 
 AioTraceRecord *aio_trace_copy(AioTrace *trace, size_t *n, uint64_t *n_lost)
@@ -148,8 +161,13 @@ AioTraceRecord *aio_trace_copy(AioTrace *trace, size_t *n, uint64_t *n_lost)
     uint64_t first = oldest_kept(trace, end);
     uint64_t still_kept;
     size_t n_copied = (size_t)(end - first);
-    AioTraceRecord *records = g_new(AioTraceRecord, MAX(n_copied, 1));
+    AioTraceRecord *records = g_try_new(AioTraceRecord, MAX(n_copied, 1));
+    g_autofree AioTraceRecord *spare = g_try_new(AioTraceRecord, MAX(n_copied / 2, 1));
 
+    if (!records || !spare) {
+        g_free(records);
+        return NULL;
+    }
     /* The last first: a record is written when it ends, so of two that are alike in their times the
      * later one contains the other, and the sort, which is stable, leaves it before that. */
     for (size_t i = 0; i < n_copied; i++) {
@@ -159,8 +177,6 @@ AioTraceRecord *aio_trace_copy(AioTrace *trace, size_t *n, uint64_t *n_lost)
     first = MAX(first, MIN(still_kept, end));
     *n = (size_t)(end - first);
     *n_lost = first;
-    if (*n > 1) {
-        g_qsort_with_data(records, (gint)*n, sizeof(AioTraceRecord), compare_records, NULL);
-    }
+    sort_records(records, *n, spare);
     return records;
 }

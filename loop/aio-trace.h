@@ -73,7 +73,8 @@ uint64_t aio_trace_count(AioTrace *trace);
 /*
  * Copy what there is, the caller's to free with g_free(), and set *@n to how many these are and
  * *@n_lost to how many came before them and were overwritten. They are in the order in which they
- * began; what contains others comes before these. Any thread.
+ * began; what contains others comes before these. NULL when there is no memory for that. Any
+ * thread.
  */
 AioTraceRecord *aio_trace_copy(AioTrace *trace, size_t *n, uint64_t *n_lost);
 

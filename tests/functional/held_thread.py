@@ -2,13 +2,20 @@
 
 import ctypes
 import os
+import signal
 from contextlib import contextmanager
 
 import pytest
 
 PTRACE_DETACH = 17
+PTRACE_SYSCALL = 24
 PTRACE_SEIZE = 0x4206
 PTRACE_INTERRUPT = 0x4207
+PTRACE_GET_SYSCALL_INFO = 0x420e
+PTRACE_O_TRACESYSGOOD = 1
+SYSCALL_STOP = signal.SIGTRAP | 0x80
+SYSCALL_ENTRY = 1
+SYS_WRITE = {"x86_64": 1}.get(os.uname().machine, 64)
 WALL = 0x40000000  # waitpid(2): also threads
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -21,11 +28,33 @@ class HeldThread:
 
     def __init__(self, thread_id):
         self.thread_id = thread_id
-        if libc.ptrace(PTRACE_SEIZE, thread_id, None, None) != 0:
+        if libc.ptrace(PTRACE_SEIZE, thread_id, None, PTRACE_O_TRACESYSGOOD) != 0:
             pytest.skip(f"no ptrace here: {os.strerror(ctypes.get_errno())}")
         self.held = True
         assert libc.ptrace(PTRACE_INTERRUPT, thread_id, None, None) == 0
         os.waitpid(thread_id, WALL)
+
+    def _run_to_system_call(self):
+        """Up to the next beginning or end of one; returns its number when it begins."""
+        delivered = 0
+        while True:
+            assert libc.ptrace(PTRACE_SYSCALL, self.thread_id, None, delivered) == 0
+            status = os.waitpid(self.thread_id, WALL)[1]
+            assert os.WIFSTOPPED(status)
+            if os.WSTOPSIG(status) == SYSCALL_STOP:
+                break
+            # A signal is passed on; what is none, for PTRACE_SEIZE marks it, is not.
+            delivered = 0 if status >> 16 else os.WSTOPSIG(status)
+        info = ctypes.create_string_buffer(88)
+        assert libc.ptrace(PTRACE_GET_SYSCALL_INFO, self.thread_id, len(info), info) > 0
+        return (int.from_bytes(info[24:32], "little") if info[0] == bytes([SYSCALL_ENTRY])
+                else None)
+
+    def run_until_written(self):
+        """Let it go on until it has called write(2) once, and hold it there."""
+        while self._run_to_system_call() != SYS_WRITE:
+            pass
+        assert self._run_to_system_call() is None
 
     def release(self):
         if self.held:

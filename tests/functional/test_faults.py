@@ -4,10 +4,12 @@ A scenario uses all that a session can. It is run with the first call of a funct
 the second one, and so on, until none is left to fail.
 """
 
+import json
 import os
 import re
 import signal
 import socket
+import tempfile
 import time
 
 import pytest
@@ -235,6 +237,32 @@ def test_memory_may_be_out_for_a_large_answer(start_faulty, function):
     daemon, faults = start_faulty("--log-level=info")
     walk(daemon, faults, function, "ENOMEM", run_large_answers)
     assert re.search(r": session \d+: disconnected, for there is no memory for", daemon.stderr())
+
+
+def run_large_trace(path):
+    """Save a trace of many records; whether there was memory for all of it."""
+    complete = True
+    with Tolerant(path, oob=True) as session, tempfile.TemporaryFile() as file:
+        while "error" in (reply := session.ask("trace-start", **{"size-kib": 256})):
+            assert reply["error"]["desc"] == "There is no memory for so many rings of that size"
+            complete = False
+        while all(loop["records"] < 5000 for loop in session.ask("query-trace")["return"]["loops"]):
+            pass
+        while "error" in (reply := session.ask("trace-save", fds=[file.fileno()])):
+            assert reply["error"]["desc"] == "There is no memory to copy the trace"
+            assert file.read() == b""
+            complete = False
+        file.seek(0)
+        assert json.load(file)["traceEvents"]
+        assert "return" in session.ask("trace-stop", discard=True)
+    return complete
+
+
+@pytest.mark.parametrize("function", ["malloc", "calloc"])
+def test_memory_may_be_out_for_a_trace(start_faulty, function):
+    daemon, faults = start_faulty()
+    run_large_trace(daemon.socket)  # from now on there is a thread that writes
+    walk(daemon, faults, function, "ENOMEM", run_large_trace)
 
 
 def test_a_listener_without_descriptors_rests_and_recovers(start_faulty):

@@ -10,7 +10,7 @@ import pytest
 from conftest import BUILD
 from held_thread import held
 from objects import add
-from qmp_client import DEADLINE
+from qmp_client import DEADLINE, QmpError
 
 THRESHOLD = 50  # ms; what is held below is held until it is let go
 THRESHOLD_NS = THRESHOLD * 10**6
@@ -171,6 +171,54 @@ def test_the_monitor_thread_tells_of_itself_afterwards(watched, session):
     resumed = wait_for(session, "LOOP_RESUMED", "mon_iothread")
     assert_pair(stalled, resumed)
     assert resumed["duration-ns"] >= 2 * THRESHOLD_NS
+
+
+def wait_until_deleting(session, name):
+    while True:
+        try:
+            session.command("qom-set", path=f"/objects/{name}", property="poll-grow", value=1)
+        except QmpError as error:
+            assert error.desc == f"Object '{name}' is being deleted"
+            return
+
+
+def test_the_end_is_told_once_however_slow_the_loop_is_to_go_on(watched, session):
+    thread = loop_of(session, "io0")["thread-id"]
+    # The main loop is awake, and need not be told of anything by a write.
+    with blocked(watched, "io0"), blocked(watched, "main-loop"):
+        wait_until_held(session, "main-loop")
+        stalled = wait_for(session, "LOOP_STALLED", "io0")
+        with held(thread) as io0:
+            session.oob("x-debug-unblock", loop="io0")
+            io0.run_until_written()  # to tell the watch
+            assert_pair(stalled, wait_for(session, "LOOP_RESUMED", "io0"))
+            looks = tick_calls(session)
+            while tick_calls(session) < looks + 3:
+                pass
+        assert [event["event"] for event in session.events
+                if event.get("data", {}).get("loop") == "io0"] == []
+    assert events_of(session, stalled) == []
+
+
+def test_a_thread_that_waits_to_be_joined_does_not_stall(watched, session):
+    thread = loop_of(session, "io0")["thread-id"]
+    with watched.connect() as deleter:
+        with held(thread) as io0:
+            deleter.send({"execute": "object-del", "arguments": {"id": "io0"}})
+            wait_until_deleting(session, "io0")
+            with blocked(watched, "main-loop"):
+                wait_for(session, "LOOP_STALLED", "main-loop")
+                io0.release()
+                while thread in watched.tasks():
+                    pass
+                looks = tick_calls(session)
+                while tick_calls(session) < looks + 3:
+                    pass
+                assert loop_of(session, "io0")["state"] == "unused"
+        assert deleter.receive_reply() == {"return": {}}
+    session.sync()
+    assert [event for event in session.events
+            if event.get("data", {}).get("loop") == "io0"] == []
 
 
 def test_a_loop_that_is_deleted_goes_on_first(watched, session):

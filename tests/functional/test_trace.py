@@ -1,9 +1,12 @@
 """The trace of what loops do: trace-start, trace-stop, trace-save, query-trace."""
 
+import concurrent.futures
 import json
 import os
+import resource
 import socket
 import tempfile
+import threading
 import time
 
 import pytest
@@ -281,6 +284,24 @@ def test_saving_needs_a_trace_and_a_regular_file(daemon, qmp, key):
     qmp.sync()
 
 
+@pytest.mark.parametrize("key", ["execute", "exec-oob"])
+def test_a_file_that_has_no_room_is_an_error_and_no_more(daemon, qmp, key):
+    qmp.command("trace-start")
+    while of_loop(qmp, "mon_iothread")["records"] < 200:
+        pass
+    count = daemon.count_fds()
+    _, hard = resource.prlimit(daemon.proc.pid, resource.RLIMIT_FSIZE)
+    with tempfile.TemporaryFile() as file:
+        resource.prlimit(daemon.proc.pid, resource.RLIMIT_FSIZE, (10000, hard))
+        qmp.send_with_fds({key: "trace-save"}, [file.fileno()])
+        assert qmp.receive_reply()["error"]["desc"] == "The file can't be written: File too large"
+        assert os.fstat(file.fileno()).st_size <= 10000
+        assert not qmp.oob("query-trace")["saving"]
+        daemon.wait_for_fds(count)
+        resource.prlimit(daemon.proc.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        assert_valid(save(qmp, file, key))
+
+
 def test_what_was_in_the_file_is_replaced(qmp):
     qmp.command("trace-start")
     with tempfile.TemporaryFile() as file:
@@ -338,6 +359,50 @@ def test_the_end_of_the_daemon_waits_for_a_save(daemon):
         file.seek(0)
         assert_valid(json.load(file))
     daemon.proc.wait(DEADLINE)
+
+
+def test_sessions_that_start_stop_and_save_while_loops_come_and_go(daemon, qmp):
+    errors = ("A trace is on already", "No trace is on", "There is no trace",
+              "A trace is being saved already")
+    over = threading.Event()
+    saved = [0]
+
+    def storm(number):
+        with daemon.connect(oob=True) as client, tempfile.TemporaryFile() as file:
+            turn = number
+            while not over.is_set() or saved[0] == 0:
+                turn += 1
+                request = [{"exec-oob": "trace-start"},
+                           {"execute": "trace-save"},
+                           {"execute": "trace-stop", "arguments": {"discard": turn % 5 == 0}},
+                           {"exec-oob": "trace-save"}][turn % 4]
+                fds = [file.fileno()] if "trace-save" in request.values() else []
+                client.send_with_fds(request, fds)
+                reply = client.receive_reply()
+                if "error" in reply:
+                    assert reply["error"]["desc"] in errors
+                elif fds:
+                    file.seek(0)
+                    assert_valid(json.load(file))
+                    saved[0] += 1
+
+    count = daemon.count_fds()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        storms = [pool.submit(storm, number) for number in range(4)]
+        try:
+            for i in range(30):
+                add(qmp, "iothread", f"io{i % 3}")
+                if i >= 2:
+                    delete(qmp, f"io{(i - 2) % 3}")
+        finally:
+            over.set()
+        for future in storms:
+            future.result(DEADLINE)
+    delete(qmp, "io1")
+    delete(qmp, "io2")
+    if qmp.command("query-trace")["state"] != "off":
+        qmp.command("trace-stop", discard=True)
+    daemon.wait_for_fds(count)
 
 
 def test_a_session_that_may_only_read_sees_the_state_only(start_daemon, sockets):

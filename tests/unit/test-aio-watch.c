@@ -227,6 +227,54 @@ static void test_source_of_glib_has_no_name(void)
     g_assert_cmpint(told.activity.state, ==, AIO_STATE_LOOP);
 }
 
+static gboolean quit(gpointer main_loop)
+{
+    g_main_loop_quit(main_loop);
+    return G_SOURCE_REMOVE;
+}
+
+static void run_a_loop_inside(void *opaque)
+{
+    GMainLoop *nested = g_main_loop_new(NULL, FALSE);
+
+    g_idle_add(quit, nested);
+    g_main_loop_run(nested);
+    g_main_loop_unref(nested);
+    spend_time(opaque);
+}
+
+/* What was held between two times. */
+typedef struct Covered {
+    AioWatch watch;
+    int64_t times[2];
+    int n_held;
+} Covered;
+
+static void covered_held(AioContext *ctx, const AioActivity *activity, int64_t end_ns, void *opaque)
+{
+    Covered *covered = opaque;
+
+    if (covered->times[1] > 0 && activity->changed_ns <= covered->times[0] &&
+        end_ns >= covered->times[1]) {
+        covered->n_held++;
+    }
+}
+
+/* Its name is lost by then, but not that the loop was held. */
+static void test_callback_that_has_run_a_loop_is_told_of(void)
+{
+    Covered covered = { .watch = { .held = covered_held, .opaque = &covered } };
+
+    main_loop_settle();
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), run_a_loop_inside, covered.times);
+    aio_watch_start(&covered.watch);
+    while (covered.times[1] == 0) {
+        main_loop_wait(true);
+    }
+    aio_watch_stop();
+    g_assert_cmpint(covered.n_held, ==, 1);
+}
+
 /* Both contexts of the main loop are one loop. */
 static void test_main_loop_is_one(void)
 {
@@ -372,6 +420,8 @@ int main(int argc, char **argv)
     loop_test_add("sleep-is-not-told-of", test_sleep_is_not_told_of);
     loop_test_add("polling-inside-a-callback-is-an-end", test_polling_inside_is_an_end);
     main_loop_test_add("source-of-glib-has-no-name", test_source_of_glib_has_no_name);
+    main_loop_test_add("callback-that-has-run-a-loop",
+                       test_callback_that_has_run_a_loop_is_told_of);
     main_loop_test_add("main-loop-is-one", test_main_loop_is_one);
     loop_test_add("told-once-of-who-wakes-up", test_told_once_of_who_wakes_up);
     loop_test_add("told-of-a-loop-that-is-new", test_told_of_a_loop_that_is_new);
