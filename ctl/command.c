@@ -10,6 +10,7 @@
 #include "ctl/command.h"
 #include "ctl/error.h"
 #include "ctl/print.h"
+#include "ctl/silence.h"
 
 /* ---- help ---- */
 
@@ -330,11 +331,13 @@ static char *default_socket_path(void)
 
 Client *ctl_connect(const Ctl *ctl, ClientOob oob, GError **errp)
 {
+    static const ClientPatience patience = { .us = SILENCE_US, .late = silence_report };
     g_autofree char *path = ctl->socket_path ? g_strdup(ctl->socket_path) : default_socket_path();
     int64_t deadline = CLIENT_NO_DEADLINE;
 
     if (ctl->timeout > 0) {
         deadline = g_get_monotonic_time() + (int64_t)(ctl->timeout * G_USEC_PER_SEC);
     }
-    return client_open(path, oob, deadline, errp);
+    /* What completes a command line says nothing. */
+    return client_open(path, oob, deadline, ctl->completion ? NULL : &patience, errp);
 }

@@ -27,11 +27,29 @@ bool print_text(const char *text, GError **errp)
     return true;
 }
 
+/* Some control characters JSON lets stand in strings, and there only. */
+static char *escape_controls(const char *json)
+{
+    GString *escaped = g_string_sized_new(strlen(json) + 1);
+
+    for (const char *p = json; *p; p++) {
+        if (p[0] == '\x7f') {
+            g_string_append(escaped, "\\u007f");
+        } else if (p[0] == '\xc2' && (guchar)p[1] >= 0x80 && (guchar)p[1] <= 0x9f) {
+            g_string_append_printf(escaped, "\\u%04x", (unsigned char)*++p);
+        } else {
+            g_string_append_c(escaped, *p);
+        }
+    }
+    return g_string_free(escaped, FALSE);
+}
+
 static bool print_json_with(json_object *value, int flags, GError **errp)
 {
     g_autofree char *line = g_strconcat(json_object_to_json_string_ext(value, flags), "\n", NULL);
+    g_autofree char *escaped = escape_controls(line);
 
-    return print_text(line, errp);
+    return print_text(escaped, errp);
 }
 
 bool print_json(json_object *value, GError **errp)
@@ -81,7 +99,7 @@ static char *cell_text(json_object *row, const char *key)
     if (json_object_is_type(value, json_type_string)) {
         return text_clean(json_object_get_string(value));
     }
-    return g_strdup(json_object_to_json_string_ext(value, JSON_LINE));
+    return escape_controls(json_object_to_json_string_ext(value, JSON_LINE));
 }
 
 static void column_add(GPtrArray *columns, const char *key)
@@ -170,10 +188,11 @@ bool print_table(json_object *rows, GError **errp)
     return print_columns(rows, NULL, errp);
 }
 
-bool print_columns(json_object *rows, const char *const *keys, GError **errp)
+/* The caller owns it. NULL and @errp when @rows are none. */
+static GString *make_table(json_object *rows, const char *const *keys, GError **errp)
 {
     g_autoptr(GPtrArray) columns = NULL;
-    g_autoptr(GString) table = g_string_new(NULL);
+    GString *table;
     bool good = json_object_is_type(rows, json_type_array);
 
     for (size_t i = 0; good && i < json_object_array_length(rows); i++) {
@@ -181,12 +200,27 @@ bool print_columns(json_object *rows, const char *const *keys, GError **errp)
     }
     if (!good) {
         g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL, "what it returned is not a list");
-        return false;
+        return NULL;
     }
+    table = g_string_new(NULL);
     columns = find_columns(rows, keys);
     append_line(table, columns, NULL);
     for (size_t i = 0; i < json_object_array_length(rows); i++) {
         append_line(table, columns, json_object_array_get_idx(rows, i));
     }
-    return print_text(table->str, errp);
+    return table;
+}
+
+bool print_columns(json_object *rows, const char *const *keys, GError **errp)
+{
+    g_autoptr(GString) table = make_table(rows, keys, errp);
+
+    return table && print_text(table->str, errp);
+}
+
+char **table_lines(json_object *rows, const char *const *keys, GError **errp)
+{
+    g_autoptr(GString) table = make_table(rows, keys, errp);
+
+    return table ? g_strsplit(table->str, "\n", -1) : NULL;
 }
