@@ -9,6 +9,7 @@
 #include "config.h"
 #include "ctl/command.h"
 #include "ctl/error.h"
+#include "ctl/near.h"
 #include "ctl/print.h"
 #include "ctl/silence.h"
 
@@ -286,6 +287,22 @@ static const CtlCommand *find_member(const CtlCommand *group, const char *name)
     return NULL;
 }
 
+/* Fail with that @group has no member @name, and which are near. */
+static void fail_unknown(const CtlCommand *group, const char *name, GError **errp)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    g_autofree char *near = NULL;
+
+    for (const CtlCommand *const *member = group->members; *member; member++) {
+        if (!(*member)->hidden) {
+            g_ptr_array_add(names, (gpointer)(*member)->name);
+        }
+    }
+    near = near_names(name, names);
+    g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "there is no command '%s'%s%s", name,
+                near ? "; near are: " : "", near ? near : "");
+}
+
 bool ctl_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
     g_auto(GStrv) rest = NULL;
@@ -301,7 +318,7 @@ bool ctl_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
     }
     member = find_member(command, rest[0]);
     if (!member) {
-        g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "there is no command '%s'", rest[0]);
+        fail_unknown(command, rest[0], errp);
         return false;
     }
     typed = g_strdup_printf("%s %s", g_get_prgname(), member->name);

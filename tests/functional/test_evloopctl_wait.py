@@ -150,3 +150,13 @@ def test_completion_offers_events_and_the_members_of_those_named(evloopctl, daem
 
     assert {"LOOP_STALLED", "LOOP_RESUMED"} == complete("wait", "LOOP_")
     assert {"id=", "qom-type=", "path="} <= complete("wait", "OBJECT_DELETED", "")
+
+
+@pytest.mark.parametrize("words, line", [
+    (["staus"], "there is no command 'staus'; near are: status\n"),
+    (["iothread", "lst"], "there is no command 'lst'; near are: list\n"),
+    (["xyzzy"], "there is no command 'xyzzy'\n"),
+])
+def test_a_mistyped_command_names_near_ones_too(evloopctl, words, line):
+    result = subprocess.run([evloopctl, *words], capture_output=True, text=True, timeout=DEADLINE)
+    assert_wrong(result, line)
