@@ -113,7 +113,7 @@ bool arguments_is_json(const char *word)
 
 /* ---- JSON ---- */
 
-static char *read_stdin(GError **errp)
+char *arguments_read_stdin(GError **errp)
 {
     g_autoptr(GString) text = g_string_new(NULL);
     char buffer[16 * 1024];
@@ -141,7 +141,7 @@ json_object *arguments_from_json(const char *text, GError **errp)
     g_autofree char *input = NULL;
 
     if (g_str_equal(text, "-")) {
-        input = read_stdin(errp);
+        input = arguments_read_stdin(errp);
         if (!input) {
             return NULL;
         }

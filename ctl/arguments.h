@@ -41,6 +41,9 @@ bool arguments_add_words(json_object *arguments, char **words, GError **errp);
  * it does not. The caller owns it. */
 json_object *arguments_from_json(const char *text, GError **errp);
 
+/* All of stdin, in which there is no NUL; the caller frees it. NULL and @errp. */
+char *arguments_read_stdin(GError **errp);
+
 /* Whether @word stands for all arguments at once: a JSON object, or "-" for stdin. */
 bool arguments_is_json(const char *word);
 

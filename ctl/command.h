@@ -39,6 +39,7 @@ struct CtlCommand {
 };
 
 extern const CtlCommand ctl_program;
+extern const CtlCommand ctl_apply;
 extern const CtlCommand ctl_call;
 extern const CtlCommand ctl_complete;
 extern const CtlCommand ctl_events;

@@ -14,8 +14,8 @@
 #include "ctl/print.h"
 
 static const CtlCommand *const members[] = {
-    &ctl_call, &ctl_object, &ctl_iothread, &ctl_status,   &ctl_top, &ctl_events,
-    &ctl_wait, &ctl_trace,  &ctl_quit,     &ctl_complete, NULL,
+    &ctl_call,   &ctl_object, &ctl_iothread, &ctl_apply, &ctl_status,   &ctl_top,
+    &ctl_events, &ctl_wait,   &ctl_trace,    &ctl_quit,  &ctl_complete, NULL,
 };
 
 const CtlCommand ctl_program = {

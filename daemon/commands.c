@@ -11,6 +11,7 @@ void daemon_register(QmpRegistry *registry, const DaemonOffer *offer)
     qmp_registry_add_commands(registry, qmp_fd_commands, offer->server);
     object_types_register(registry, offer->objects);
     qmp_registry_add_commands(registry, daemon_commands, offer->control);
+    qmp_registry_add_commands(registry, configuration_commands, offer->configurator);
     qmp_registry_add_commands(registry, loop_commands, (void *)offer->stall_threshold_ns);
     qmp_registry_add_commands(registry, trace_commands, offer->trace);
     if (offer->debug_commands) {

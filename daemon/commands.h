@@ -4,6 +4,7 @@
 #ifndef DAEMON_COMMANDS_H
 #define DAEMON_COMMANDS_H
 
+#include "daemon/configurator.h"
 #include "daemon/trace.h"
 #include "objects/object-types.h"
 #include "qmp/qmp-command.h"
@@ -14,6 +15,9 @@ extern const QmpCommand daemon_commands[];
 
 /* SHUTDOWN */
 extern const QmpEvent daemon_events[];
+
+/* config-apply, reload; their opaque is a Configurator. */
+extern const QmpCommand configuration_commands[];
 
 /* query-loops, query-sources; their opaque is the threshold of the stall watch in ns, a
  * const int64_t, or NULL when there is none. */
@@ -53,6 +57,7 @@ typedef struct DaemonOffer {
     QmpServer *server;
     ObjectTree *objects;
     DaemonControl *control;
+    Configurator *configurator;
     const int64_t *stall_threshold_ns; /* NULL: no watch */
     Trace *trace;
     bool debug_commands; /* those for tests too */

@@ -1,10 +1,10 @@
 /*
  * evloopd: main().
  *
- * Start: options, main loop, monitor thread, sockets, --object and --config, READY. Whatever fails
- * on the way is one line on stderr and exit status 1, with all that was made so far undone. End:
- * the sockets are removed, no new command is started, those that run answer, objects go, and output
- * is flushed.
+ * Start: options, main loop, monitor thread, sockets, objects that options ask for, READY. What
+ * fails on the way is one line on stderr and exit status 1, with all that was made so far undone.
+ * End: the sockets are removed, no new command is started, those that run answer, objects go, and
+ * output is flushed.
  */
 #include "config.h"
 
@@ -23,6 +23,7 @@
 #include "daemon/log.h"
 #include "daemon/loops.h"
 #include "daemon/options.h"
+#include "daemon/reload-signal.h"
 #include "daemon/signals.h"
 #include "daemon/stall-watch.h"
 #include "daemon/startup.h"
@@ -45,8 +46,26 @@ typedef struct Daemon {
     StallWatch *stall_watch; /* NULL: off, or not yet */
     bool watchdog_starves;
     PassedFds *passed; /* for the objects */
+    Configurator *configurator;
+    ReloadSignal reload_signal;
     Trace *trace;
 } Daemon;
+
+/* ---- signals ---- */
+
+static void end_arrived(void *opaque)
+{
+    Daemon *self = opaque;
+
+    daemon_request_shutdown(&self->control, SHUTDOWN_CAUSE_HOST_SIGNAL);
+}
+
+static void reload_arrived(void *opaque)
+{
+    Daemon *self = opaque;
+
+    reload_signal_arrived(&self->reload_signal);
+}
 
 /* ---- start ---- */
 
@@ -66,6 +85,7 @@ static void start_server(Daemon *self)
     };
     DaemonOffer offer = {
         .objects = self->objects,
+        .configurator = self->configurator,
         .control = &self->control,
         .stall_threshold_ns = &self->options.stall_threshold_ns,
         .trace = self->trace,
@@ -76,13 +96,6 @@ static void start_server(Daemon *self)
     offer.server = self->server;
     object_tree_set_server(self->objects, self->server);
     daemon_register(self->registry, &offer);
-}
-
-static void signal_arrived(void *opaque)
-{
-    Daemon *self = opaque;
-
-    daemon_request_shutdown(&self->control, SHUTDOWN_CAUSE_HOST_SIGNAL);
 }
 
 /* Deadlines to the nanosecond are no use when the kernel may round them by 50 us. */
@@ -117,6 +130,17 @@ static bool set_monitor_polling(Daemon *self, GError **errp)
                                        self->options.monitor_poll_max_ns, 0, 0, errp);
 }
 
+static void start_objects(Daemon *self)
+{
+    ConfigFormat format;
+
+    self->objects = object_tree_new();
+    object_tree_set_passed_fds(self->objects, self->passed);
+    self->registry = qmp_registry_new();
+    format = (ConfigFormat){ .registry = self->registry, .limits = self->options.limits };
+    self->configurator = configurator_new(self->objects, &format, self->options.config_dir);
+}
+
 static bool start(Daemon *self, GError **errp)
 {
     ask_for_exact_timers();
@@ -126,7 +150,7 @@ static bool start(Daemon *self, GError **errp)
     if (!control_sockets_inherit(self->sockets, self->passed, errp)) {
         return false;
     }
-    if (!qemu_init_main_loop(errp) || !signals_init(signal_arrived, self, errp) ||
+    if (!qemu_init_main_loop(errp) || !signals_init(end_arrived, reload_arrived, self, errp) ||
         !control_sockets_open(self->sockets, errp)) {
         return false;
     }
@@ -140,12 +164,10 @@ static bool start(Daemon *self, GError **errp)
     if (!set_monitor_polling(self, errp)) {
         return false;
     }
-    self->objects = object_tree_new();
-    object_tree_set_passed_fds(self->objects, self->passed);
-    self->registry = qmp_registry_new();
+    start_objects(self);
     self->trace = trace_new();
     start_server(self);
-    return startup_run(&self->options, self->registry, errp);
+    return startup_run(&self->options, self->registry, self->configurator, errp);
 }
 
 typedef struct HeldSearch {
@@ -210,6 +232,7 @@ static void serve(Daemon *self)
     control_sockets_serve(self->sockets, self->server);
     start_watching(self);
     systemd_notify_ready(status);
+    reload_signal_start(&self->reload_signal, self->configurator, status);
     while (self->control.shutdown == SHUTDOWN_CAUSE_NONE) {
         main_loop_wait(false);
     }
@@ -262,6 +285,8 @@ static void flush_output(QmpServer *server)
 
 static void end_server(Daemon *self)
 {
+    reload_signal_stop(&self->reload_signal);
+    configurator_stop(self->configurator);
     if (self->control.shutdown != SHUTDOWN_CAUSE_NONE) {
         ShutdownEvent event = { .guest = false, .reason = (int)self->control.shutdown };
 
@@ -269,7 +294,7 @@ static void end_server(Daemon *self)
         qmp_server_emit(self->server, &daemon_events[0], &event);
     }
     qmp_server_stop(self->server);
-    while (qmp_server_is_busy(self->server)) {
+    while (qmp_server_is_busy(self->server) || configurator_is_busy(self->configurator)) {
         main_loop_wait(false);
     }
     /* After it no thread emits but this one and the monitor: what an object did on its loop's
@@ -292,6 +317,7 @@ static void end(Daemon *self)
     if (self->server) {
         end_server(self);
     }
+    g_clear_pointer(&self->configurator, configurator_free);
     g_clear_pointer(&self->objects, object_tree_free);
     g_clear_pointer(&self->registry, qmp_registry_free);
     g_clear_pointer(&self->trace, trace_free);
@@ -300,6 +326,7 @@ static void end(Daemon *self)
     systemd_watchdog_stop();
     control_sockets_free(self->sockets);
     passed_fds_free(self->passed);
+    reload_signal_cleanup(&self->reload_signal);
     signals_cleanup();
     qemu_cleanup_main_loop();
 }

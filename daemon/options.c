@@ -72,8 +72,26 @@ static gboolean parse_startup(const char *name, const char *value, gpointer data
     Options *options = data;
     StartupOption *item = g_new0(StartupOption, 1);
 
-    item->is_config = strcmp(name, "--config") == 0;
+    item->kind = strcmp(name, "--config") == 0 ? STARTUP_CONFIG : STARTUP_OBJECT;
     item->text = g_strdup(value);
+    g_ptr_array_add(options->startup, item);
+    return TRUE;
+}
+
+static gboolean parse_config_dir(const char *name, const char *value, gpointer data, GError **errp)
+{
+    Options *options = data;
+    StartupOption *item;
+
+    if (options->config_dir) {
+        return qmp_error_set(errp, "--config-dir is given twice");
+    }
+    if (!value[0]) {
+        return qmp_error_set(errp, "--config-dir: '' is no directory");
+    }
+    options->config_dir = g_strdup(value);
+    item = g_new0(StartupOption, 1);
+    item->kind = STARTUP_CONFIG_DIR;
     g_ptr_array_add(options->startup, item);
     return TRUE;
 }
@@ -184,6 +202,10 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
           "TYPE,id=ID[,PROPERTY=VALUE...] | JSON" },
         { "config", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_startup,
           "Run the QMP commands in FILE at the start; may be given several times", "FILE" },
+        { "config-dir", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
+          (gpointer)parse_config_dir,
+          "Have the objects that DIR/*.json ask for, and those that they do when it is reloaded",
+          "DIR" },
         { "log-level", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_log_level,
           "Log error, warning, notice (the default), info or debug", "LEVEL" },
         { "max-request-size", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
@@ -243,4 +265,5 @@ void options_cleanup(Options *options)
 {
     g_ptr_array_unref(options->monitors);
     g_ptr_array_unref(options->startup);
+    g_free(options->config_dir);
 }

@@ -12,15 +12,22 @@
 
 #include "qmp/qmp-json.h"
 
-/* --object or --config, in the order in which they stand on the command line. */
+typedef enum {
+    STARTUP_OBJECT,     /* --object */
+    STARTUP_CONFIG,     /* --config */
+    STARTUP_CONFIG_DIR, /* --config-dir */
+} StartupKind;
+
+/* What is done at the start, in the order in which it stands on the command line. */
 typedef struct StartupOption {
-    bool is_config;
+    StartupKind kind;
     char *text;
 } StartupOption;
 
 typedef struct Options {
     GPtrArray *monitors; /* of MonitorOption, in daemon/monitor-option.h */
     GPtrArray *startup;  /* of StartupOption */
+    char *config_dir;    /* or NULL */
     bool debug_commands;
     bool version; /* print the version and be done */
     QmpJsonLimits limits;

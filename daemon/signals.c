@@ -12,19 +12,25 @@
 #include "loop/main-loop.h"
 
 static int signal_fd = -1;
-static void (*signal_func)(void *opaque);
+static void (*end_func)(void *opaque);
+static void (*reload_func)(void *opaque);
 
 static void signal_readable(void *opaque)
 {
     struct signalfd_siginfo info;
 
     while (read(signal_fd, &info, sizeof(info)) == sizeof(info)) {
-        g_message("ending on signal %s", g_strsignal((int)info.ssi_signo));
-        signal_func(opaque);
+        if (info.ssi_signo == SIGHUP) {
+            reload_func(opaque);
+        } else {
+            g_message("ending on signal %s", g_strsignal((int)info.ssi_signo));
+            end_func(opaque);
+        }
     }
 }
 
-bool signals_init(void (*func)(void *opaque), void *opaque, GError **errp)
+bool signals_init(void (*end)(void *opaque), void (*reload)(void *opaque), void *opaque,
+                  GError **errp)
 {
     sigset_t set;
 
@@ -32,13 +38,15 @@ bool signals_init(void (*func)(void *opaque), void *opaque, GError **errp)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (signal_fd < 0) {
         g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "signalfd: %s", g_strerror(errno));
         return false;
     }
-    signal_func = func;
+    end_func = end;
+    reload_func = reload;
     qemu_set_fd_handler(signal_fd, signal_readable, NULL, opaque);
     return true;
 }

@@ -1,5 +1,5 @@
 /*
- * --object and --config: requests that come from no session.
+ * --object and --config: requests that come from no session. --config-dir: the first configuration.
  */
 #include "config.h"
 #include "daemon/startup.h"
@@ -106,13 +106,46 @@ static bool run_config(const QmpRegistry *registry, const Options *options, cons
     return true;
 }
 
-bool startup_run(const Options *options, const QmpRegistry *registry, GError **errp)
+static void take_result(json_object *difference, const GError *error, void *opaque)
+{
+    take_answer(NULL, NULL, error, opaque);
+}
+
+static bool run_config_dir(Configurator *configurator, GError **errp)
+{
+    Answer answer = { 0 };
+
+    configurator_reload(configurator, NULL, take_result, &answer);
+    while (!answer.given) {
+        main_loop_wait(false);
+    }
+    if (answer.error) {
+        g_propagate_prefixed_error(errp, answer.error, "--config-dir: ");
+        return false;
+    }
+    return true;
+}
+
+static bool run_item(const StartupOption *item, const Options *options, const QmpRegistry *registry,
+                     Configurator *configurator, GError **errp)
+{
+    switch (item->kind) {
+    case STARTUP_OBJECT:
+        return run_object(registry, item->text, errp);
+    case STARTUP_CONFIG:
+        return run_config(registry, options, item->text, errp);
+    case STARTUP_CONFIG_DIR:
+        return run_config_dir(configurator, errp);
+    }
+    g_assert_not_reached();
+}
+
+bool startup_run(const Options *options, const QmpRegistry *registry, Configurator *configurator,
+                 GError **errp)
 {
     for (guint i = 0; i < options->startup->len; i++) {
-        const StartupOption *item = g_ptr_array_index(options->startup, i);
-
-        if (item->is_config ? !run_config(registry, options, item->text, errp)
-                            : !run_object(registry, item->text, errp)) {
+        if (!run_item(g_ptr_array_index(options->startup, i), options, registry, configurator,
+                      errp)) {
             return false;
         }
     }

@@ -1,5 +1,5 @@
 /*
- * What runs before the daemon is ready: --object and --config.
+ * What runs before the daemon is ready: --object, --config and --config-dir.
  */
 #ifndef DAEMON_STARTUP_H
 #define DAEMON_STARTUP_H
@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <glib.h>
 
+#include "daemon/configurator.h"
 #include "daemon/options.h"
 #include "qmp/qmp-command.h"
 
@@ -15,6 +16,7 @@
  * loop runs meanwhile. False and @errp at the first that fails, which names the option, or the
  * file and line. Main thread.
  */
-bool startup_run(const Options *options, const QmpRegistry *registry, GError **errp);
+bool startup_run(const Options *options, const QmpRegistry *registry, Configurator *configurator,
+                 GError **errp);
 
 #endif

@@ -62,7 +62,23 @@ static void notify(const char *state)
 
 void systemd_notify_ready(const char *status)
 {
-    g_autofree char *state = g_strdup_printf("READY=1\nSTATUS=%s", status);
+    g_autofree char *line = g_strdup(status);
+    g_autofree char *state = NULL;
+
+    /* A line end in a file's name would begin another assignment. */
+    for (char *p = line; *p; p++) {
+        *p = g_ascii_iscntrl(*p) ? ' ' : *p;
+    }
+    state = g_strdup_printf("READY=1\nSTATUS=%s", line);
+    notify(state);
+}
+
+/* The time is how a manager that has sent the signal knows that this is about that one. */
+void systemd_notify_reloading(void)
+{
+    g_autofree char *state = g_strdup_printf("RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT
+                                             "\nSTATUS=Reloading the configuration",
+                                             g_get_monotonic_time());
 
     notify(state);
 }

@@ -20,8 +20,10 @@ char **systemd_take_fds(GError **errp);
  * they are closed. */
 int systemd_find_socket(const char *path);
 
-/* Tell the manager that the daemon is up, with a line of status; or that it ends. */
+/* Tell the manager that the daemon is up, with a line of status, or that it reloads its
+ * configuration, until it is up again, or that it ends. */
 void systemd_notify_ready(const char *status);
+void systemd_notify_reloading(void);
 void systemd_notify_stopping(void);
 
 /* Whether the daemon is well: nothing has held a loop for longer than @limit_ns. */

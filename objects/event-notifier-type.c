@@ -76,6 +76,7 @@ static const QmpMember notifier_properties[] = {
       .type = &qmp_type_str_list,
       .flags = QMP_MEMBER_OPTIONAL,
       .offset = offsetof(NotifierProperties, chain),
+      .refers_to = "event-notifier",
       .help = "the ids of event notifiers that each kick is handed on to" },
     { .name = "kicks",
       .type = &qmp_type_int,

@@ -43,11 +43,16 @@ static void answer(void *request)
 static void run_object_add(QmpRequest *request, void *data)
 {
     ObjectAddArgs *args = data;
+    ObjectTree *tree = qmp_request_get_opaque(request);
     GError *error = NULL;
-    Object *object =
-        object_create(qmp_request_get_opaque(request), object_types[args->qom_type], args->id,
-                      qmp_request_get_arguments(request), qmp_request_get_session(request), &error);
+    Object *object;
 
+    if (object_tree_hold(tree, run_object_add, request, data)) {
+        return;
+    }
+    object =
+        object_create(tree, object_types[args->qom_type], args->id,
+                      qmp_request_get_arguments(request), qmp_request_get_session(request), &error);
     if (object) {
         object_when_settled(object, answer, request);
     } else {
@@ -76,9 +81,14 @@ static const QmpType object_del_args = {
 static void run_object_del(QmpRequest *request, void *data)
 {
     ObjectDelArgs *args = data;
-    Object *object = object_find(qmp_request_get_opaque(request), args->id);
+    ObjectTree *tree = qmp_request_get_opaque(request);
     GError *error = NULL;
+    Object *object;
 
+    if (object_tree_hold(tree, run_object_del, request, data)) {
+        return;
+    }
+    object = object_find(tree, args->id);
     if (!object) {
         qmp_fail_generic(request, "There is no object '%s'", args->id);
     } else if (!object_delete(object, answer, request, &error)) {

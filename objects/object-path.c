@@ -22,6 +22,18 @@ static GPtrArray *split(const char *path)
     return parts;
 }
 
+char *object_path_to_id(const char *path)
+{
+    g_autoptr(GPtrArray) parts = split(path);
+    bool has_container = parts->len > 0 && strcmp(g_ptr_array_index(parts, 0), "objects") == 0;
+    guint i = has_container ? 1 : 0;
+
+    if (parts->len != i + 1 || (path[0] == '/' && !has_container)) {
+        return NULL;
+    }
+    return g_strdup(g_ptr_array_index(parts, i));
+}
+
 static bool find(ObjectTree *tree, const char *path, ObjectNode *node)
 {
     g_autoptr(GPtrArray) parts = split(path);

@@ -21,4 +21,8 @@ typedef struct ObjectNode {
  * @errp, of class DeviceNotFound, when there is nothing. */
 bool object_resolve_path(ObjectTree *tree, const char *path, ObjectNode *node, GError **errp);
 
+/* The id of the object that @path names where there is such an object; the caller frees it. NULL:
+ * it names none. Any thread. */
+char *object_path_to_id(const char *path);
+
 #endif

@@ -16,9 +16,18 @@ struct ObjectTree {
     GPtrArray *objects;   /* of Object, in the order of creation; owns them */
     QmpServer *server;    /* for events, or NULL; does not change while there are objects */
     PassedFds *passed;    /* or NULL; likewise */
+    bool reserved;        /* for one who changes it in many steps */
+    GQueue held;          /* of HeldRequest: those who wait for that */
     pthread_mutex_t lock; /* held by the main thread when it changes by_id or an object's deleting,
                            * and by other threads when they look at these */
 };
+
+/* A command that waits until the tree is not reserved any more. */
+typedef struct HeldRequest {
+    void (*run)(QmpRequest *request, void *args);
+    QmpRequest *request;
+    void *args;
+} HeldRequest;
 
 /* Somebody who waits for an object to settle. */
 typedef struct Waiter {
@@ -129,6 +138,7 @@ ObjectTree *object_tree_new(void)
 
     tree->by_id = g_hash_table_new(g_str_hash, g_str_equal);
     tree->objects = g_ptr_array_new();
+    g_queue_init(&tree->held);
     pthread_mutex_init(&tree->lock, NULL);
     return tree;
 }
@@ -198,6 +208,36 @@ unsigned object_count(ObjectTree *tree)
     return tree->objects->len;
 }
 
+void object_tree_reserve(ObjectTree *tree)
+{
+    g_assert(!tree->reserved);
+    tree->reserved = true;
+}
+
+void object_tree_release(ObjectTree *tree)
+{
+    HeldRequest *held;
+
+    tree->reserved = false;
+    while ((held = g_queue_pop_head(&tree->held))) {
+        held->run(held->request, held->args);
+        g_free(held);
+    }
+}
+
+bool object_tree_hold(ObjectTree *tree, void (*run)(QmpRequest *request, void *args),
+                      QmpRequest *request, void *args)
+{
+    HeldRequest *held;
+
+    if (tree->reserved) {
+        held = g_new(HeldRequest, 1);
+        *held = (HeldRequest){ .run = run, .request = request, .args = args };
+        g_queue_push_tail(&tree->held, held);
+    }
+    return tree->reserved;
+}
+
 char *object_path(const Object *object)
 {
     return g_strconcat("/objects/", object->id, NULL);
@@ -205,7 +245,7 @@ char *object_path(const Object *object)
 
 /* ---- life ---- */
 
-static bool check_id(ObjectTree *tree, const char *id, GError **errp)
+bool object_check_id(const char *id, GError **errp)
 {
     bool valid = g_ascii_isalpha(id[0]);
 
@@ -216,6 +256,13 @@ static bool check_id(ObjectTree *tree, const char *id, GError **errp)
         g_set_error(
             errp, QMP_ERROR, QMP_ERROR_GENERIC,
             "Parameter 'id' expects a letter, then letters, digits, '-', '.', '_', not '%s'", id);
+    }
+    return valid;
+}
+
+static bool check_new_id(ObjectTree *tree, const char *id, GError **errp)
+{
+    if (!object_check_id(id, errp)) {
         return false;
     }
     if (object_find(tree, id)) {
@@ -258,7 +305,7 @@ Object *object_create(ObjectTree *tree, const ObjectType *type, const char *id, 
 {
     Object *object;
 
-    if (!check_id(tree, id, errp)) {
+    if (!check_new_id(tree, id, errp)) {
         return NULL;
     }
     object = g_malloc0(type->size);

@@ -34,6 +34,7 @@ struct Object {
     Placement *placement; /* of a placed one, else NULL */
     QmpSession *session;  /* during type->create: who adds it, or NULL */
     GQueue waiters;       /* of object_when_settled() */
+    bool configured;      /* a configuration asked for it, see objects/configuration.h */
     bool deleting;
     void (*deleted)(void *opaque); /* of object_delete() */
     void *deleted_opaque;
@@ -47,6 +48,11 @@ struct ObjectType {
     const QmpCommand *commands; /* that the type brings, ended by one without a name, or NULL; their
                                  * opaque is the ObjectTree */
     const QmpEvent *events;     /* likewise */
+
+    /* Whether @properties can be those of an object, as far as they show that by themselves; what
+     * create and apply find wrong beside is only known then. False and @errp. NULL: they always
+     * can. */
+    bool (*check)(const void *properties, GError **errp);
 
     /* Get all that the object needs, with the properties given. False and @errp, leaving nothing
      * behind. */
@@ -118,12 +124,25 @@ void object_foreach(ObjectTree *tree, void (*func)(Object *object, void *opaque)
 
 unsigned object_count(ObjectTree *tree);
 
+/* Reserve the tree for one who changes it in many steps, until object_tree_release(). Nobody has it
+ * reserved yet. Those who hold a request meanwhile have theirs run when that is over. */
+void object_tree_reserve(ObjectTree *tree);
+void object_tree_release(ObjectTree *tree);
+
+/* For commands that change objects: when the tree is reserved, see to it that @run is called with
+ * @request and @args after that, and return true. */
+bool object_tree_hold(ObjectTree *tree, void (*run)(QmpRequest *request, void *args),
+                      QmpRequest *request, void *args);
+
 /* The commands of the object model; they need the ObjectTree as their opaque. */
 extern const QmpCommand object_commands[];
 extern const QmpCommand qom_commands[];
 extern const QmpEvent object_events[];
 
 /* ---- an object's life ---- */
+
+/* Whether @id can be one. False and @errp. Any thread. */
+bool object_check_id(const char *id, GError **errp);
 
 /*
  * Create an object of @type. @values, JSON by names, is what has been given for its properties,

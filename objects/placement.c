@@ -29,6 +29,7 @@ static const QmpMember placed_members[] = {
       .type = &qmp_type_str_or_null,
       .flags = QMP_MEMBER_OPTIONAL,
       .offset = offsetof(PlacedProperties, iothread),
+      .refers_to = "iothread",
       .help = "the id of the IOThread to work on; null: the main loop" },
     { 0 },
 };

@@ -344,6 +344,9 @@ static void run_qom_set(QmpRequest *request, void *data)
     GError *error = NULL;
     ObjectNode node;
 
+    if (object_tree_hold(tree, run_qom_set, request, data)) {
+        return;
+    }
     if (!object_resolve_path(tree, property->path.path, &node, &error)) {
         qmp_fail(request, error);
     } else if (strcmp(property->property, "type") == 0) {

@@ -101,11 +101,13 @@ static const QmpMember socket_relay_properties[] = {
       .type = &qmp_type_str_or_null,
       .flags = QMP_MEMBER_OPTIONAL,
       .offset = offsetof(SocketRelayProperties, iothread),
+      .refers_to = "iothread",
       .help = "the id of the IOThread to work on; null: the main loop, or iothreads" },
     { .name = "iothreads",
       .type = &qmp_type_str_list,
       .flags = QMP_MEMBER_OPTIONAL,
       .offset = offsetof(SocketRelayProperties, iothreads),
+      .refers_to = "iothread",
       .help = "the ids of IOThreads to spread connections over; the first accepts them" },
     { .name = "listen",
       .type = &qmp_type_str,
@@ -437,14 +439,21 @@ static bool add_iothread(Object *object, const char *property, const char *id, G
     return true;
 }
 
+static bool check_places(const SocketRelayProperties *p, GError **errp)
+{
+    if (p->iothread && p->iothreads && json_object_array_length(p->iothreads) > 0) {
+        return qmp_error_set(errp, "Parameters 'iothread' and 'iothreads' can't both be set");
+    }
+    return true;
+}
+
 /* The IOThreads that @p names, none for the main loop; or NULL and @errp. */
 static GPtrArray *find_iothreads(Object *object, const SocketRelayProperties *p, GError **errp)
 {
     g_autoptr(GPtrArray) iothreads = g_ptr_array_new();
     size_t n = p->iothreads ? json_object_array_length(p->iothreads) : 0;
 
-    if (p->iothread && n > 0) {
-        qmp_error_set(errp, "Parameters 'iothread' and 'iothreads' can't both be set");
+    if (!check_places(p, errp)) {
         return NULL;
     }
     if (p->iothread && !add_iothread(object, "iothread", p->iothread, iothreads, errp)) {
@@ -589,6 +598,14 @@ static void bring_up_to_date(Object *object)
     }
 }
 
+static bool socket_relay_check(const void *properties, GError **errp)
+{
+    const SocketRelayProperties *p = properties;
+    g_autofree const char **targets = targets_of(p->target, errp);
+
+    return targets && check_places(p, errp) && relay_check_addresses(p->listen, targets, errp);
+}
+
 static bool create_relay(Object *object, GPtrArray *iothreads, const char *const *targets,
                          GError **errp)
 {
@@ -691,6 +708,7 @@ const ObjectType socket_relay_type = {
     .properties = &socket_relay_properties_type,
     .size = sizeof(SocketRelayObject),
     .events = socket_relay_events,
+    .check = socket_relay_check,
     .create = socket_relay_create,
     .apply = socket_relay_apply,
     .delete = socket_relay_delete,

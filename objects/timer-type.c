@@ -276,11 +276,16 @@ static bool check_properties(const TimerProperties *p, const char *name, GError 
     return true;
 }
 
+static bool timer_type_check(const void *properties, GError **errp)
+{
+    return check_properties(properties, "period-ns", errp);
+}
+
 static bool timer_type_create(Object *object, GError **errp)
 {
     TimerObject *self = (TimerObject *)object;
 
-    if (!check_properties(object->properties, "period-ns", errp)) {
+    if (!timer_type_check(object->properties, errp)) {
         return false;
     }
     self->begin = BEGIN_DEADLINE;
@@ -335,6 +340,7 @@ const ObjectType timer_type = {
     .size = sizeof(TimerObject),
     .commands = clock_commands,
     .events = timer_events,
+    .check = timer_type_check,
     .create = timer_type_create,
     .apply = timer_type_apply,
     .delete = timer_type_delete,

@@ -262,6 +262,11 @@ const QmpCommand *qmp_request_get_command(const QmpRequest *request)
     return request->command;
 }
 
+const GError *qmp_request_get_error(const QmpRequest *request)
+{
+    return request->error;
+}
+
 const char *qmp_request_get_command_name(const QmpRequest *request)
 {
     return request->name;

@@ -105,6 +105,9 @@ const QmpCommand *qmp_request_get_command(const QmpRequest *request);
  * no name in it. */
 const char *qmp_request_get_command_name(const QmpRequest *request);
 
+/* What is wrong with it, and will be its answer; NULL: it can be run. Owned by @request. */
+const GError *qmp_request_get_error(const QmpRequest *request);
+
 /* The member "id", owned by @request. Returns whether there is one; *@id NULL is null. */
 bool qmp_request_get_id(const QmpRequest *request, json_object **id);
 

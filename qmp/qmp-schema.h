@@ -77,7 +77,8 @@ struct QmpMember {
     const char *default_str; /* of a string or enum; NULL: none */
     size_t offset;           /* offsetof the field in the C struct */
     unsigned features;       /* QmpFeatures */
-    const char *help;        /* one line, without a full stop at its end */
+    const char *refers_to; /* of a property, or NULL: its strings are ids of objects of this type */
+    const char *help;      /* one line, without a full stop at its end */
 };
 
 /* The built-in types. */

@@ -323,6 +323,27 @@ static bool make_workers(Relay *relay, const RelaySetup *setup, GError **errp)
     return true;
 }
 
+static bool parse_listen(RelayAddress *address, const char *text, GError **errp)
+{
+    if (!relay_address_parse(address, text, errp)) {
+        g_prefix_error(errp, "listen: ");
+        return false;
+    }
+    return true;
+}
+
+bool relay_check_addresses(const char *listen, const char *const *targets, GError **errp)
+{
+    g_autoptr(RelayTargets) parsed = relay_targets_new(targets, errp);
+    RelayAddress address;
+
+    if (!parsed || !parse_listen(&address, listen, errp)) {
+        return false;
+    }
+    relay_address_clear(&address);
+    return true;
+}
+
 Relay *relay_new(const RelaySetup *setup, GError **errp)
 {
     g_autoptr(RelayTargets) targets = NULL;
@@ -336,8 +357,7 @@ Relay *relay_new(const RelaySetup *setup, GError **errp)
     if (!targets) {
         return NULL;
     }
-    if (!relay_address_parse(&listen, setup->listen, errp)) {
-        g_prefix_error(errp, "listen: ");
+    if (!parse_listen(&listen, setup->listen, errp)) {
         return NULL;
     }
     relay = relay_alloc(setup, g_steal_pointer(&targets));

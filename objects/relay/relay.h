@@ -120,6 +120,10 @@ typedef struct RelayStats {
     uint64_t errors[RELAY_CAUSE_MAX];
 } RelayStats;
 
+/* Whether these could be its addresses, as far as that shows in them. False and @errp, which names
+ * the first that could not. Any thread. */
+bool relay_check_addresses(const char *listen, const char *const *targets, GError **errp);
+
 /*
  * A relay that listens by the time this returns. NULL and @errp, which names the address or value,
  * with nothing left behind, when that can't be.

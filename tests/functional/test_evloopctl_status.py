@@ -87,7 +87,7 @@ def test_a_client_that_loses_events_or_is_paused_is_a_problem(play):
             peer.answer(answers[request.get("exec-oob")], request)
         peer.expect_leave()
 
-    result = play(script, "--timeout", "0.5", "status")
+    result = play(script, "--timeout", "1.5", "status")
     assert result.returncode == 0
     assert "\x1b" not in result.stdout and result.stdout.startswith("fake  [2J1: 3 problems\n")
     assert "client 7 (pid 12): 3 events were left out, for it reads too slowly" in result.stdout

@@ -86,7 +86,7 @@ def test_an_event_that_comes_while_it_asks_for_the_schema_counts(play):
 
 
 def test_when_none_comes_in_time_the_status_says_so(play):
-    result = play(telling(told("B_SECOND")), "--timeout", "0.3", "wait", "A_FIRST")
+    result = play(telling(told("B_SECOND")), "--timeout", "1.5", "wait", "A_FIRST")
     assert (result.returncode, result.stdout) == (3, "")
     assert result.stderr == "evloopctl: no such event in time\n"
 

@@ -73,14 +73,6 @@ def test_installing_leaves_the_build_folder_as_it_is(tmp_path):
     assert state() == before
 
 
-def test_uninstalling_leaves_nothing_behind(tmp_path):
-    make("install", tmp_path)
-    assert [path for path in tmp_path.rglob("*") if path.name.startswith("libevloop")]
-    make("uninstall", tmp_path)
-    assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
-    assert list(tmp_path.rglob("evloop")) == []
-
-
 # ---- what can be built with it ----
 
 

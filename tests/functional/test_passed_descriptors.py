@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+import configuration
 from objects import add, delete, error_of, get, wait_for_count
 from qmp_client import DEADLINE, Qmp, QmpError
 
@@ -186,6 +187,26 @@ def test_the_next_relay_takes_over_while_connections_of_the_last_finish(
     # The end of the first has not ended the claim of the second.
     assert error_of(add, qmp, "socket-relay", "t", listen="fd:web", target=target[0]) == (
         "Parameter 'listen': descriptor 'web' is in use by 's'")
+    assert_relayed(connect(sockets / "web"), target[1])
+
+
+def test_a_configuration_passes_one_on_to_another_relay(activated, listener, sockets, target,
+                                                        tmp_path):
+    web = tmp_path / "web.json"
+    web.write_text(configuration.add("socket-relay", "r", listen="fd:web", target=target[0]))
+    qmp = activated({"web": [listener("web").fileno()]}, "--config-dir", str(tmp_path))
+    assert_relayed(connect(sockets / "web"), target[1])
+    # It has to be free first; when that was for nothing it goes back.
+    other = configuration.add("socket-relay", "s", listen="fd:web", target=target[0])
+    web.write_text(other + configuration.add("event-notifier", "n", fd="none"))
+    assert error_of(qmp.command, "reload").endswith(
+        "web.json: line 2: Parameter 'fd': there is no descriptor 'none'; the daemon was passed "
+        "'web'")
+    assert configuration.objects_of(qmp) == {"r": "socket-relay"}
+    assert_relayed(connect(sockets / "web"), target[1])
+    web.write_text(other)
+    qmp.command("reload")
+    assert configuration.objects_of(qmp) == {"s": "socket-relay"}
     assert_relayed(connect(sockets / "web"), target[1])
 
 

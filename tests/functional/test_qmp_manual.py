@@ -81,8 +81,8 @@ RELAY_EVENTS = ["RELAY_CONNECTED", "RELAY_DISCONNECTED", "RELAY_TARGET_DOWN", "R
 
 @pytest.mark.parametrize("name", [name for name in EXAMPLES_BY_NAME
                                   if name not in ("EVENTS_LOST", *STALL_EVENTS, *RELAY_EVENTS)])
-def test_an_example_happens_as_shown(start_daemon, name):
-    daemon = start_daemon(*OPTIONS)
+def test_an_example_happens_as_shown(start_daemon, tmp_path, name):
+    daemon = start_daemon(*OPTIONS, "--config-dir", str(tmp_path))
     # Its version of itself is no number of the example's.
     with daemon.connect(negotiate=name != "qmp_capabilities", oob=True) as session:
         if name == "qmp_capabilities":

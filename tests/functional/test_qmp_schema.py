@@ -7,6 +7,7 @@ import tempfile
 
 import pytest
 
+from configuration import add
 from qmp_client import QmpError
 from qmp_schema import TYPES, Mismatch, Schema
 
@@ -187,6 +188,12 @@ def test_properties_of_an_iothread_are_those_of_qemu_and_more(qmp):
 # ---- what really is answered ----
 
 # Commands with arguments, in an order in which they work.
+# With each kind of difference.
+CONFIGURATIONS = [
+    add("iothread", "c0") + add("iothread", "c1") + add("iothread", "adopted"),
+    add("iothread", "c1", fdmon="poll") + add("iothread", "adopted", **{"poll-max-ns": 1}),
+]
+
 CALLS = [
     ("query-trace", {}),
     ("trace-start", {"loops": ["main-loop"], "size-kib": 16}),
@@ -250,6 +257,10 @@ CALLS = [
     ("remove-fd", {"fdset-id": 5}),
     ("object-del", {"id": "io0"}),
     ("object-del", {"id": "io1"}),
+    ("object-add", {"qom-type": "iothread", "id": "adopted"}),
+    *[("config-apply", {"files": [{"name": "f", "text": text}], "dry-run": dry_run})
+      for text in CONFIGURATIONS for dry_run in (True, False)],
+    ("reload", {}),
     ("quit", {}),
 ]
 
@@ -262,7 +273,8 @@ def send_fd(session, command, **arguments):
     return session.receive_reply()["return"]
 
 
-def test_every_answer_and_event_is_as_declared(daemon, schema):
+def test_every_answer_and_event_is_as_declared(start_daemon, tmp_path, schema):
+    daemon = start_daemon("--debug-commands", "--config-dir", str(tmp_path))
     with daemon.connect(negotiate=False) as session:
         session.receive()
         schema.check_return("qmp_capabilities", session.command("qmp_capabilities"))

@@ -1,4 +1,4 @@
-"""What the documents show is what happens: README.md's session, the manual pages, the units."""
+"""What the documents show is what happens: README.md's session, the manual pages."""
 
 import os
 import re
@@ -194,52 +194,3 @@ def test_a_manual_page_gives_no_warnings(name, tool):
     result = subprocess.run([*tool, str(page_path(name))], stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, text=True, timeout=DEADLINE)
     assert (result.returncode, result.stdout) == (0, "")
-
-
-# ---- the units ----
-
-
-def unit_settings(path):
-    return dict(re.findall(r"^(\w+)=(.*)$", path.read_text(), re.MULTILINE))
-
-
-def test_the_units_and_evloopctl_name_the_same_socket(evloopctl):
-    units = ROOT / "daemon" / "systemd"
-    listen = unit_settings(units / "evloopd.socket")["ListenStream"]
-    start = unit_settings(units / "evloopd.service.in")["ExecStart"]
-    assert f"--qmp unix:{listen}" in start
-    shown = subprocess.run([evloopctl, "--help"], stdout=subprocess.PIPE, text=True, check=True,
-                           timeout=DEADLINE).stdout
-    assert f"else {listen}." in shown
-
-
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze")
-def test_systemd_finds_nothing_wrong_with_the_units(evloopd, sockets):
-    units = ROOT / "daemon" / "systemd"
-    service = (units / "evloopd.service.in").read_text()
-    (sockets / "evloopd.service").write_text(service.replace("@sbindir@/evloopd", f'"{evloopd}"'))
-    shutil.copy(units / "evloopd.socket", sockets)
-    result = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no",
-                             str(sockets / "evloopd.service"), str(sockets / "evloopd.socket")],
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                            timeout=DEADLINE)
-    assert (result.returncode, result.stdout) == (0, "")
-
-
-def test_a_qmp_option_at_the_path_of_a_passed_socket_is_that_socket(evloopd, sockets):
-    path = sockets / "qmp.sock"
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-
-        # The descriptor is to be number 3, and LISTEN_PID the daemon's: sh becomes the daemon.
-        process = subprocess.Popen(
-            ["sh", "-c", 'exec env LISTEN_PID=$$ LISTEN_FDS=1 "$@" 3<&0 </dev/null', "sh",
-             evloopd, "--qmp", f"unix:{path}"], stdin=listener)
-        try:
-            with Qmp(str(path)) as session:
-                assert session.command("query-iothreads") == []
-        finally:
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(DEADLINE) == 0
-        assert path.exists(), "it belongs to who passed it"

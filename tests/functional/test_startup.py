@@ -57,9 +57,9 @@ def test_version(run):
 def test_help_names_every_option(run):
     result = run("--help")
     assert (result.returncode, result.stderr) == (0, "")
-    for option in ("qmp", "object", "config", "log-level", "max-request-size", "max-nesting",
-                   "max-tokens", "max-output", "negotiation-timeout", "stall-threshold-ms",
-                   "monitor-poll-max-ns", "debug-commands", "version", "help"):
+    for option in ("qmp", "object", "config", "config-dir", "log-level", "max-request-size",
+                   "max-nesting", "max-tokens", "max-output", "negotiation-timeout",
+                   "stall-threshold-ms", "monitor-poll-max-ns", "debug-commands", "version", "help"):
         assert f"--{option}" in result.stdout
 
 
@@ -69,13 +69,15 @@ def test_help_names_every_option(run):
     (["word"], "'word' is unexpected: there are options only"),
     ([""], "'' is unexpected: there are options only"),
     (["--", "word"], "'word' is unexpected: there are options only"),
+    (["--config-dir="], "--config-dir: '' is no directory"),
+    (["--config-dir", "/none", "--config-dir", "/none"], "--config-dir is given twice"),
     (["--debug-commands=yes"], "--debug-commands: 'yes' is unexpected: it has no value"),
     (["--version=1"], "--version: '1' is unexpected: it has no value"),
     (["--help=all"], "--help: 'all' is unexpected: it has no value"),
     *(([option], f"Missing argument for {option}") for option in (
-        "--qmp", "--object", "--config", "--log-level", "--max-request-size", "--max-nesting",
-        "--max-tokens", "--max-output", "--negotiation-timeout", "--stall-threshold-ms",
-        "--monitor-poll-max-ns")),
+        "--qmp", "--object", "--config", "--config-dir", "--log-level", "--max-request-size",
+        "--max-nesting", "--max-tokens", "--max-output", "--negotiation-timeout",
+        "--stall-threshold-ms", "--monitor-poll-max-ns")),
     *(([f"--qmp={value}"], f"--qmp: '{value}' is no address, expected unix:PATH, fd:NUMBER (from 3) "
        "or vsock:CID:PORT") for value in (
         "", "unix:", "unix:,mode=0600", "tcp:localhost:4444", "/run/x", "UNIX:/run/x", ",",

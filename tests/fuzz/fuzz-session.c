@@ -48,6 +48,7 @@ static const QmpJsonLimits limits = { .max_bytes = 1024, .max_depth = 16, .max_t
 typedef struct Session {
     QmpRegistry *registry;
     ObjectTree *objects;
+    Configurator *configurator;
     QmpServer *server;
     DaemonControl control;
     Trace *trace;
@@ -100,9 +101,11 @@ static void start(Session *self)
     };
     static const QmpAccess access = { .name = "fuzz" };
     DaemonOffer offer = { .control = &self->control, .debug_commands = true };
+    const ConfigFormat format = { .registry = self->registry, .limits = limits };
 
     offer.trace = self->trace = trace_new();
     offer.objects = self->objects = object_tree_new();
+    offer.configurator = self->configurator = configurator_new(self->objects, &format, NULL);
     offer.server = self->server = qmp_server_new(&config);
     object_tree_set_server(self->objects, self->server);
     daemon_register(self->registry, &offer);
@@ -141,6 +144,7 @@ static void end(Session *self)
     while (aio_poll(monitor.ctx, false)) {
         /* What the end has left for the monitor to do; its thread would do it before it ends. */
     }
+    configurator_free(self->configurator);
     object_tree_free(self->objects);
     qmp_registry_free(self->registry);
 }
