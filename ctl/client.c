@@ -25,7 +25,12 @@ struct Client {
     int fd;
     int output_fd; /* see client_watch_output(); -1 for none */
     int64_t deadline;
+    char *path;
+    ClientPatience patience;
+    const char *awaited; /* the command whose answer is waited for; NULL: none */
+    int64_t late_us;     /* when that is late, unless it has been told */
     bool oob;
+    GQueue *events;        /* kept, see client_keep_events(); NULL: they are not */
     int64_t last_id;       /* of the last request */
     char *begun;           /* the command of client_begin() that has no answer yet, or NULL */
     json_tokener *tokener; /* holds the first part of a message that is not complete yet */
@@ -36,16 +41,49 @@ struct Client {
 
 /* ---- waiting ---- */
 
-/* How long poll() may wait: -1 for ever, 0 when the deadline has passed. */
-static int remaining_ms(const Client *client)
+/* How long poll() may wait until @deadline: -1 for ever, 0 when it has passed. */
+static int ms_until(int64_t deadline)
 {
     int64_t us;
 
-    if (client->deadline == CLIENT_NO_DEADLINE) {
+    if (deadline == CLIENT_NO_DEADLINE) {
         return -1;
     }
-    us = client->deadline - g_get_monotonic_time();
+    us = deadline - g_get_monotonic_time();
     return us <= 0 ? 0 : (int)MIN((us + 999) / 1000, INT_MAX);
+}
+
+static int remaining_ms(const Client *client)
+{
+    return ms_until(client->deadline);
+}
+
+/* An answer to @command, which outlives the wait, is waited for from now on; NULL: no more. */
+static void await(Client *client, const char *command)
+{
+    client->awaited = client->patience.late ? command : NULL;
+    client->late_us = CLIENT_NO_DEADLINE;
+    if (client->awaited) {
+        client->late_us = g_get_monotonic_time() + client->patience.us;
+    }
+}
+
+/* The wait is over, with @error unless it was for nothing. */
+static void end_await(Client *client, GError *error)
+{
+    if (client->awaited && client->late_us != CLIENT_NO_DEADLINE &&
+        g_error_matches(error, CTL_ERROR, CTL_ERROR_TIMEOUT)) {
+        client->patience.late(client->path, client->awaited, error);
+    }
+    await(client, NULL);
+}
+
+static void tell_when_late(Client *client)
+{
+    if (ms_until(client->late_us) == 0) {
+        client->late_us = CLIENT_NO_DEADLINE;
+        client->patience.late(client->path, client->awaited, NULL);
+    }
 }
 
 /* Wait until the socket can be read, or also written when @events says so. Returns what it is ready
@@ -58,7 +96,7 @@ static short wait_ready(Client *client, short events, GError **errp)
     };
 
     for (;;) {
-        int n = poll(fds, G_N_ELEMENTS(fds), remaining_ms(client));
+        int n = poll(fds, G_N_ELEMENTS(fds), ms_until(MIN(client->deadline, client->late_us)));
 
         if (n < 0 && errno == EINTR) {
             continue;
@@ -77,6 +115,7 @@ static short wait_ready(Client *client, short events, GError **errp)
                         "timed out while waiting for the daemon");
             return 0;
         }
+        tell_when_late(client);
         if (fds[0].revents) {
             return fds[0].revents;
         }
@@ -292,24 +331,37 @@ static const char *oob_verb(const Client *client)
     return client->oob ? "exec-oob" : "execute";
 }
 
-static bool call(Client *client, const char *verb, const char *command, json_object *arguments,
-                 int fd, json_object **result, GError **errp)
+/* The next message that is no event. */
+static json_object *next_answer(Client *client, GError **errp)
 {
-    if (!send_request(client, verb, command, arguments, fd, errp)) {
-        g_prefix_error(errp, "%s: ", command);
-        return false;
-    }
     for (;;) {
         g_autoptr(json_object) message = next_message(client, errp);
 
-        if (!message) {
-            g_prefix_error(errp, "%s: ", command);
-            return false;
+        if (!message || !is_event(message)) {
+            return g_steal_pointer(&message);
         }
-        if (!is_event(message)) {
-            return take_answer(client, command, message, result, errp);
+        if (client->events) {
+            g_queue_push_tail(client->events, g_steal_pointer(&message));
         }
     }
+}
+
+static bool call(Client *client, const char *verb, const char *command, json_object *arguments,
+                 int fd, json_object **result, GError **errp)
+{
+    g_autoptr(json_object) answer = NULL;
+    GError *error = NULL;
+
+    await(client, command);
+    if (send_request(client, verb, command, arguments, fd, &error)) {
+        answer = next_answer(client, &error);
+    }
+    end_await(client, error);
+    if (!answer) {
+        g_propagate_prefixed_error(errp, error, "%s: ", command);
+        return false;
+    }
+    return take_answer(client, command, answer, result, errp);
 }
 
 bool client_call(Client *client, const char *command, json_object *arguments, json_object **result,
@@ -331,8 +383,12 @@ bool client_call_with_fd(Client *client, const char *command, int fd, GError **e
 
 json_object *client_next_event(Client *client, GError **errp)
 {
-    g_autoptr(json_object) message = next_message(client, errp);
+    g_autoptr(json_object) message = NULL;
 
+    if (client->events && client->events->length > 0) {
+        return g_queue_pop_head(client->events);
+    }
+    message = next_message(client, errp);
     if (message && !is_event(message)) {
         g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL,
                     "what the daemon sent is neither an event nor an answer to a command");
@@ -462,13 +518,18 @@ static bool offers(json_object *qmp, const char *capability)
 
 static bool take_greeting(Client *client, ClientOob oob, GError **errp)
 {
-    g_autoptr(json_object) greeting = next_message(client, errp);
-    json_object *qmp = json_member(greeting, "QMP");
+    GError *error = NULL;
+    g_autoptr(json_object) greeting = NULL;
+    json_object *qmp;
 
+    await(client, "greeting");
+    greeting = next_message(client, &error);
+    end_await(client, error);
     if (!greeting) {
-        g_prefix_error(errp, "greeting: ");
+        g_propagate_prefixed_error(errp, error, "greeting: ");
         return false;
     }
+    qmp = json_member(greeting, "QMP");
     if (!qmp) {
         g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL,
                     "what the daemon sent first is not a QMP greeting");
@@ -498,11 +559,17 @@ static bool negotiate(Client *client, GError **errp)
     return client_call(client, "qmp_capabilities", arguments, NULL, errp);
 }
 
-Client *client_open(const char *path, ClientOob oob, int64_t deadline, GError **errp)
+Client *client_open(const char *path, ClientOob oob, int64_t deadline,
+                    const ClientPatience *patience, GError **errp)
 {
     g_autoptr(Client) client = g_new0(Client, 1);
 
     client->output_fd = -1;
+    client->path = g_strdup(path);
+    client->late_us = CLIENT_NO_DEADLINE;
+    if (patience) {
+        client->patience = *patience;
+    }
     client->deadline = deadline;
     client->oob = oob != CLIENT_IN_BAND;
     client->input = g_string_new(NULL);
@@ -527,8 +594,20 @@ void client_free(Client *client)
     }
     json_tokener_free(client->tokener);
     g_string_free(client->input, TRUE);
+    while (client->events && client->events->length > 0) {
+        json_object_put(g_queue_pop_head(client->events));
+    }
+    g_clear_pointer(&client->events, g_queue_free);
     g_free(client->begun);
+    g_free(client->path);
     g_free(client);
+}
+
+void client_keep_events(Client *client)
+{
+    if (!client->events) {
+        client->events = g_queue_new();
+    }
 }
 
 void client_watch_output(Client *client, int fd)

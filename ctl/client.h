@@ -28,12 +28,23 @@ typedef enum {
 /* A deadline that never comes. */
 #define CLIENT_NO_DEADLINE INT64_MAX
 
+/* The daemon has not answered @command yet, and is waited for (@error is NULL), or not any more. */
+typedef void ClientLateFunc(const char *path, const char *command, GError *error);
+
+/* What is done when an answer is late. */
+typedef struct ClientPatience {
+    int64_t us; /* for so long nothing is */
+    ClientLateFunc *late;
+} ClientPatience;
+
 /*
  * Connect to the unix socket @path, take the greeting and negotiate, with @oob the capability to
  * run commands out of band as well. From then on, everything that waits gives up at @deadline (of
- * g_get_monotonic_time()). NULL and @errp when it fails. The caller owns it: client_free().
+ * g_get_monotonic_time()). @patience, if not NULL, is for the greeting and for client_call() and
+ * its like. NULL and @errp when it fails. The caller owns it: client_free().
  */
-Client *client_open(const char *path, ClientOob oob, int64_t deadline, GError **errp);
+Client *client_open(const char *path, ClientOob oob, int64_t deadline,
+                    const ClientPatience *patience, GError **errp);
 
 /* Close the connection. */
 void client_free(Client *client);
@@ -47,10 +58,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Client, client_free)
  */
 void client_watch_output(Client *client, int fd);
 
+/* From now on, keep events that come while an answer is waited for, for client_next_event(). */
+void client_keep_events(Client *client);
+
 /*
  * Run @command with @arguments (an object, or NULL for none) and wait for its answer. Events that
- * come in the meantime are dropped. @result, unless NULL, gets what the command returned; the
- * caller owns it. An answer that is an error gives CTL_ERROR_COMMAND.
+ * come in the meantime are dropped, unless they are kept. @result, unless NULL, gets what the
+ * command returned; the caller owns it. An answer that is an error gives CTL_ERROR_COMMAND.
  */
 bool client_call(Client *client, const char *command, json_object *arguments, json_object **result,
                  GError **errp);

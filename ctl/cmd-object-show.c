@@ -68,23 +68,12 @@ static bool add_loops(Client *client, const char *id, json_object *row, GError *
     return true;
 }
 
-static bool list_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
+json_object *ctl_object_rows(Client *client, GError **errp)
 {
-    static const char *const keys[] = { "id", "type", "loop", NULL };
-    gboolean json = FALSE;
-    const GOptionEntry options[] = {
-        { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON, not a table", NULL },
-        { NULL },
-    };
-    g_auto(GStrv) rest = ctl_parse(command, ctl, options, words, 0, 0, errp);
-    g_autoptr(Client) client = rest ? ctl_connect(ctl, CLIENT_IN_BAND, errp) : NULL;
     g_autoptr(json_object) rows = json_object_new_array();
-    g_autoptr(json_object) list = NULL;
+    g_autoptr(json_object) list = object_query(client, "qom-list", "path", "/objects", errp);
 
-    if (!client || !(list = object_query(client, "qom-list", "path", "/objects", errp))) {
-        return false;
-    }
-    for (size_t i = 0; i < json_object_array_length(list); i++) {
+    for (size_t i = 0; list && i < json_object_array_length(list); i++) {
         json_object *item = json_object_array_get_idx(list, i);
         const char *id = json_member_string(item, "name");
         g_autofree char *type = object_child_type(item);
@@ -96,11 +85,26 @@ static bool list_run(const CtlCommand *command, Ctl *ctl, char **words, GError *
         set_string(row, "id", id);
         set_string(row, "type", type);
         if (!add_loops(client, id, row, errp)) {
-            return false;
+            return NULL;
         }
         json_object_array_add(rows, g_steal_pointer(&row));
     }
-    return print_rows(rows, keys, json, errp);
+    return list ? g_steal_pointer(&rows) : NULL;
+}
+
+static bool list_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
+{
+    static const char *const keys[] = { "id", "type", "loop", NULL };
+    gboolean json = FALSE;
+    const GOptionEntry options[] = {
+        { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON, not a table", NULL },
+        { NULL },
+    };
+    g_auto(GStrv) rest = ctl_parse(command, ctl, options, words, 0, 0, errp);
+    g_autoptr(Client) client = rest ? ctl_connect(ctl, CLIENT_IN_BAND, errp) : NULL;
+    g_autoptr(json_object) rows = client ? ctl_object_rows(client, errp) : NULL;
+
+    return rows && print_rows(rows, keys, json, errp);
 }
 
 const CtlCommand ctl_object_list = {

@@ -9,7 +9,9 @@
 #include "config.h"
 #include "ctl/command.h"
 #include "ctl/error.h"
+#include "ctl/near.h"
 #include "ctl/print.h"
+#include "ctl/silence.h"
 
 /* ---- help ---- */
 
@@ -285,6 +287,22 @@ static const CtlCommand *find_member(const CtlCommand *group, const char *name)
     return NULL;
 }
 
+/* Fail with that @group has no member @name, and which are near. */
+static void fail_unknown(const CtlCommand *group, const char *name, GError **errp)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    g_autofree char *near = NULL;
+
+    for (const CtlCommand *const *member = group->members; *member; member++) {
+        if (!(*member)->hidden) {
+            g_ptr_array_add(names, (gpointer)(*member)->name);
+        }
+    }
+    near = near_names(name, names);
+    g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "there is no command '%s'%s%s", name,
+                near ? "; near are: " : "", near ? near : "");
+}
+
 bool ctl_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
     g_auto(GStrv) rest = NULL;
@@ -300,7 +318,7 @@ bool ctl_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
     }
     member = find_member(command, rest[0]);
     if (!member) {
-        g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "there is no command '%s'", rest[0]);
+        fail_unknown(command, rest[0], errp);
         return false;
     }
     typed = g_strdup_printf("%s %s", g_get_prgname(), member->name);
@@ -330,11 +348,13 @@ static char *default_socket_path(void)
 
 Client *ctl_connect(const Ctl *ctl, ClientOob oob, GError **errp)
 {
+    static const ClientPatience patience = { .us = SILENCE_US, .late = silence_report };
     g_autofree char *path = ctl->socket_path ? g_strdup(ctl->socket_path) : default_socket_path();
     int64_t deadline = CLIENT_NO_DEADLINE;
 
     if (ctl->timeout > 0) {
         deadline = g_get_monotonic_time() + (int64_t)(ctl->timeout * G_USEC_PER_SEC);
     }
-    return client_open(path, oob, deadline, errp);
+    /* What completes a command line says nothing. */
+    return client_open(path, oob, deadline, ctl->completion ? NULL : &patience, errp);
 }

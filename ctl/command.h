@@ -46,8 +46,10 @@ extern const CtlCommand ctl_events;
 extern const CtlCommand ctl_iothread;
 extern const CtlCommand ctl_object;
 extern const CtlCommand ctl_quit;
+extern const CtlCommand ctl_status;
 extern const CtlCommand ctl_top;
 extern const CtlCommand ctl_trace;
+extern const CtlCommand ctl_wait;
 
 /* Run @command, or the member of it that @words name. GLib's g_get_prgname() becomes what was typed
  * so far, as in "evloopctl iothread add", for help and errors. */

@@ -318,6 +318,18 @@ static void add_argument(const char *name, void *opaque)
     add_name(names->completion, names->given, name, NULL);
 }
 
+void completion_add_event_members(Completion *completion, const Ctl *ctl, const char *event)
+{
+    char *none[] = { NULL };
+    ArgumentNames names = { completion, none };
+    g_autoptr(Client) client = completion_connect(ctl);
+    g_autoptr(Schema) schema = client ? schema_new(client, NULL) : NULL;
+
+    if (schema) {
+        schema_foreach_event_member(schema, event, add_argument, &names);
+    }
+}
+
 void completion_add_arguments(Completion *completion, const Ctl *ctl, const char *command,
                               char **given)
 {

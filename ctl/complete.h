@@ -60,6 +60,9 @@ void completion_add_properties(Completion *completion, const Ctl *ctl, const cha
 /* Offer names of commands or of events: "command" or "event". */
 void completion_add_names(Completion *completion, const Ctl *ctl, const char *meta_type);
 
+/* Offer "name=" for the members of the data of @event. */
+void completion_add_event_members(Completion *completion, const Ctl *ctl, const char *event);
+
 /* Offer "key=" or "key=value" of the arguments of @command, those among @given left out. */
 void completion_add_arguments(Completion *completion, const Ctl *ctl, const char *command,
                               char **given);

@@ -14,6 +14,69 @@
 #include "ctl/connect.h"
 #include "ctl/error.h"
 
+static const char find_daemon[] = "is the daemon running? 'systemctl status evloopd' shows it, and "
+                                  "--socket names another socket";
+
+static char *group_name(gid_t gid)
+{
+    const struct group *group = getgrgid(gid);
+
+    return group ? g_strdup(group->gr_name) : g_strdup_printf("%u", (unsigned)gid);
+}
+
+/* Whether this process is in the group @gid. */
+static bool in_group(gid_t gid)
+{
+    int count = getgroups(0, NULL);
+    g_autofree gid_t *gids = g_new0(gid_t, (gsize)MAX(count, 1));
+
+    count = getgroups(count, gids);
+    for (int i = 0; i < count; i++) {
+        if (gids[i] == gid) {
+            return true;
+        }
+    }
+    return getegid() == gid;
+}
+
+/* What a user does who needs @right to @what, whose state is @st. */
+static char *permission_hint(const char *what, const struct stat *st, mode_t right)
+{
+    g_autofree char *group = group_name(st->st_gid);
+
+    if (!(st->st_mode & (right >> 3))) { /* the group's right */
+        return g_strdup_printf("permission denied; %s group is %s, which may not connect either: "
+                               "its mode is %04o",
+                               what, group, (unsigned)(st->st_mode & 07777));
+    }
+    if (in_group(st->st_gid)) {
+        return g_strdup_printf("permission denied; %s group is %s, and you are in it, so another "
+                               "rule of the system forbids it",
+                               what, group);
+    }
+    return g_strdup_printf(
+        "permission denied; %s group is %s, are you in it? 'usermod -aG %s USER' "
+        "as root adds a user, who then logs in again",
+        what, group, group);
+}
+
+/* The socket itself can't be seen: find the innermost folder on the way that can. */
+static char *folder_hint(const char *path)
+{
+    g_autofree char *folder = g_path_get_dirname(path);
+    struct stat st;
+
+    while (stat(folder, &st) < 0 && !g_str_equal(folder, "/") && !g_str_equal(folder, ".")) {
+        g_autofree char *inner = folder;
+
+        folder = g_path_get_dirname(inner);
+    }
+    if (access(folder, X_OK) == 0 || stat(folder, &st) < 0) {
+        return g_strdup("permission denied to its folder; are you in the socket's group?");
+    }
+    return permission_hint("its folder's", &st, S_IXUSR);
+}
+
 /* What the user can do about it that connect() failed with @err. */
 static char *connect_hint(const char *path, int err)
 {
@@ -21,23 +84,16 @@ static char *connect_hint(const char *path, int err)
     bool known = stat(path, &st) == 0;
 
     if (err == ENOENT) {
-        return g_strdup("no such socket; is the daemon running?");
+        return g_strdup_printf("no such socket; %s", find_daemon);
     }
     if (err == ECONNREFUSED && known && !S_ISSOCK(st.st_mode)) {
         return g_strdup("not a socket");
     }
     if (err == ECONNREFUSED) {
-        return g_strdup("nobody listens there; is the daemon running?");
-    }
-    if (err == EACCES && known) {
-        const struct group *group = getgrgid(st.st_gid);
-        g_autofree char *number = g_strdup_printf("%u", (unsigned)st.st_gid);
-
-        return g_strdup_printf("permission denied; the socket's group is %s, are you in it?",
-                               group ? group->gr_name : number);
+        return g_strdup_printf("nobody listens there; %s", find_daemon);
     }
     if (err == EACCES) {
-        return g_strdup("permission denied to its folder; are you in the socket's group?");
+        return known ? permission_hint("the socket's", &st, S_IWUSR) : folder_hint(path);
     }
     if (err == EAGAIN) {
         return g_strdup("timed out, the daemon accepts no connection");

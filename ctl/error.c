@@ -10,5 +10,8 @@ int ctl_error_exit_status(const GError *error)
     if (!error || g_error_matches(error, CTL_ERROR, CTL_ERROR_DONE)) {
         return 0;
     }
+    if (g_error_matches(error, CTL_ERROR, CTL_ERROR_NO_EVENT)) {
+        return 3;
+    }
     return g_error_matches(error, CTL_ERROR, CTL_ERROR_COMMAND) ? 1 : 2;
 }

@@ -19,11 +19,13 @@ typedef enum {
     CTL_ERROR_PROTOCOL,   /* what the daemon sent can't be understood */
     CTL_ERROR_TIMEOUT,    /* --timeout is over */
     CTL_ERROR_OUTPUT,     /* stdout takes no more */
+    CTL_ERROR_NO_EVENT,   /* --timeout is over, and the event that was waited for has not come */
 } CtlError;
 
 GQuark ctl_error_quark(void);
 
-/* The exit status: 0 when there is no error, 1 when the daemon refused a command, else 2. */
+/* The exit status: 0 when there is no error, 1 when the daemon refused a command, 3 when
+ * an event has not come in time, else 2. */
 int ctl_error_exit_status(const GError *error);
 
 G_END_DECLS

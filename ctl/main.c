@@ -14,8 +14,8 @@
 #include "ctl/print.h"
 
 static const CtlCommand *const members[] = {
-    &ctl_call,   &ctl_object, &ctl_iothread, &ctl_apply,    &ctl_top,
-    &ctl_events, &ctl_trace,  &ctl_quit,     &ctl_complete, NULL,
+    &ctl_call,   &ctl_object, &ctl_iothread, &ctl_apply, &ctl_status,   &ctl_top,
+    &ctl_events, &ctl_wait,   &ctl_trace,    &ctl_quit,  &ctl_complete, NULL,
 };
 
 const CtlCommand ctl_program = {
@@ -25,8 +25,9 @@ const CtlCommand ctl_program = {
         "The socket is the one of --socket, else of $EVLOOPD_SOCKET, else\n"
         "$XDG_RUNTIME_DIR/evloopd.sock when there is one, else /run/evloopd/qmp.sock.\n"
         "\n"
-        "Exit status: 0 done; 1 the daemon refused a command; 2 anything else, such as no\n"
-        "connection, a timeout, wrong words, or output that nobody takes.\n",
+        "Exit status: 0 done; 1 the daemon refused a command; 3 'wait' has seen no such event\n"
+        "in time; 2 anything else, such as no connection, a timeout, wrong words, or output\n"
+        "that nobody takes.\n",
     .members = members,
 };
 

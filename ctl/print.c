@@ -171,10 +171,11 @@ bool print_table(json_object *rows, GError **errp)
     return print_columns(rows, NULL, errp);
 }
 
-bool print_columns(json_object *rows, const char *const *keys, GError **errp)
+/* The caller owns it. NULL and @errp when @rows are none. */
+static GString *make_table(json_object *rows, const char *const *keys, GError **errp)
 {
     g_autoptr(GPtrArray) columns = NULL;
-    g_autoptr(GString) table = g_string_new(NULL);
+    GString *table;
     bool good = json_object_is_type(rows, json_type_array);
 
     for (size_t i = 0; good && i < json_object_array_length(rows); i++) {
@@ -182,12 +183,27 @@ bool print_columns(json_object *rows, const char *const *keys, GError **errp)
     }
     if (!good) {
         g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL, "what it returned is not a list");
-        return false;
+        return NULL;
     }
+    table = g_string_new(NULL);
     columns = find_columns(rows, keys);
     append_line(table, columns, NULL);
     for (size_t i = 0; i < json_object_array_length(rows); i++) {
         append_line(table, columns, json_object_array_get_idx(rows, i));
     }
-    return print_text(table->str, errp);
+    return table;
+}
+
+bool print_columns(json_object *rows, const char *const *keys, GError **errp)
+{
+    g_autoptr(GString) table = make_table(rows, keys, errp);
+
+    return table && print_text(table->str, errp);
+}
+
+char **table_lines(json_object *rows, const char *const *keys, GError **errp)
+{
+    g_autoptr(GString) table = make_table(rows, keys, errp);
+
+    return table ? g_strsplit(table->str, "\n", -1) : NULL;
 }

@@ -32,6 +32,10 @@ bool print_table(json_object *rows, GError **errp);
 /* The same with a column for each of @keys, which end with NULL, and no other. */
 bool print_columns(json_object *rows, const char *const *keys, GError **errp);
 
+/* The lines of that table, those of the titles first, up to NULL; the caller frees them. NULL and
+ * @errp when @rows are none. */
+char **table_lines(json_object *rows, const char *const *keys, GError **errp);
+
 /* Print "evloopctl: " and the message of @error on stderr, in one line; for wrong usage, a second
  * line says where help is. */
 void print_error(const GError *error);

@@ -275,6 +275,20 @@ static void foreach_member(json_object *object, void (*func)(const char *name, v
     }
 }
 
+bool schema_has_name(const Schema *schema, const char *meta_type, const char *name)
+{
+    return schema_entity(schema, name, meta_type) != NULL;
+}
+
+void schema_foreach_event_member(const Schema *schema, const char *event,
+                                 void (*func)(const char *name, void *opaque), void *opaque)
+{
+    json_object *entity = schema_entity(schema, event, "event");
+
+    foreach_member(schema_entity(schema, json_member_string(entity, "arg-type"), "object"), func,
+                   opaque);
+}
+
 void schema_foreach_argument(const Schema *schema, const char *command, json_object *arguments,
                              void (*func)(const char *name, void *opaque), void *opaque)
 {

@@ -26,6 +26,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Schema, schema_free)
 void schema_foreach_name(const Schema *schema, const char *meta_type,
                          void (*func)(const char *name, void *opaque), void *opaque);
 
+/* Whether there is an entity @name of this meta-type. */
+bool schema_has_name(const Schema *schema, const char *meta_type, const char *name);
+
+/* Call @func with the name of each member of the data of the event @event. */
+void schema_foreach_event_member(const Schema *schema, const char *event,
+                                 void (*func)(const char *name, void *opaque), void *opaque);
+
 /* Call @func with the name of each argument of @command; the values in @arguments, an object,
  * choose which further ones there are. */
 void schema_foreach_argument(const Schema *schema, const char *command, json_object *arguments,

@@ -7,6 +7,7 @@
 void daemon_register(QmpRegistry *registry, const DaemonOffer *offer)
 {
     qmp_registry_add_commands(registry, qmp_protocol_commands, offer->server);
+    qmp_registry_add_commands(registry, qmp_client_commands, offer->server);
     qmp_registry_add_commands(registry, qmp_fd_commands, offer->server);
     object_types_register(registry, offer->objects);
     qmp_registry_add_commands(registry, daemon_commands, offer->control);

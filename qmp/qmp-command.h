@@ -81,9 +81,10 @@ void qmp_registry_foreach_command(const QmpRegistry *registry,
 void qmp_registry_foreach_event(const QmpRegistry *registry,
                                 void (*func)(const QmpEvent *event, void *data), void *data);
 
-/* The commands of the protocol itself, and those for descriptors; they need the QmpServer as their
- * opaque. */
+/* The commands of the protocol itself, that for clients, and those for descriptors; they need the
+ * QmpServer as their opaque. */
 extern const QmpCommand qmp_protocol_commands[];
+extern const QmpCommand qmp_client_commands[];
 extern const QmpCommand qmp_fd_commands[];
 
 /* The events of the protocol itself. */

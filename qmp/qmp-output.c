@@ -313,6 +313,7 @@ static void mark_gap_locked(QmpSession *session)
     const QmpEventsLost data = { .count = (int64_t)session->events_lost };
     g_autoptr(GString) line = qmp_event_format(&qmp_protocol_events[0], &data);
 
+    session->events_told += session->events_lost;
     session->events_lost = 0;
     /* Not as an event: were it left out for an answer, it would count as one. */
     send_locked(session, line->str, line->len, MESSAGE_ANSWER);

@@ -27,7 +27,7 @@ GString *qmp_event_format(const QmpEvent *event, const void *data)
     return line;
 }
 
-static GPtrArray *snapshot_sessions(QmpServer *server)
+GPtrArray *qmp_server_get_sessions(QmpServer *server)
 {
     GPtrArray *sessions = g_ptr_array_new_with_free_func((GDestroyNotify)qmp_session_unref);
     GHashTableIter iter;
@@ -44,7 +44,7 @@ static GPtrArray *snapshot_sessions(QmpServer *server)
 
 static void send_event(const GString *line, void *opaque)
 {
-    g_autoptr(GPtrArray) sessions = snapshot_sessions(opaque);
+    g_autoptr(GPtrArray) sessions = qmp_server_get_sessions(opaque);
 
     for (guint i = 0; i < sessions->len; i++) {
         qmp_session_send_event(g_ptr_array_index(sessions, i), line->str, line->len);
@@ -218,7 +218,7 @@ bool qmp_server_is_busy(QmpServer *server)
 
 bool qmp_server_has_output(QmpServer *server)
 {
-    g_autoptr(GPtrArray) sessions = snapshot_sessions(server);
+    g_autoptr(GPtrArray) sessions = qmp_server_get_sessions(server);
     bool has_output = false;
 
     for (guint i = 0; i < sessions->len; i++) {
@@ -234,7 +234,7 @@ bool qmp_server_has_output(QmpServer *server)
 static void close_all(void *opaque)
 {
     QmpServer *server = opaque;
-    g_autoptr(GPtrArray) sessions = snapshot_sessions(server);
+    g_autoptr(GPtrArray) sessions = qmp_server_get_sessions(server);
 
     for (guint i = 0; i < sessions->len; i++) {
         qmp_session_close(g_ptr_array_index(sessions, i));

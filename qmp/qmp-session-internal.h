@@ -10,6 +10,7 @@
  *   qmp-backlog.c    what a session's socket has not taken yet
  *   qmp-audit.c      who changed what, for the log
  *   qmp-protocol.c   the commands of the protocol itself
+ *   qmp-clients.c    query-clients
  *
  * Locks: server->lock and session->lock, leaf locks both: nothing holds the two together.
  * server->shed_lock is taken before either, by one who holds none.
@@ -80,6 +81,7 @@ struct QmpSession {
     bool blocked;          /* the socket took less than it was offered: the monitor waits for it */
     char *end_reason;      /* why it has ended, for the log; NULL: its client knows */
     uint64_t events_lost;  /* since the last one that was sent */
+    uint64_t events_told;  /* lost before, of which EVENTS_LOST has told */
     GHashTable *named_fds; /* name -> descriptor + 1, by getfd; NULL when there are none */
 
     _Atomic size_t counted; /* output.held as server->held has it; written with the lock held */
@@ -149,6 +151,10 @@ void qmp_session_settle_fds(QmpSession *session, const char *bytes, size_t len);
 void qmp_session_close_fds(QmpSession *session);
 
 /* ---- qmp-server.c ---- */
+
+/* The sessions that there are now, with references that the caller drops with the array. Any
+ * thread, no lock held. */
+GPtrArray *qmp_server_get_sessions(QmpServer *server);
 
 /* The line that is sent for @event, with the time of now. Any thread. */
 GString *qmp_event_format(const QmpEvent *event, const void *data);

@@ -203,3 +203,30 @@ def test_quit_waits_until_the_connection_ends(play):
 def test_quit_that_is_refused_is_an_error(play):
     result = play(sending({"error": {"class": "GenericError", "desc": "busy"}}), "quit")
     assert (result.returncode, result.stderr) == (1, "evloopctl: quit: GenericError: busy\n")
+
+
+# ---- what could drive a terminal ----
+
+
+@pytest.mark.parametrize("words", [("call", "x"), ("iothread", "list", "--json"),
+                                   ("iothread", "list", "--all"), ("events", "-n1")])
+def test_no_control_character_of_the_daemon_is_printed(play, words):
+    value = [{"id": "".join(map(chr, [*range(1, 32), *range(0x7f, 0xa1)])),
+              "list": ["\x9b2J", "\x7f", "\x1b[2J", "\u00e9"]}]
+
+    def script(peer):
+        peer.negotiate()
+        if words[0] == "events":
+            peer.send(json.dumps({"event": "E", "data": value}, ensure_ascii=False).encode())
+        else:
+            request = peer.receive()
+            reply = {"return": value, "id": request["id"]}
+            peer.send(json.dumps(reply, ensure_ascii=False).encode())
+
+    result = play(script, *words)
+    assert result.returncode == 0
+    assert not [c for c in result.stdout if c != "\n" and (c < " " or "\x7f" <= c < "\xa0")]
+    assert "\u00e9" in result.stdout
+    if words[-1] != "--all":
+        shown = json.loads(result.stdout)
+        assert (shown["data"] if words[0] == "events" else shown) == value

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "man" / "evloopd-qmp.examples"
 OPTIONS = ["--object", "iothread,id=io0", "--debug-commands"]
 # Members whose value depends on the system, or on the moment.
-VARYING = {"fdmon", "fdmon-in-use", "package", "state", "backtrace"}
+VARYING = {"socket", "fdmon", "fdmon-in-use", "package", "state", "backtrace"}
 
 
 def page_path():

@@ -7,6 +7,7 @@ import pytest
 # Each with arguments that it takes.
 ALLOWED = {
     "query-commands": {}, "query-version": {}, "query-qmp-schema": {}, "query-loops": {},
+    "query-clients": {},
     "query-sources": {}, "qom-list-types": {}, "qom-list-properties": {"typename": "iothread"},
     "x-debug-echo": {"value": [1]}, "x-debug-unblock": {"loop": "io0"},
     "query-clocks": {}, "clock-stop": {}, "clock-advance": {"by-ns": 1}, "clock-resume": {},
@@ -16,7 +17,7 @@ ALLOWED = {
 # It needs a descriptor: see test_trace.py.
 ALLOWED_WITH_FD = {"trace-save"}
 # Those whose answers differ from time to time.
-CHANGING = ["query-loops", "query-sources", "query-clocks", "clock-stop", "clock-advance",
+CHANGING = ["query-loops", "query-clients", "query-sources", "query-clocks", "clock-stop", "clock-advance",
             "clock-resume", "trace-start", "query-trace", "trace-stop"]
 
 

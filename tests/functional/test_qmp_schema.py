@@ -150,7 +150,7 @@ def test_commands_that_clients_know_have_their_arguments(schema):
     assert arguments("add-fd") == {"fdset-id?", "opaque?"}
     assert arguments("remove-fd") == {"fdset-id", "fd?"}
     for command in ["query-version", "query-commands", "query-qmp-schema", "query-iothreads",
-                    "query-fdsets", "quit"]:
+                    "query-fdsets", "query-clients", "quit"]:
         assert arguments(command) == set()
 
 
@@ -242,6 +242,7 @@ CALLS = [
     ("query-qmp-schema", {}),
     ("query-loops", {}),
     ("query-sources", {}),
+    ("query-clients", {}),
     ("query-sources", {"loop": "io0"}),
     ("x-debug-echo", {"value": {"any": ["thing"]}}),
     ("x-debug-block", {"duration-ms": 0}),
