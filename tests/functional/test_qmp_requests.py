@@ -281,10 +281,10 @@ def test_query_commands_names_them_all(qmp):
         "add-fd", "clock-advance", "clock-resume", "clock-stop", "closefd", "config-apply",
         "event-notifier-get", "event-notifier-set", "getfd", "object-add", "object-del",
         "qmp_capabilities", "qom-get", "qom-list", "qom-list-properties", "qom-list-types",
-        "qom-set", "query-clocks", "query-commands", "query-fdsets", "query-iothreads",
-        "query-loops", "query-qmp-schema", "query-sources", "query-trace", "query-version", "quit",
-        "reload", "remove-fd", "trace-save", "trace-start", "trace-stop", "x-debug-block",
-        "x-debug-echo", "x-debug-event", "x-debug-unblock"]
+        "qom-set", "query-clients", "query-clocks", "query-commands", "query-fdsets",
+        "query-iothreads", "query-loops", "query-qmp-schema", "query-sources", "query-trace",
+        "query-version", "quit", "reload", "remove-fd", "trace-save", "trace-start", "trace-stop",
+        "x-debug-block", "x-debug-echo", "x-debug-event", "x-debug-unblock"]
 
 
 def test_objects_are_found_by_path(qmp):
