@@ -13,8 +13,11 @@ import pytest
 
 from qmp_client import DEADLINE, Qmp
 
-# A shell starts jobs in the background with SIGINT ignored, which programs under test would inherit.
+# Programs under test would inherit what is ignored: a shell starts jobs in the background without
+# SIGINT and SIGQUIT, and nohup a command without SIGHUP.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 BUILD = Path(os.environ.get("EVLOOPD_BUILD", Path(__file__).parents[2] / "build"))
 

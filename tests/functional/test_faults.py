@@ -261,7 +261,9 @@ def run_large_trace(path):
 @pytest.mark.parametrize("function", ["malloc", "calloc"])
 def test_memory_may_be_out_for_a_trace(start_faulty, function):
     daemon, faults = start_faulty()
+    fds = daemon.count_fds()
     run_large_trace(daemon.socket)  # from now on there is a thread that writes
+    daemon.wait_for_fds(fds)
     walk(daemon, faults, function, "ENOMEM", run_large_trace)
 
 
