@@ -16,6 +16,8 @@ PTRACE_O_TRACESYSGOOD = 1
 SYSCALL_STOP = signal.SIGTRAP | 0x80
 SYSCALL_ENTRY = 1
 SYS_WRITE = {"x86_64": 1}.get(os.uname().machine, 64)
+# io_uring_enter and epoll_pwait2 everywhere, then what else a loop may sleep in
+SYS_WAITS = {426, 441, *({7, 232, 271, 281} if os.uname().machine == "x86_64" else {22, 73})}
 WALL = 0x40000000  # waitpid(2): also threads
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -51,10 +53,13 @@ class HeldThread:
                 else None)
 
     def run_until_written(self):
-        """Let it go on until it has called write(2) once, and hold it there."""
-        while self._run_to_system_call() != SYS_WRITE:
-            pass
+        """Let it go on until it has called write(2) once, and hold it there; or until it begins to
+        wait, when it has not: then it returns False."""
+        while (number := self._run_to_system_call()) != SYS_WRITE:
+            if number in SYS_WAITS:
+                return False
         assert self._run_to_system_call() is None
+        return True
 
     def release(self):
         if self.held:
