@@ -60,14 +60,20 @@ static UnixSocket *must_make(void)
     return socket;
 }
 
-static void assert_refused(const char *message)
+static void assert_error(const char *message)
 {
     g_autoptr(GError) err = NULL;
-    int fds = test_count_fds();
 
     g_assert_null(make(&err));
     g_assert_nonnull(err);
     g_assert_cmpstr(err->message, ==, message);
+}
+
+static void assert_refused(const char *message)
+{
+    int fds = test_count_fds();
+
+    assert_error(message);
     g_assert_cmpint(test_count_fds(), ==, fds);
 }
 
@@ -321,10 +327,12 @@ static void *greet_a_client(void *opaque)
 static void a_socket_that_the_dead_has_left_to_another_is_left_alone(void)
 {
     int fd = inherit_from_the_dead();
+    int fds = test_count_fds();
     pthread_t thread = test_thread_start(greet_a_client, &fd);
 
-    assert_refused("another process is listening on it");
+    assert_error("another process is listening on it");
     test_thread_join(thread);
+    g_assert_cmpint(test_count_fds(), ==, fds);
     g_assert_true(exists());
     close(fd);
     unlink(path);
