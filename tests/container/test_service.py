@@ -134,7 +134,9 @@ def test_an_outsider_is_told_the_group(service):
         status, output = service.try_run("evloopctl", "-s", path, "iothread", "list",
                                          user="outsider")
         assert (status, output) == (2, f"evloopctl: cannot connect to {path}: permission denied; "
-                                       f"the socket's group is {group}, are you in it?\n")
+                                       f"the socket's group is {group}, are you in it? "
+                                       f"'usermod -aG {group} USER' as root adds a user, who then "
+                                       "logs in again\n")
     assert service.show("evloopd.service", "ActiveState") == ("inactive",)
 
 
