@@ -7,6 +7,7 @@
 #include "loop/main-loop.h"
 #include "objects/configuration-change.h"
 #include "qmp/qmp-error.h"
+#include "qmp/qmp-log.h"
 
 /* One configuration, to be applied. */
 typedef struct Job {
@@ -42,7 +43,8 @@ static void log_result(const Job *job, const GError *error)
     size_t added, removed, replaced, changed, adopted;
 
     if (error) {
-        g_warning("configuration: not applied: %s", error->message);
+        qmp_log(QMP_LOG_CONFIGURATION_REFUSED, &(QmpLogFields){ .reason = error->message },
+                "configuration: not applied: %s", error->message);
         return;
     }
     added = count(job, "added");
@@ -51,11 +53,12 @@ static void log_result(const Job *job, const GError *error)
     changed = count(job, "changed");
     adopted = count(job, "adopted");
     if (added + removed + replaced + changed + adopted == 0) {
-        g_message("configuration: nothing to change");
+        qmp_log(QMP_LOG_CONFIGURATION_APPLIED, NULL, "configuration: nothing to change");
     } else {
-        g_message("configuration: applied: objects %zu added, %zu deleted, %zu replaced, %zu "
-                  "adopted; %zu properties set",
-                  added, removed, replaced, adopted, changed);
+        qmp_log(QMP_LOG_CONFIGURATION_APPLIED, NULL,
+                "configuration: applied: objects %zu added, %zu deleted, %zu replaced, %zu "
+                "adopted; %zu properties set",
+                added, removed, replaced, adopted, changed);
     }
 }
 

@@ -30,6 +30,7 @@
 #include "daemon/systemd.h"
 #include "loop/main-loop.h"
 #include "objects/object-types.h"
+#include "qmp/qmp-log.h"
 #include "qmp/qmp-server.h"
 
 /* How long the end waits for clients to take what they have been sent. */
@@ -58,7 +59,7 @@ static void end_arrived(void *opaque)
     Daemon *self = opaque;
 
     if (self->control.shutdown != SHUTDOWN_CAUSE_NONE && self->objects) {
-        g_message("ending at once, whatever connections there are");
+        qmp_log(QMP_LOG_ENDING, NULL, "ending at once, whatever connections there are");
         object_tree_hurry(self->objects);
     }
     daemon_request_shutdown(&self->control, SHUTDOWN_CAUSE_HOST_SIGNAL);
@@ -85,7 +86,6 @@ static void start_server(Daemon *self)
         .max_output = self->options.max_output,
         .max_output_total = self->options.max_output_total,
         .negotiation_timeout_ns = self->options.negotiation_timeout_ns,
-        .log_changes = log_shows(G_LOG_LEVEL_INFO),
     };
     DaemonOffer offer = {
         .objects = self->objects,
@@ -178,6 +178,8 @@ typedef struct HeldSearch {
     int64_t limit_ns;
     int64_t now_ns;
     char *found; /* the first loop that is held for longer, for people to read */
+    char *loop;
+    const char *source; /* what holds it, or NULL */
 } HeldSearch;
 
 static void search_held(const char *id, pid_t thread_id, AioContext *ctx, AioContext *second,
@@ -191,6 +193,8 @@ static void search_held(const char *id, pid_t thread_id, AioContext *ctx, AioCon
         g_autofree char *holder = loop_describe_holder(activity.source);
 
         search->found = g_strdup_printf("loop '%s' is held, in %s", id, holder);
+        search->loop = g_strdup(id);
+        search->source = activity.source;
     }
 }
 
@@ -208,12 +212,16 @@ static bool loops_are_well(int64_t limit_ns, void *opaque)
     }
     loops_foreach(search_held, &search);
     if (search.found && !self->watchdog_starves) {
-        g_warning("the service manager's watchdog is not fed: %s", search.found);
+        const QmpLogFields fields = { .loop = search.loop, .source = search.source };
+
+        qmp_log(QMP_LOG_WATCHDOG_STARVES, &fields, "the service manager's watchdog is not fed: %s",
+                search.found);
     } else if (!search.found && self->watchdog_starves) {
-        g_message("the service manager's watchdog is fed again");
+        qmp_log(QMP_LOG_WATCHDOG_FED, NULL, "the service manager's watchdog is fed again");
     }
     self->watchdog_starves = search.found != NULL;
     g_free(search.found);
+    g_free(search.loop);
     return !self->watchdog_starves;
 }
 
@@ -236,6 +244,7 @@ static void serve(Daemon *self)
     control_sockets_serve(self->sockets, self->server);
     start_watching(self);
     systemd_notify_ready(status);
+    qmp_log(QMP_LOG_READY, NULL, "ready: %s", status);
     reload_signal_start(&self->reload_signal, self->configurator, status);
     while (self->control.shutdown == SHUTDOWN_CAUSE_NONE) {
         main_loop_wait(false);
@@ -355,13 +364,11 @@ static void open_standard_streams(void)
     }
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     Daemon self = { 0 };
     GError *error = NULL;
 
-    open_standard_streams();
-    log_init();
     if (!options_parse(&self.options, argc, argv, &error)) {
         options_cleanup(&self.options);
         return fail(error);
@@ -379,4 +386,15 @@ int main(int argc, char **argv)
     end(&self);
     options_cleanup(&self.options);
     return error ? fail(error) : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    int status;
+
+    open_standard_streams();
+    log_init();
+    status = run(argc, argv);
+    log_finish();
+    return status;
 }

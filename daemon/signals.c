@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "loop/main-loop.h"
+#include "qmp/qmp-log.h"
 
 static int signal_fd = -1;
 static void (*end_func)(void *opaque);
@@ -23,7 +24,7 @@ static void signal_readable(void *opaque)
         if (info.ssi_signo == SIGHUP) {
             reload_func(opaque);
         } else {
-            g_message("ending on signal %s", g_strsignal((int)info.ssi_signo));
+            qmp_log(QMP_LOG_ENDING, NULL, "ending on signal %s", g_strsignal((int)info.ssi_signo));
             end_func(opaque);
         }
     }

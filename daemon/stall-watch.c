@@ -20,12 +20,11 @@
 #include "daemon/commands.h"
 #include "daemon/loops.h"
 #include "loop/timer.h"
+#include "objects/source-name.h"
 #include "qmp/qmp-log-limit.h"
 
 /* However short callbacks are that last nearly as long as the threshold. */
 #define LOOKS_IN_THRESHOLD 8
-
-#define LOG_PERIOD_NS (10 * INT64_C(1000000000))
 
 /* For all that stall at once. A thread that is stuck in a callback answers in far less, if it does;
  * and out-of-band commands wait meanwhile. */
@@ -41,6 +40,7 @@ typedef struct Stall {
     bool here; /* it was there at the last look */
     bool over; /* and its end has been told */
     int64_t end_ns;
+    char *object; /* whose callback holds it; NULL: none's */
     StallEvent event;
 } Stall;
 
@@ -67,6 +67,7 @@ static Stall *stall_new(const AioContext *ctx, const char *loop, const AioActivi
     stall->here = true;
     stall->event.loop = g_strdup(loop);
     stall->event.source = g_strdup(activity->source);
+    stall->object = activity->source ? source_name_get_id(activity->source) : NULL;
     stall->event.since_ns = activity->changed_ns;
     return stall;
 }
@@ -77,6 +78,7 @@ static void stall_free(gpointer data)
 
     g_free(stall->event.loop);
     g_free(stall->event.source);
+    g_free(stall->object);
     json_object_put(stall->event.backtrace);
     g_free(stall);
 }
@@ -145,21 +147,36 @@ static void loop_was_held(AioContext *ctx, const AioActivity *activity, int64_t 
 
 /* ---- telling clients and the log; in the monitor thread ---- */
 
+static QmpLogFields log_fields(const Stall *stall)
+{
+    return (QmpLogFields){
+        .object = stall->object,
+        .loop = stall->event.loop,
+        .source = stall->event.source,
+    };
+}
+
 static void tell_stalled(StallWatch *watch, Stall *stall)
 {
     g_autofree char *holder = loop_describe_holder(stall->event.source);
 
-    qmp_log_limit_warn(watch->log,
-                       "loop '%s' has been held for more than %" G_GINT64_FORMAT " ms, in %s",
-                       stall->event.loop, watch->threshold_ns / SCALE_MS, holder);
+    QmpLogFields fields = log_fields(stall);
+
+    qmp_log_limit_say(watch->log, QMP_LOG_LOOP_STALLED, &fields,
+                      "loop '%s' has been held for more than %" G_GINT64_FORMAT " ms, in %s",
+                      stall->event.loop, watch->threshold_ns / SCALE_MS, holder);
     qmp_server_emit(watch->server, &stall_events[STALL_EVENT_STALLED], &stall->event);
 }
 
 static void tell_resumed(StallWatch *watch, Stall *stall, int64_t end_ns)
 {
+    QmpLogFields fields = log_fields(stall);
+
     stall->event.duration_ns = end_ns - stall->event.since_ns;
-    qmp_log_limit_warn(watch->log, "loop '%s' goes on after %" G_GINT64_FORMAT " ms",
-                       stall->event.loop, stall->event.duration_ns / SCALE_MS);
+    fields.duration_ns = stall->event.duration_ns;
+    qmp_log_limit_say(watch->log, QMP_LOG_LOOP_RESUMED, &fields,
+                      "loop '%s' goes on after %" G_GINT64_FORMAT " ms", stall->event.loop,
+                      stall->event.duration_ns / SCALE_MS);
     qmp_server_emit(watch->server, &stall_events[STALL_EVENT_RESUMED], &stall->event);
 }
 
@@ -374,7 +391,8 @@ StallWatch *stall_watch_new(AioContext *monitor, QmpServer *server, int64_t thre
     };
     watch->timer = aio_timer_new_full(monitor, QEMU_CLOCK_REALTIME, SCALE_NS, stall_watch_tick,
                                       watch, TICK_NAME);
-    watch->log = qmp_log_limit_new(monitor, LOG_PERIOD_NS, "stall watch", "lines on stalled loops");
+    watch->log = qmp_log_limit_new(monitor, QMP_LOG_PERIOD_NS, QMP_LOG_LOOP_STALLED,
+                                   &(QmpLogFields){ 0 }, "stall watch", "lines on stalled loops");
     watch->stalls = g_ptr_array_new_with_free_func(stall_free);
     pthread_mutex_init(&watch->lock, NULL);
     watch->over = g_ptr_array_new_with_free_func(stall_free);

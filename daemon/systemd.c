@@ -9,6 +9,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "loop/main-loop.h"
+#include "qmp/qmp-log.h"
 
 static int n_passed; /* descriptors, from SD_LISTEN_FDS_START on */
 G_STATIC_ASSERT(SYSTEMD_FIRST_FD == SD_LISTEN_FDS_START);
@@ -56,7 +57,8 @@ static void notify(const char *state)
     int r = sd_notify(0, state);
 
     if (r < 0) {
-        g_warning("can't notify the service manager: %s", g_strerror(-r));
+        qmp_log(QMP_LOG_MANAGER_UNREACHABLE, &(QmpLogFields){ .reason = g_strerror(-r) },
+                "can't notify the service manager: %s", g_strerror(-r));
     }
 }
 

@@ -8,6 +8,7 @@
 #include "objects/configuration-plan.h"
 #include "qmp/qmp-error.h"
 #include "qmp/qmp-json.h"
+#include "qmp/qmp-log.h"
 
 typedef struct ConfigurationChange ConfigurationChange;
 
@@ -76,29 +77,44 @@ static char *show(json_object *value)
     return g_strdup(text->str);
 }
 
+static QmpLogFields log_fields(const DifferenceEntry *entry, const ObjectType *type)
+{
+    return (QmpLogFields){ .object = entry->id, .type = type->name };
+}
+
 static void log_set(const PropertyChange *change, bool undone)
 {
     g_autofree char *from = show(undone ? change->to : change->from);
     g_autofree char *to = show(undone ? change->from : change->to);
+    QmpLogMessage message = change->for_now ? QMP_LOG_PROPERTY_SET_FOR_NOW : QMP_LOG_PROPERTY_SET;
+    QmpLogFields fields = log_fields(change->entry, change->entry->type);
 
-    g_log(G_LOG_DOMAIN, change->for_now ? G_LOG_LEVEL_INFO : G_LOG_LEVEL_MESSAGE,
-          "configuration: %s%s '%s': '%s' set from %s to %s", undone ? "undone: " : "",
-          change->entry->type->name, change->entry->id, change->property->name, from, to);
+    fields.property = change->property->name;
+    qmp_log(message, &fields, "configuration: %s%s '%s': '%s' set from %s to %s",
+            undone ? "undone: " : "", fields.type, fields.object, fields.property, from, to);
 }
 
 static void log_step(const Step *step)
 {
     const DifferenceEntry *entry = step->entry;
+    QmpLogFields fields;
 
     if (step->change) {
         log_set(step->change, false);
     } else if (step->phase != PHASE_DELETE) {
-        g_message("configuration: %s '%s' added", entry->type->name, entry->id);
+        fields = log_fields(entry, entry->type);
+        qmp_log(QMP_LOG_OBJECT_ADDED, &fields, "configuration: %s '%s' added", fields.type,
+                fields.object);
     } else if (entry->kind == DIFFERENCE_REPLACE) {
-        g_message("configuration: %s '%s' deleted, to be added anew: its %s differs",
-                  entry->former->name, entry->id, entry->property ? entry->property->name : "type");
+        fields = log_fields(entry, entry->former);
+        fields.property = entry->property ? entry->property->name : NULL;
+        qmp_log(QMP_LOG_OBJECT_DELETED, &fields,
+                "configuration: %s '%s' deleted, to be added anew: its %s differs", fields.type,
+                fields.object, entry->property ? entry->property->name : "type");
     } else {
-        g_message("configuration: %s '%s' deleted", entry->former->name, entry->id);
+        fields = log_fields(entry, entry->former);
+        qmp_log(QMP_LOG_OBJECT_DELETED, &fields, "configuration: %s '%s' deleted", fields.type,
+                fields.object);
     }
 }
 
@@ -264,8 +280,14 @@ static void delete_unused(ConfigurationChange *self)
 
 static void warn_not_undone(const Step *step, const char *what, GError *error)
 {
-    g_warning("configuration: '%s'%s%s can't be %s: %s", step->entry->id, step->change ? ": " : "",
-              step->change ? step->change->property->name : "", what, error->message);
+    const DifferenceEntry *entry = step->entry;
+    QmpLogFields fields = log_fields(entry, entry->type ? entry->type : entry->former);
+
+    fields.property = step->change ? step->change->property->name : NULL;
+    fields.reason = error->message;
+    qmp_log(QMP_LOG_CONFIGURATION_NOT_UNDONE, &fields, "configuration: '%s'%s%s can't be %s: %s",
+            fields.object, step->change ? ": " : "", step->change ? fields.property : "", what,
+            fields.reason);
     g_error_free(error);
 }
 
@@ -305,7 +327,10 @@ static void undo_delete(ConfigurationChange *self, Step *step)
     Object *object = add(self, entry->former, entry->id, entry->has, &error);
 
     if (object) {
-        g_message("configuration: undone: %s '%s' added anew", entry->former->name, entry->id);
+        QmpLogFields fields = log_fields(entry, entry->former);
+
+        qmp_log(QMP_LOG_OBJECT_ADDED, &fields, "configuration: undone: %s '%s' added anew",
+                fields.type, fields.object);
         object_when_settled(object, step_is_settled, self);
     } else {
         warn_not_undone(step, "brought back", error);
@@ -320,8 +345,10 @@ static void undo_add(ConfigurationChange *self, Step *step)
     GError *error = NULL;
 
     if (object && object_delete(object, step_is_settled, self, &error)) {
-        g_message("configuration: undone: %s '%s' deleted", step->entry->type->name,
-                  step->entry->id);
+        QmpLogFields fields = log_fields(step->entry, step->entry->type);
+
+        qmp_log(QMP_LOG_OBJECT_DELETED, &fields, "configuration: undone: %s '%s' deleted",
+                fields.type, fields.object);
     } else {
         if (error) {
             warn_not_undone(step, "deleted", error);

@@ -14,6 +14,7 @@
 #include "objects/object-fd.h"
 #include "objects/object-types.h"
 #include "qmp/qmp-error.h"
+#include "qmp/qmp-log-limit.h"
 
 typedef struct SocketRelayProperties {
     char *iothread;
@@ -38,6 +39,8 @@ typedef struct SocketRelayObject {
     Relay *relay;
     GPtrArray *iothreads;        /* of Object: those that it is on, or goes to */
     GPtrArray *former_iothreads; /* those that it leaves; NULL: it does not move */
+    char *log_subject;
+    QmpLogLimit *log; /* of its targets, which may go up and down as often as they like */
 } SocketRelayObject;
 
 /* ---- properties ---- */
@@ -388,6 +391,11 @@ static void relay_disconnected(void *opaque, const RelayConnectionInfo *info)
     emit_connection(opaque, RELAY_DISCONNECTED, info);
 }
 
+static QmpLogFields log_fields(const Object *object)
+{
+    return (QmpLogFields){ .object = object->id, .type = object->type->name };
+}
+
 static void relay_target_down(void *opaque, const char *target, const char *reason)
 {
     Object *object = opaque;
@@ -396,7 +404,12 @@ static void relay_target_down(void *opaque, const char *target, const char *reas
         .target = (char *)target,
         .reason = (char *)reason,
     };
+    QmpLogFields fields = log_fields(object);
 
+    fields.target = target;
+    fields.reason = reason;
+    qmp_log_limit_say(((SocketRelayObject *)object)->log, QMP_LOG_TARGET_DOWN, &fields,
+                      "target '%s' is down: %s", target, reason);
     object_emit(object, &socket_relay_events[RELAY_TARGET_DOWN], &data);
 }
 
@@ -404,7 +417,11 @@ static void relay_target_up(void *opaque, const char *target)
 {
     Object *object = opaque;
     RelayTargetEvent data = { .id = object->id, .target = (char *)target };
+    QmpLogFields fields = log_fields(object);
 
+    fields.target = target;
+    qmp_log_limit_say(((SocketRelayObject *)object)->log, QMP_LOG_TARGET_UP, &fields,
+                      "target '%s' is up again", target);
     object_emit(object, &socket_relay_events[RELAY_TARGET_UP], &data);
 }
 
@@ -645,6 +662,7 @@ static bool socket_relay_create(Object *object, GError **errp)
     SocketRelayProperties *p = object->properties;
     g_autofree const char **targets = targets_of(p->target, errp);
     GPtrArray *iothreads = targets ? find_iothreads(object, p, errp) : NULL;
+    const QmpLogFields about = log_fields(object);
 
     if (!iothreads) {
         return false;
@@ -655,6 +673,9 @@ static bool socket_relay_create(Object *object, GError **errp)
     }
     use_iothreads(object, iothreads);
     self->iothreads = iothreads;
+    self->log_subject = g_strdup_printf("relay '%s'", object->id);
+    self->log = qmp_log_limit_new(qemu_get_aio_context(), QMP_LOG_PERIOD_NS, QMP_LOG_TARGET_DOWN,
+                                  &about, self->log_subject, "changes of targets");
     p->address = g_strdup(relay_get_address(self->relay));
     if (!p->iothreads) {
         p->iothreads = json_object_new_array();
@@ -701,6 +722,8 @@ static void relay_is_gone(void *opaque)
     SocketRelayObject *self = opaque;
 
     leave_iothreads(&self->parent, self->iothreads);
+    qmp_log_limit_free(self->log);
+    g_free(self->log_subject);
     object_finish_delete(&self->parent);
 }
 

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 #include <glib.h>
 
 /* Guards the table. A leaf lock. */
@@ -43,4 +44,13 @@ const char *source_name(const char *callback, const char *id)
         pthread_mutex_unlock(&names_lock);
     }
     return interned ? interned : callback;
+}
+
+char *source_name_get_id(const char *source)
+{
+    const char *id = strchr(source, '(');
+    size_t length = id ? strlen(id) : 0;
+
+    /* Neither bracket can be in an id. */
+    return length > 2 && id[length - 1] == ')' ? g_strndup(id + 1, length - 2) : NULL;
 }

@@ -18,4 +18,7 @@
  * when that is NULL. It stays valid for good. Any thread. */
 const char *source_name(const char *callback, const char *id);
 
+/* The id in the name @source of any source, to be freed; NULL when it has none. Any thread. */
+char *source_name_get_id(const char *source);
+
 #endif

@@ -1,5 +1,5 @@
 /*
- * Who changed what, for the log.
+ * Who changed what, and who was not let, for the log.
  */
 #include "config.h"
 #include "qmp/qmp-session-internal.h"
@@ -35,24 +35,61 @@ static char *show_error(const GError *error)
     return g_strdup_printf("%.*s...", (int)(end - text), text);
 }
 
+QmpLogFields qmp_session_log_fields(const QmpSession *session)
+{
+    return (QmpLogFields){
+        .socket = session->access->name,
+        .session = session->number,
+        .peer = &session->peer,
+    };
+}
+
 void qmp_session_log_change(QmpSession *session, QmpRequest *request, const GError *error)
 {
     const QmpCommand *command = qmp_request_get_command(request);
+    QmpLogMessage message = error ? QMP_LOG_COMMAND_FAILED : QMP_LOG_COMMAND_DONE;
+    QmpLogFields fields = qmp_session_log_fields(session);
     g_autofree char *arguments = NULL;
     g_autofree char *who = NULL;
 
-    if (!session->server->config.log_changes || !command ||
+    if (!qmp_log_shows(message) || !command ||
         (command->flags & (QMP_COMMAND_READ_ONLY | QMP_COMMAND_NEGOTIATES))) {
         return;
     }
     arguments = show_arguments(request);
     who = qmp_peer_describe(&session->peer);
+    fields.command = command->name;
     if (error) {
         g_autofree char *why = show_error(error);
 
-        g_info("session %u (%s): %s%s failed: %s", session->number, who, command->name, arguments,
-               why);
+        fields.reason = why;
+        qmp_log(message, &fields, "session %u (%s): %s%s failed: %s", session->number, who,
+                command->name, arguments, why);
     } else {
-        g_info("session %u (%s): %s%s", session->number, who, command->name, arguments);
+        qmp_log(message, &fields, "session %u (%s): %s%s", session->number, who, command->name,
+                arguments);
     }
+}
+
+void qmp_session_log_refusal(QmpSession *session, const QmpCommand *command)
+{
+    g_autofree char *who = qmp_peer_describe(&session->peer);
+    QmpLogFields fields = qmp_session_log_fields(session);
+
+    fields.command = command->name;
+    qmp_log_limit_say(session->listener->logs[QMP_LISTENER_LOG_COMMANDS], QMP_LOG_COMMAND_REFUSED,
+                      &fields, "session %u (%s): %s refused, for the session may only read",
+                      session->number, who, command->name);
+}
+
+void qmp_session_log_full(QmpSession *session, QmpRequest *request, const GError *error)
+{
+    g_autofree char *who = qmp_peer_describe(&session->peer);
+    g_autofree char *why = show_error(error);
+    QmpLogFields fields = qmp_session_log_fields(session);
+
+    fields.command = qmp_request_get_command(request)->name;
+    fields.reason = why;
+    qmp_log_limit_say(session->server->fds_log, QMP_LOG_DESCRIPTORS_FULL, &fields,
+                      "session %u (%s): %s refused: %s", session->number, who, fields.command, why);
 }

@@ -72,6 +72,7 @@ static void run_getfd(QmpRequest *request, void *data)
     if (qmp_session_add_fd(session, args->fdname, fd, &error)) {
         qmp_return_empty(request);
     } else {
+        qmp_session_log_full(session, request, error);
         qmp_fail(request, error);
     }
 }
@@ -164,6 +165,7 @@ static void run_add_fd(QmpRequest *request, void *data)
     info.fdset_id =
         qmp_fdsets_add(fdsets_of(request), args->fdset_id, (int)info.fd, args->opaque, &error);
     if (info.fdset_id < 0) {
+        qmp_session_log_full(qmp_request_get_session(request), request, error);
         qmp_fail(request, error);
         return;
     }

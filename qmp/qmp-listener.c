@@ -10,17 +10,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* What clients can cause again and again takes so many lines of the log in this time: QMP_LOG_BURST
- * and one. */
-static const int64_t log_period_ns = INT64_C(10000) * SCALE_MS;
-
-static const char *const log_things[QMP_LISTENER_N_LOGS] = {
-    [QMP_LISTENER_LOG_REFUSED] = "clients were refused",
-    [QMP_LISTENER_LOG_FULL] = "clients were turned away",
-    [QMP_LISTENER_LOG_RESTS] = "pauses in accepting clients",
-    [QMP_LISTENER_LOG_SILENT] = "sessions were not negotiated in time",
-    [QMP_LISTENER_LOG_OUTPUT] = "clients left too much unread",
-    [QMP_LISTENER_LOG_FDS] = "sessions had descriptors dropped",
+/* What clients can cause again and again. */
+static const struct {
+    QmpLogMessage message;
+    const char *things;
+} logs[QMP_LISTENER_N_LOGS] = {
+    [QMP_LISTENER_LOG_REFUSED] = { QMP_LOG_CLIENT_REFUSED, "clients were refused" },
+    [QMP_LISTENER_LOG_FULL] = { QMP_LOG_CLIENT_TURNED_AWAY, "clients were turned away" },
+    [QMP_LISTENER_LOG_RESTS] = { QMP_LOG_ACCEPT_PAUSED, "pauses in accepting clients" },
+    [QMP_LISTENER_LOG_SILENT] = { QMP_LOG_SESSION_NOT_NEGOTIATED,
+                                  "sessions were not negotiated in time" },
+    [QMP_LISTENER_LOG_OUTPUT] = { QMP_LOG_SESSION_UNREAD, "clients left too much unread" },
+    [QMP_LISTENER_LOG_FDS] = { QMP_LOG_DESCRIPTORS_DROPPED, "sessions had descriptors dropped" },
+    [QMP_LISTENER_LOG_COMMANDS] = { QMP_LOG_COMMAND_REFUSED, "commands were refused" },
 };
 
 /* ---- accepting ---- */
@@ -49,16 +51,18 @@ void qmp_listener_take_client(QmpListener *listener, int fd)
     const QmpAccess *access = listener->access;
     g_autofree char *who = NULL;
     QmpPeer peer;
+    const QmpLogFields fields = { .socket = access->name, .peer = &peer };
 
     qmp_peer_read(&peer, fd);
     if (!qmp_peer_is_allowed(&peer, fd, access)) {
         who = qmp_peer_describe(&peer);
-        qmp_log_limit_warn(listener->logs[QMP_LISTENER_LOG_REFUSED], "refused a client (%s)", who);
+        qmp_log_limit_say(listener->logs[QMP_LISTENER_LOG_REFUSED], QMP_LOG_CLIENT_REFUSED, &fields,
+                          "refused a client (%s)", who);
     } else if (access->max_sessions > 0 && listener->n_sessions >= access->max_sessions) {
         who = qmp_peer_describe(&peer);
-        qmp_log_limit_warn(listener->logs[QMP_LISTENER_LOG_FULL],
-                           "turned a client away (%s), for there are %u already", who,
-                           listener->n_sessions);
+        qmp_log_limit_say(listener->logs[QMP_LISTENER_LOG_FULL], QMP_LOG_CLIENT_TURNED_AWAY,
+                          &fields, "turned a client away (%s), for there are %u already", who,
+                          listener->n_sessions);
     } else {
         pass_nothing_else(fd);
         qmp_session_new(listener, fd, &peer);
@@ -75,10 +79,14 @@ static void accepted(void *opaque, int fd)
 static void failed(void *opaque, int error, bool begins_to_rest)
 {
     QmpListener *listener = opaque;
+    const QmpLogFields fields = {
+        .socket = listener->access->name,
+        .reason = g_strerror(error),
+    };
 
     if (begins_to_rest) {
-        qmp_log_limit_warn(listener->logs[QMP_LISTENER_LOG_RESTS],
-                           "can't accept clients for now: %s", g_strerror(error));
+        qmp_log_limit_say(listener->logs[QMP_LISTENER_LOG_RESTS], QMP_LOG_ACCEPT_PAUSED, &fields,
+                          "can't accept clients for now: %s", fields.reason);
     }
 }
 
@@ -86,8 +94,9 @@ static void shut_down(void *opaque)
 {
     QmpListener *listener = opaque;
 
-    g_warning("%s: no client can connect any more, for it has been shut down",
-              listener->access->name);
+    qmp_log(QMP_LOG_SOCKET_SHUT_DOWN, &(QmpLogFields){ .socket = listener->access->name },
+            "%s: no client can connect any more, for it has been shut down",
+            listener->access->name);
     qmp_listener_close(listener);
 }
 
@@ -101,13 +110,15 @@ void qmp_listener_wake(QmpListener *listener)
 QmpListener *qmp_listener_new(QmpServer *server, const QmpAccess *access)
 {
     QmpListener *listener = g_new0(QmpListener, 1);
+    const QmpLogFields about = { .socket = access->name };
 
     listener->server = server;
     listener->access = access;
     listener->fd = -1;
     for (int i = 0; i < QMP_LISTENER_N_LOGS; i++) {
         listener->logs[i] =
-            qmp_log_limit_new(server->monitor_context, log_period_ns, access->name, log_things[i]);
+            qmp_log_limit_new(server->monitor_context, QMP_LOG_PERIOD_NS, logs[i].message, &about,
+                              access->name, logs[i].things);
     }
     return listener;
 }

@@ -8,6 +8,8 @@
 #include "qmp/qmp-log-limit.h"
 
 struct QmpLogLimit {
+    QmpLogMessage message; /* of the sums, with the fields @about */
+    QmpLogFields about;
     const char *subject;
     const char *things;
     int64_t period_ns;
@@ -23,8 +25,12 @@ static void begin_period(QmpLogLimit *limit)
 
 static void say_sum(QmpLogLimit *limit)
 {
+    QmpLogFields fields = limit->about;
+
     if (limit->held_back > 0) {
-        g_warning("%s: %u further %s", limit->subject, limit->held_back, limit->things);
+        fields.count = limit->held_back;
+        qmp_log(limit->message, &fields, "%s: %u further %s", limit->subject, limit->held_back,
+                limit->things);
     }
 }
 
@@ -40,11 +46,13 @@ static void period_is_over(void *opaque)
     limit->held_back = 0;
 }
 
-QmpLogLimit *qmp_log_limit_new(AioContext *ctx, int64_t period_ns, const char *subject,
-                               const char *things)
+QmpLogLimit *qmp_log_limit_new(AioContext *ctx, int64_t period_ns, QmpLogMessage message,
+                               const QmpLogFields *about, const char *subject, const char *things)
 {
     QmpLogLimit *limit = g_new0(QmpLogLimit, 1);
 
+    limit->message = message;
+    limit->about = *about;
     limit->subject = subject;
     limit->things = things;
     limit->period_ns = period_ns;
@@ -61,11 +69,15 @@ void qmp_log_limit_free(QmpLogLimit *limit)
     }
 }
 
-void qmp_log_limit_warn(QmpLogLimit *limit, const char *format, ...)
+void qmp_log_limit_say(QmpLogLimit *limit, QmpLogMessage message, const QmpLogFields *fields,
+                       const char *format, ...)
 {
     g_autofree char *text = NULL;
     va_list args;
 
+    if (!qmp_log_shows(message)) {
+        return;
+    }
     if (limit->logged == QMP_LOG_BURST) {
         limit->held_back++;
         return;
@@ -77,5 +89,5 @@ void qmp_log_limit_warn(QmpLogLimit *limit, const char *format, ...)
     va_start(args, format);
     text = g_strdup_vprintf(format, args);
     va_end(args);
-    g_warning("%s: %s", limit->subject, text);
+    qmp_log(message, fields, "%s: %s", limit->subject, text);
 }

@@ -118,6 +118,9 @@ QmpServer *qmp_server_new(const QmpServerConfig *config)
     server->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)qmp_listener_free);
     server->read_buffer = g_malloc(QMP_READ_SIZE);
     server->fdsets = qmp_fdsets_new();
+    server->fds_log =
+        qmp_log_limit_new(config->main_context, QMP_LOG_PERIOD_NS, QMP_LOG_DESCRIPTORS_FULL,
+                          &(QmpLogFields){ 0 }, "descriptors", "were refused");
     server->event_limit =
         qmp_event_limit_new(server->monitor_context, QEMU_CLOCK_REALTIME, send_event, server);
     server->held_back = g_ptr_array_new();
@@ -260,6 +263,7 @@ void qmp_server_free(QmpServer *server)
     pthread_mutex_destroy(&server->shed_lock);
     pthread_mutex_destroy(&server->lock);
     qmp_fdsets_free(server->fdsets);
+    qmp_log_limit_free(server->fds_log);
     g_free(server->read_buffer);
     g_string_free(server->version_text, TRUE);
     g_free(server->greeting_without_oob);

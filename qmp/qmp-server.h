@@ -30,7 +30,6 @@ typedef struct QmpServerConfig {
     size_t max_output;              /* bytes that a session may leave unread, or one message */
     size_t max_output_total;        /* bytes that all sessions together may; 0: the default */
     int64_t negotiation_timeout_ns; /* sessions that take longer end; 0: none does */
-    bool log_changes;               /* log at level info, which is shown, who changes what */
 } QmpServerConfig;
 
 #define QMP_MAX_OUTPUT_DEFAULT       ((size_t)4 << 20)

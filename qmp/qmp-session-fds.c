@@ -21,12 +21,15 @@
 /* Once a session, for its client decides how often it happens. */
 static void warn_of_lost_fds(QmpSession *session, const QmpFds *fds)
 {
+    QmpLogFields fields = qmp_session_log_fields(session);
+
     if (fds && (fds->too_many || fds->ran_out) && !session->lost_fds) {
         session->lost_fds = true;
-        qmp_log_limit_warn(session->listener->logs[QMP_LISTENER_LOG_FDS],
-                           "session %u: dropped descriptors that were sent: more than %d came with "
-                           "one request, or the daemon is out of them",
-                           session->number, QMP_MAX_FDS);
+        qmp_log_limit_say(session->listener->logs[QMP_LISTENER_LOG_FDS],
+                          QMP_LOG_DESCRIPTORS_DROPPED, &fields,
+                          "session %u: dropped descriptors that were sent: more than %d came with "
+                          "one request, or the daemon is out of them",
+                          session->number, QMP_MAX_FDS);
     }
 }
 

@@ -8,7 +8,7 @@
  *   qmp-session-fds.c  its descriptors
  *   qmp-output.c     answers and events out, and the bounds on them
  *   qmp-backlog.c    what a session's socket has not taken yet
- *   qmp-audit.c      who changed what, for the log
+ *   qmp-audit.c      who changed what, or was not let, for the log
  *   qmp-protocol.c   the commands of the protocol itself
  *   qmp-clients.c    query-clients
  *
@@ -98,6 +98,7 @@ struct QmpServer {
     unsigned next_number;       /* monitor thread */
     unsigned char *read_buffer; /* monitor thread: for every session's reading */
     QmpFdsets *fdsets;          /* main thread */
+    QmpLogLimit *fds_log;       /* main thread: descriptors that can't be kept */
     QmpEventLimit *event_limit;
     GPtrArray *held_back;      /* main thread: sessions, with references, see qmp-dispatch.c */
     bool holding_back;         /* main thread: the command that runs never blocks */
@@ -205,6 +206,7 @@ enum {
     QMP_LISTENER_LOG_SILENT,
     QMP_LISTENER_LOG_OUTPUT,
     QMP_LISTENER_LOG_FDS,
+    QMP_LISTENER_LOG_COMMANDS,
     QMP_LISTENER_N_LOGS,
 };
 
@@ -233,6 +235,16 @@ void qmp_listener_wake(QmpListener *listener);
 void qmp_listener_free(QmpListener *listener);
 
 /* ---- qmp-audit.c ---- */
+
+/* What the log knows of @session, valid while that is. Any thread. */
+QmpLogFields qmp_session_log_fields(const QmpSession *session);
+
+/* Log that @session may not run @command. Monitor thread. */
+void qmp_session_log_refusal(QmpSession *session, const QmpCommand *command);
+
+/* Log that a descriptor, sent with @request, can't be kept because of @error, a limit. Main thread.
+ */
+void qmp_session_log_full(QmpSession *session, QmpRequest *request, const GError *error);
 
 /* Log who has asked for what, when the command of @request changes something. Threads as
  * qmp_session_reply(). */

@@ -123,6 +123,7 @@ static GError *error_for_command_mode(QmpSession *session, QmpRequest *request)
                            "exec-oob needs the capability 'oob' to be negotiated");
     }
     if (command && session->access->read_only && !(command->flags & QMP_COMMAND_READ_ONLY)) {
+        qmp_session_log_refusal(session, command);
         return g_error_new(QMP_ERROR, QMP_ERROR_GENERIC,
                            "The command %s may change something, and this session may only read",
                            command->name);
@@ -325,10 +326,11 @@ static void session_writable(void *opaque)
 static void negotiation_took_too_long(void *opaque)
 {
     QmpSession *session = opaque;
+    QmpLogFields fields = qmp_session_log_fields(session);
 
-    qmp_log_limit_warn(session->listener->logs[QMP_LISTENER_LOG_SILENT],
-                       "session %u: disconnected, for it was not negotiated in time",
-                       session->number);
+    qmp_log_limit_say(
+        session->listener->logs[QMP_LISTENER_LOG_SILENT], QMP_LOG_SESSION_NOT_NEGOTIATED, &fields,
+        "session %u: disconnected, for it was not negotiated in time", session->number);
     qmp_session_close(session);
 }
 
@@ -358,6 +360,7 @@ void qmp_session_new(QmpListener *listener, int fd, const QmpPeer *peer)
     QmpSession *session = g_new0(QmpSession, 1);
     QmpServer *server = listener->server;
     g_autofree char *who = qmp_peer_describe(peer);
+    QmpLogFields fields;
 
     session->refcount = 1;
     session->server = server;
@@ -377,7 +380,9 @@ void qmp_session_new(QmpListener *listener, int fd, const QmpPeer *peer)
     pthread_mutex_unlock(&server->lock);
     listener->n_sessions++;
     g_info("session %u: connected", session->number);
-    g_info("session %u: %s, on %s", session->number, who, listener->access->name);
+    fields = qmp_session_log_fields(session);
+    qmp_log(QMP_LOG_SESSION_OPENED, &fields, "session %u: %s, on %s", session->number, who,
+            listener->access->name);
     limit_negotiation(session);
     greet(session);
     set_handlers(session, true, false);
@@ -386,6 +391,7 @@ void qmp_session_new(QmpListener *listener, int fd, const QmpPeer *peer)
 void qmp_session_close(QmpSession *session)
 {
     QmpServer *server = session->server;
+    QmpLogFields fields = qmp_session_log_fields(session);
     GQueue dropped = G_QUEUE_INIT;
     g_autofree char *reason = NULL;
     QmpRequest *request;
@@ -409,10 +415,12 @@ void qmp_session_close(QmpSession *session)
 
     /* Before its client can know: whoever looks then finds the reason. */
     if (reason) {
-        qmp_log_limit_warn(session->listener->logs[QMP_LISTENER_LOG_OUTPUT],
-                           "session %u: disconnected, for %s", session->number, reason);
+        fields.reason = reason;
+        qmp_log_limit_say(session->listener->logs[QMP_LISTENER_LOG_OUTPUT], QMP_LOG_SESSION_UNREAD,
+                          &fields, "session %u: disconnected, for %s", session->number, reason);
     }
-    g_info("session %u: disconnected, %u requests dropped", session->number, dropped.length);
+    qmp_log(QMP_LOG_SESSION_CLOSED, &fields, "session %u: disconnected, %u requests dropped",
+            session->number, dropped.length);
     close(fd);
     while ((request = g_queue_pop_head(&dropped))) {
         qmp_request_free(request);

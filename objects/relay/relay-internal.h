@@ -315,6 +315,8 @@ struct RelayListener {
     size_t n_workers;
     size_t next_worker;
     Acceptor acceptor;
+    unsigned turned_away; /* that the log has not told of */
+    int64_t next_log_ns;  /* when it may */
 };
 
 /* Listen on @address; @fd is the socket when that is an fd. NULL and @errp. */
@@ -353,6 +355,7 @@ struct Relay {
     _Atomic uint64_t n_connections;
     _Atomic uint64_t next_id;
 
+    char *id; /* for the log */
     AioContext *owner;
     const RelayEvents *events;
     void *opaque;

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "qmp/qmp-log-limit.h"
 #include "sockets/listening-socket.h"
 
 /* ---- making the socket ---- */
@@ -143,10 +144,34 @@ void relay_listener_free(RelayListener *listener, bool close_fd)
 
 /* ---- accepting ---- */
 
-static void turn_away(RelayListener *listener, int fd)
+/* A line at first, and then one in a while for all that there were. */
+static void log_turned_away(RelayListener *listener, int fd, int64_t limit)
+{
+    int64_t now = relay_now_ns();
+    QmpPeer peer;
+    const QmpLogFields fields = {
+        .object = listener->relay->id,
+        .socket = listener->relay->address,
+        .peer = &peer,
+        .count = ++listener->turned_away,
+    };
+
+    if (now >= listener->next_log_ns) {
+        qmp_peer_read(&peer, fd);
+        qmp_log(QMP_LOG_CLIENT_TURNED_AWAY, &fields,
+                "%s: clients turned away: %u, for there are %" G_GINT64_FORMAT
+                " connections already",
+                listener->relay->address, listener->turned_away, limit);
+        listener->next_log_ns = now + QMP_LOG_PERIOD_NS;
+        listener->turned_away = 0;
+    }
+}
+
+static void turn_away(RelayListener *listener, int fd, int64_t limit)
 {
     static const struct linger at_once = { .l_onoff = 1 };
 
+    log_turned_away(listener, fd, limit);
     relay_count(&listener->counters.refused, 1);
     relay_count(&listener->counters.errors[RELAY_CAUSE_LIMIT], 1);
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
@@ -162,7 +187,7 @@ static void accepted(void *opaque, int fd)
     /* Relaxed: only the listener adds. */
     if (limit > 0 && atomic_load_explicit(&listener->relay->n_connections, memory_order_relaxed) >=
                          (uint64_t)limit) {
-        turn_away(listener, fd);
+        turn_away(listener, fd, limit);
         return;
     }
     listener->next_worker = (listener->next_worker + 1) % listener->n_workers;
@@ -180,17 +205,28 @@ static void failed(void *opaque, int error, bool begins_to_rest)
 
     relay_count(&listener->counters.errors[RELAY_CAUSE_ACCEPT], 1);
     if (begins_to_rest) {
-        g_warning("%s: can't accept clients for now: %s", listener->relay->address,
-                  g_strerror(error));
+        const QmpLogFields fields = {
+            .object = listener->relay->id,
+            .socket = listener->relay->address,
+            .reason = g_strerror(error),
+        };
+
+        qmp_log(QMP_LOG_ACCEPT_PAUSED, &fields, "%s: can't accept clients for now: %s",
+                listener->relay->address, fields.reason);
     }
 }
 
 static void shut_down(void *opaque)
 {
     RelayListener *listener = opaque;
+    const QmpLogFields fields = {
+        .object = listener->relay->id,
+        .socket = listener->relay->address,
+    };
 
-    g_warning("%s: no client can connect any more, for it has been shut down",
-              listener->relay->address);
+    qmp_log(QMP_LOG_SOCKET_SHUT_DOWN, &fields,
+            "%s: no client can connect any more, for it has been shut down",
+            listener->relay->address);
 }
 
 void relay_listener_attach(RelayListener *listener, RelayWorker *const *workers, size_t n)

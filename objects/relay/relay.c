@@ -259,6 +259,7 @@ void relay_unref(Relay *relay)
     }
     pthread_mutex_destroy(&relay->lock);
     relay_targets_unref(relay->targets);
+    g_free(relay->id);
     g_free(relay->address);
     g_free(relay->workers);
     g_free(relay);
@@ -279,6 +280,7 @@ static Relay *relay_alloc(const RelaySetup *setup, RelayTargets *targets)
         .timeout = source_name("relay_timeout", setup->id),
         .retry = source_name("relay_connect_retry", setup->id),
     };
+    relay->id = g_strdup(setup->id);
     relay->owner = setup->owner;
     relay->events = setup->events;
     relay->opaque = setup->opaque;

@@ -97,7 +97,7 @@ typedef struct RelayEvents {
 } RelayEvents;
 
 typedef struct RelaySetup {
-    const char *id; /* whose its sources are, see objects/source-name.h; or NULL */
+    const char *id; /* whose its sources are, see objects/source-name.h, and its log; or NULL */
     AioContext *owner;
     const char *listen;         /* an address; "fd:NAME": @listen_fd */
     int listen_fd;              /* taken over when relay_new() succeeds; else -1 */

@@ -102,7 +102,6 @@ static void start(Session *self)
         .limits = limits,
         .max_output = 256 << 10,
         .max_output_total = 384 << 10,
-        .log_changes = true,
     };
     static const QmpAccess access = { .name = "fuzz" };
     DaemonOffer offer = { .control = &self->control, .debug_commands = true };

@@ -47,6 +47,7 @@ static const QmpCommand commands[] = {
 };
 
 static GString *logged; /* all lines, each with its end */
+static GString *known;  /* their fields of our own */
 
 static GLogWriterOutput take_log(GLogLevelFlags level, const GLogField *fields, gsize n_fields,
                                  gpointer opaque)
@@ -54,19 +55,22 @@ static GLogWriterOutput take_log(GLogLevelFlags level, const GLogField *fields, 
     for (gsize i = 0; i < n_fields; i++) {
         if (strcmp(fields[i].key, "MESSAGE") == 0) {
             g_string_append_printf(logged, "%s\n", (const char *)fields[i].value);
+        } else if (g_str_has_prefix(fields[i].key, "EVLOOPD_")) {
+            g_string_append_printf(known, "%s=%s\n", fields[i].key + strlen("EVLOOPD_"),
+                                   (const char *)fields[i].value);
         }
     }
     return G_LOG_WRITER_HANDLED;
 }
 
 /* What is logged of the request @text, which has failed with @why (NULL: it has not). */
-static const char *audit(const char *text, const char *why, bool log_changes)
+static const char *audit(const char *text, const char *why, bool shown)
 {
     g_autoptr(QmpRegistry) registry = qmp_registry_new();
     g_autoptr(GError) error = why ? g_error_new(QMP_ERROR, QMP_ERROR_GENERIC, "%s", why) : NULL;
-    QmpServer server = { .config.log_changes = log_changes };
+    const QmpAccess access = { .name = "unix:a" };
     QmpSession session = {
-        .server = &server,
+        .access = &access,
         .number = 7,
         .peer = { .kind = QMP_PEER_UNIX, .uid = 1, .gid = 2, .pid = 3 },
     };
@@ -75,6 +79,8 @@ static const char *audit(const char *text, const char *why, bool log_changes)
     qmp_registry_add_commands(registry, commands, NULL);
     request = qmp_request_new(registry, json_tokener_parse(text), no_reply, NULL);
     g_string_truncate(logged, 0);
+    g_string_truncate(known, 0);
+    qmp_log_set_level(shown ? G_LOG_LEVEL_INFO : G_LOG_LEVEL_MESSAGE);
     qmp_session_log_change(&session, request, error);
     qmp_request_free(request);
     return logged->str;
@@ -89,6 +95,18 @@ static void test_changes_are_logged(void)
         ==, "session 7 (uid 1, gid 2, pid 3): change {\"value\": [\"\\u00e9\"]}\n");
     g_assert_cmpstr(audit("{\"execute\": \"change\"}", "there is no way", true), ==,
                     "session 7 (uid 1, gid 2, pid 3): change failed: there is no way\n");
+}
+
+static void test_who_asked_for_what_is_in_fields(void)
+{
+    audit("{\"execute\": \"change\"}", NULL, true);
+    g_assert_cmpstr(known->str, ==,
+                    "MESSAGE=command-done\nSOCKET=unix:a\nSESSION=7\nPEER_UID=1\nPEER_GID=2\n"
+                    "PEER_PID=3\nCOMMAND=change\n");
+    audit("{\"execute\": \"change\"}", "there is no way", true);
+    g_assert_cmpstr(known->str, ==,
+                    "MESSAGE=command-failed\nSOCKET=unix:a\nSESSION=7\nPEER_UID=1\nPEER_GID=2\n"
+                    "PEER_PID=3\nCOMMAND=change\nREASON=there is no way\n");
 }
 
 static void test_what_changes_nothing_is_not_logged(void)
@@ -121,8 +139,11 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     logged = g_string_new(NULL);
+    known = g_string_new(NULL);
     g_log_set_writer_func(take_log, NULL, NULL);
     g_test_add_func("/qmp-audit/changes are logged", test_changes_are_logged);
+    g_test_add_func("/qmp-audit/who asked for what is in fields",
+                    test_who_asked_for_what_is_in_fields);
     g_test_add_func("/qmp-audit/what changes nothing is not logged",
                     test_what_changes_nothing_is_not_logged);
     g_test_add_func("/qmp-audit/long ones are cut", test_long_ones_are_cut);

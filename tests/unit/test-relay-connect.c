@@ -6,6 +6,7 @@
  */
 #include "config.h"
 #include "tests/unit/clock-fixture.h"
+#include "tests/unit/log-fixture.h"
 #include "tests/unit/relay-fixture.h"
 
 #include <errno.h>
@@ -327,11 +328,11 @@ static void being_short_of_descriptors_is_not_the_targets_fault(Loop *loop)
     loop_passes(loop, 5);
     client = relay_test_client(&test);
     before = allow_one_descriptor();
-    g_test_expect_message("evloopd", G_LOG_LEVEL_WARNING, "*can't accept clients for now*");
+    log_test_expect(QMP_LOG_ACCEPT_PAUSED, "*can't accept clients for now*");
     relay_test_wait_for(&test, (stats = relay_test_stats(&test)).total_connections == 1 &&
                                    stats.connections == 0);
     g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
-    g_test_assert_expected_messages();
+    log_test_assert_all();
     g_assert_cmpuint(stats.errors[RELAY_CAUSE_SYSTEM], ==, 1);
     g_assert_cmpuint(stats.errors[RELAY_CAUSE_CONNECT_TIMEOUT], ==, 0);
     down = relay_get_targets_down(test.relay);
@@ -359,11 +360,11 @@ static void a_connection_waits_for_descriptors(Loop *loop)
     loop_passes(loop, 5);
     client = relay_test_client(&test);
     before = allow_one_descriptor();
-    g_test_expect_message("evloopd", G_LOG_LEVEL_WARNING, "*can't accept clients for now*");
+    log_test_expect(QMP_LOG_ACCEPT_PAUSED, "*can't accept clients for now*");
     relay_test_wait_for(&test, relay_test_stats(&test).connections == 1);
     loop_passes(loop, 5);
     g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
-    g_test_assert_expected_messages();
+    log_test_assert_all();
     target = relay_test_accept(&test, listener);
     pass_a_byte(&test, client, target);
     close(client);
@@ -376,6 +377,7 @@ static void a_connection_waits_for_descriptors(Loop *loop)
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
+    log_test_init();
     loop_test_add("an address that does not answer leaves time for the next",
                   an_address_that_does_not_answer_leaves_time_for_the_next);
     loop_test_add("a target none of whose addresses answers is down",

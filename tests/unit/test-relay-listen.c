@@ -2,6 +2,7 @@
  * Where a relay listens, and how it ends.
  */
 #include "config.h"
+#include "tests/unit/log-fixture.h"
 #include "tests/unit/relay-fixture.h"
 
 #include <errno.h>
@@ -221,10 +222,10 @@ static void a_client_waits_while_there_are_no_descriptors(Loop *loop)
     close((int)none.rlim_cur);
     g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
     /* The log tells of it once. */
-    g_test_expect_message("evloopd", G_LOG_LEVEL_WARNING,
-                          "unix:*/relay: can't accept clients for now: Too many open files");
+    log_test_expect(QMP_LOG_ACCEPT_PAUSED,
+                    "unix:*/relay: can't accept clients for now: Too many open files");
     relay_test_wait_for(&test, accept_errors(&test) >= 2);
-    g_test_assert_expected_messages();
+    log_test_assert_all();
     g_assert_cmpuint(relay_test_stats(&test).total_connections, ==, 0);
     g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
     relay_test_wait_for(&test, relay_test_stats(&test).total_connections == 1);
@@ -244,11 +245,10 @@ static void a_socket_that_another_has_shut_down_is_given_up(Loop *loop)
     shared = dup(test.setup.listen_fd);
     relay_test_start_one(&test, "tcp:127.0.0.1:1");
     relay_test_wait_for(&test, is_watched(loop, "relay_accept"));
-    g_test_expect_message("evloopd", G_LOG_LEVEL_WARNING,
-                          "tcp:127.0.0.1:*: no client can connect any more, *");
+    log_test_expect(QMP_LOG_SOCKET_SHUT_DOWN, "tcp:127.0.0.1:*: no client can connect any more, *");
     g_assert_cmpint(shutdown(shared, SHUT_RDWR), ==, 0);
     relay_test_wait_for(&test, !is_watched(loop, "relay_accept"));
-    g_test_assert_expected_messages();
+    log_test_assert_all();
     close(shared);
     relay_test_clear(&test);
 }
@@ -342,6 +342,7 @@ static void a_relay_may_go_before_it_began(Loop *loop)
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
+    log_test_init();
     loop_test_add_aio_poll("it listens wherever there is a stream",
                            it_listens_wherever_there_is_a_stream);
     loop_test_add_aio_poll("a stale socket is replaced, and removed at the end",

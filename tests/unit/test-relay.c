@@ -2,6 +2,7 @@
  * A relay on one loop: what it copies, how connections end, and what it refuses.
  */
 #include "config.h"
+#include "tests/unit/log-fixture.h"
 #include "tests/unit/relay-fixture.h"
 
 #include <errno.h>
@@ -351,9 +352,13 @@ static void beyond_the_limit_clients_are_turned_away(Loop *loop)
     listener = relay_test_listen(relay_test_unix(&test, "target"), 64);
     relay_test_start_one(&test, relay_test_unix(&test, "target"));
     relay_test_pair(&test, listener, &client, &target);
+    log_test_expect(QMP_LOG_CLIENT_TURNED_AWAY,
+                    "unix:*/relay: clients turned away: 1, for there are 1 connections already");
     third = relay_test_client(&test);
     g_assert_cmpint(relay_test_end_of(&test, third), ==, 0);
     close(third);
+    log_test_assert_all();
+    g_assert_cmpstr(log_test_field("EVLOOPD_COUNT"), ==, "1");
     g_assert_cmpuint(relay_test_stats(&test).refused, ==, 1);
     g_assert_cmpuint(relay_test_stats(&test).total_connections, ==, 1);
     close(client);
@@ -401,9 +406,9 @@ static void running_out_of_descriptors_is_a_rest(Loop *loop)
     getrlimit(RLIMIT_NOFILE, &before);
     none = (struct rlimit){ .rlim_cur = 3, .rlim_max = before.rlim_max };
     setrlimit(RLIMIT_NOFILE, &none);
-    g_test_expect_message("evloopd", G_LOG_LEVEL_WARNING, "*can't accept clients for now*");
+    log_test_expect(QMP_LOG_ACCEPT_PAUSED, "*can't accept clients for now*");
     relay_test_wait_for(&test, relay_test_stats(&test).errors[RELAY_CAUSE_ACCEPT] > 1);
-    g_test_assert_expected_messages();
+    log_test_assert_all();
     setrlimit(RLIMIT_NOFILE, &before);
     target = relay_test_accept(&test, listener);
     send_text(client, "x");
@@ -472,6 +477,7 @@ static void parameters_out_of_bounds_are_refused(Loop *loop)
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
+    log_test_init();
     loop_test_add("bytes go both ways", bytes_go_both_ways);
     loop_test_add("a half-close is passed on", a_half_close_is_passed_on);
     loop_test_add("a reset is passed on", a_reset_is_passed_on);

@@ -15,6 +15,16 @@ static void test_a_name_tells_the_callback_and_the_id(void)
     g_assert_cmpstr(source_name("timer_expired", NULL), ==, "timer_expired");
 }
 
+static void test_the_id_is_found_in_the_name(void)
+{
+    g_autofree char *id = source_name_get_id(source_name("timer_expired", "a-1.b_2"));
+
+    g_assert_cmpstr(id, ==, "a-1.b_2");
+    g_assert_null(source_name_get_id("qmp_dispatch"));
+    g_assert_null(source_name_get_id("()"));
+    g_assert_null(source_name_get_id(""));
+}
+
 static void test_there_is_one_of_each(void)
 {
     const char *name = source_name("relay_ready", "r");
@@ -61,6 +71,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/source-name/callback-and-id", test_a_name_tells_the_callback_and_the_id);
+    g_test_add_func("/source-name/id-in-a-name", test_the_id_is_found_in_the_name);
     g_test_add_func("/source-name/one-of-each", test_there_is_one_of_each);
     g_test_add_func("/source-name/long", test_a_long_one_is_the_callback);
     g_test_add_func("/source-name/only-so-many", test_there_are_only_so_many);
