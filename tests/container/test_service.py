@@ -3,6 +3,7 @@
 import json
 import re
 import statistics
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,38 @@ with socket.socket(socket.AF_UNIX) as sock:
     while b'"id": 1' not in text:
         text += sock.recv(65536) or sys.exit("it has hung up")
     print(time.monotonic() - start)
+"""
+
+# Two clients at once of the socket in the first argument; returns when the second is hung up on.
+TWO_CLIENTS = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
+    first.connect(sys.argv[1])
+    assert first.recv(1) != b""
+    second.connect(sys.argv[1])
+    try:
+        assert second.recv(1) == b""
+    except ConnectionResetError:
+        pass
+"""
+
+# Sends so many commands that fail, as the second argument says.
+MANY_FAILURES = """
+import json, socket, sys
+with socket.socket(socket.AF_UNIX) as sock:
+    sock.settimeout(50)
+    sock.connect(sys.argv[1])
+    file = sock.makefile("rw")
+    file.readline()
+    def call(command, **arguments):
+        file.write(json.dumps({"execute": command, "arguments": arguments}))
+        file.flush()
+        while "event" in (reply := json.loads(file.readline())):
+            pass
+        return reply
+    call("qmp_capabilities")
+    for i in range(int(sys.argv[2])):
+        assert "error" in call("object-del", id=f"none{i}")
 """
 TCP_CLIENT = FIRST_REPLY.replace("AF_UNIX", "AF_INET").replace("sys.argv[1]",
                                                              "('127.0.0.1', 4711)")
@@ -244,6 +277,105 @@ def test_a_loop_that_is_held_for_a_while_is_a_warning_in_the_journal(service):
     assert call(service, "x-debug-block", **{"duration-ms": 1000}) == {}
     assert journal(service, "^stall watch: loop 'main-loop' goes on after", PRIORITY="4")
     assert service.show("evloopd.service", "NRestarts") == ("0",)
+
+
+# ---- found in the journal ----
+
+
+def found_in_journal(machine, *matches, count=1):
+    """At least @count entries that journalctl finds by fields, once there are so many."""
+    def found():
+        output = machine.run("journalctl", "--output=json", *matches)
+        entries = [json.loads(line) for line in output.splitlines()]
+        return entries if len(entries) >= count else None
+
+    return machine.wait_for(f"{matches} in the journal", found)
+
+
+def message_id(name):
+    """The match for a kind of line, as an operator copies it from docs/operations.md."""
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    return "MESSAGE_ID=" + re.search(rf"^\| `{name}` \| `(\w+)` \|", page, re.MULTILINE)[1]
+
+
+def uid_of(machine, user):
+    return machine.run("id", "-u", user).strip()
+
+
+def test_a_stall_is_found_by_its_id_its_loop_and_its_object(service):
+    configure(service,
+              "Environment='EVLOOPD_OPTIONS=--debug-commands --stall-threshold-ms 100'")
+    ctl(service, "iothread", "add", "io-stall")
+    assert call(service, "x-debug-block", **{"loop": "io-stall", "duration-ms": 500}) == {}
+    [entry, *_] = found_in_journal(service, message_id("loop-stalled"), "EVLOOPD_LOOP=io-stall")
+    assert entry["MESSAGE"] == ("stall watch: loop 'io-stall' has been held for more than 100 ms, "
+                                "in the callback 'debug_block_here'")
+    assert (entry["PRIORITY"], entry["SYSLOG_IDENTIFIER"], entry["_SYSTEMD_UNIT"]) == (
+        "4", "evloopd", "evloopd.service")
+    [over, *_] = found_in_journal(service, "EVLOOPD_MESSAGE=loop-resumed", "EVLOOPD_LOOP=io-stall")
+    assert int(over["EVLOOPD_DURATION_NSEC"]) >= 500 * 10**6
+
+
+def test_refusals_are_found_by_id_and_by_user(service):
+    configure(service, "Environment='EVLOOPD_OPTIONS=--qmp unix:/run/evloopd/test.sock,mode=0666,"
+                       "allow-uid=root'")
+    service.run("systemctl", "start", "evloopd.service")
+    uid = uid_of(service, "outsider")
+    service.try_run("evloopctl", "-s", "/run/evloopd/test.sock", "iothread", "list",
+                    user="outsider")
+    [entry, *_] = found_in_journal(service, message_id("client-refused"), f"EVLOOPD_PEER_UID={uid}")
+    assert entry["EVLOOPD_SOCKET"] == "unix:/run/evloopd/test.sock"
+    service.try_run("evloopctl", "-s", SOCKETS[1], "iothread", "add", "io0", user="reader")
+    [entry, *_] = found_in_journal(service, message_id("command-refused"),
+                                   f"EVLOOPD_PEER_UID={uid_of(service, 'reader')}")
+    assert entry["EVLOOPD_COMMAND"] == "object-add"
+
+
+def test_a_limit_is_found_by_id_and_by_object(service):
+    assert add_relay(service, "unix:/run/evloopd/relay.sock", f"unix:{SOCKETS[1]}",
+                     **{"max-connections": 1}) == {}
+    service.run("python3", "-c", TWO_CLIENTS, "/run/evloopd/relay.sock", user="member")
+    [entry, *_] = found_in_journal(service, message_id("client-turned-away"),
+                                   "EVLOOPD_OBJECT=relay")
+    assert entry["EVLOOPD_PEER_UID"] == uid_of(service, "member")
+    assert int(entry["TID"]) == main_pid(service)
+
+
+def test_a_change_is_found_by_who_made_it(service):
+    configure(service, "Environment='EVLOOPD_OPTIONS=--log-level info'")
+    ctl(service, "iothread", "add", "io0")
+    [entry, *_] = found_in_journal(service, message_id("command-done"),
+                                   f"EVLOOPD_PEER_UID={uid_of(service, 'member')}",
+                                   "EVLOOPD_COMMAND=object-add")
+    assert "object-add" in entry["MESSAGE"]
+
+
+def test_journalctl_explains_what_it_shows(service):
+    shown = service.run("journalctl", "--list-catalog", "--no-pager")
+    assert shown.count(" evloopd: ") > 20
+    ctl(service, "quit")
+    ctl(service, "iothread", "list")
+    service.run("systemctl", "stop", "evloopd.service")
+    found_in_journal(service, message_id("ending"))
+    text = service.run("journalctl", "-x", "--no-pager", message_id("ending"))
+    assert "Subject: evloopd ends" in text and "Documentation: man:evloopd(8)" in text
+
+
+def test_a_journal_that_is_stopped_holds_nothing_up_and_has_all_in_the_end(service):
+    configure(service, "Environment='EVLOOPD_OPTIONS=--log-level info'", "WatchdogSec=2")
+    ctl(service, "iothread", "list")
+    pid, count = main_pid(service), 3000
+    service.run("systemctl", "kill", "--signal=STOP", "systemd-journald.service")
+    try:
+        service.run("python3", "-c", MANY_FAILURES, SOCKETS[0], str(count), user="member")
+        assert "journal" in service.run("sh", "-c", f"cat /proc/{pid}/task/*/comm").split()
+    finally:
+        service.run("systemctl", "kill", "--signal=CONT", "systemd-journald.service")
+    matches = [message_id("command-failed"), f"_PID={pid}", "EVLOOPD_COMMAND=object-del"]
+    entries = found_in_journal(service, *matches, count=count)
+    assert [entry["EVLOOPD_REASON"] for entry in entries] == [
+        f"There is no object 'none{i}'" for i in range(count)]
+    assert main_pid(service) == pid
 
 
 def test_a_daemon_that_is_stopped_in_its_tracks_is_started_again(service):

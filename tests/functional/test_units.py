@@ -117,6 +117,7 @@ def test_what_the_service_needs_is_installed_below_destdir(tmp_path):
     folders = {"sbindir": ["evloopd"], "bindir": ["evloopctl"],
                "systemdsystemunitdir": ["evloopd.service", *SOCKET_UNITS],
                "sysusersdir": ["evloopd.conf"], "tmpfilesdir": ["evloopd.conf"],
+               "journalcatalogdir": ["evloopd.catalog"],
                "examplesdir": [path.name for path in (UNITS / "examples").iterdir()]}
     for variable, names in folders.items():
         folder = Path(f"{tmp_path}{folder_of(variable)}")
