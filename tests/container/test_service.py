@@ -364,7 +364,7 @@ def test_journalctl_explains_what_it_shows(service):
 def test_a_journal_that_is_stopped_holds_nothing_up_and_has_all_in_the_end(service):
     configure(service, "Environment='EVLOOPD_OPTIONS=--log-level info'", "WatchdogSec=2")
     ctl(service, "iothread", "list")
-    pid, count = main_pid(service), 3000
+    pid, count = main_pid(service), 1000
     service.run("systemctl", "kill", "--signal=STOP", "systemd-journald.service")
     try:
         service.run("python3", "-c", MANY_FAILURES, SOCKETS[0], str(count), user="member")
