@@ -8,52 +8,11 @@
 #include <sched.h>
 #include <unistd.h>
 
-/* More CPUs than any Linux kernel is built for. */
-#define MAX_CPUS 8192
-
-/* Parse one number at *@text and move on behind it; -1 when there is none below MAX_CPUS. */
-static int parse_cpu(const char **text)
-{
-    guint64 cpu;
-    char *end;
-
-    if (!g_ascii_isdigit(**text)) {
-        return -1;
-    }
-    cpu = g_ascii_strtoull(*text, &end, 10);
-    *text = end;
-    return cpu < MAX_CPUS ? (int)cpu : -1;
-}
-
-/* Parse a list such as "0-3,8" into @set of @size bytes. */
-static bool parse_cpu_list(const char *text, cpu_set_t *set, size_t size)
-{
-    for (;;) {
-        int first = parse_cpu(&text);
-        int last = first;
-
-        if (first >= 0 && *text == '-') {
-            text++;
-            last = parse_cpu(&text);
-        }
-        if (first < 0 || last < first) {
-            return false;
-        }
-        for (int cpu = first; cpu <= last; cpu++) {
-            CPU_SET_S(cpu, size, set);
-        }
-        if (*text == '\0') {
-            return true;
-        }
-        if (*text++ != ',') {
-            return false;
-        }
-    }
-}
+#include "iothreads/cpu-list.h"
 
 bool iothread_set_cpu_affinity(IOThread *iothread, const char *cpus, GError **errp)
 {
-    size_t size = CPU_ALLOC_SIZE(MAX_CPUS);
+    size_t size = cpu_list_set_size();
     g_autofree cpu_set_t *set = g_malloc0(size);
     int err;
 
@@ -63,9 +22,7 @@ bool iothread_set_cpu_affinity(IOThread *iothread, const char *cpus, GError **er
             g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "cpu-affinity: %s", g_strerror(errno));
             return false;
         }
-    } else if (!parse_cpu_list(cpus, set, size)) {
-        g_set_error(errp, AIO_ERROR, AIO_ERROR_INVALID,
-                    "cpu-affinity is '%s', expected a list of CPUs such as '0-3,8'", cpus);
+    } else if (!cpu_list_parse(cpus, set, errp)) {
         return false;
     }
     err = pthread_setaffinity_np(iothread->thread, size, set);

@@ -3,6 +3,7 @@
  */
 #include "config.h"
 #include "loop/aio-internal.h"
+#include "loop/aio-params.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -424,7 +425,7 @@ bool aio_context_set_aio_params(AioContext *ctx, int64_t max_batch, GError **err
     return true;
 }
 
-bool aio_context_set_thread_pool_params(AioContext *ctx, int64_t min, int64_t max, GError **errp)
+bool aio_check_thread_pool_params(int64_t min, int64_t max, GError **errp)
 {
     if (!check_not_negative("thread-pool-min", min, errp)) {
         return false;
@@ -440,6 +441,14 @@ bool aio_context_set_thread_pool_params(AioContext *ctx, int64_t min, int64_t ma
                     "thread-pool-min is %" G_GINT64_FORMAT
                     ", more than thread-pool-max, %" G_GINT64_FORMAT,
                     min, max);
+        return false;
+    }
+    return true;
+}
+
+bool aio_context_set_thread_pool_params(AioContext *ctx, int64_t min, int64_t max, GError **errp)
+{
+    if (!aio_check_thread_pool_params(min, max, errp)) {
         return false;
     }
     pthread_mutex_lock(&ctx->lock);

@@ -4,6 +4,8 @@
 #include "config.h"
 #include "iothreads/iothread.h"
 
+#include "iothreads/cpu-list.h"
+#include "loop/aio-params.h"
 #include "loop/main-loop.h"
 #include "objects/object-types.h"
 #include "qmp/qmp-request.h"
@@ -201,6 +203,17 @@ static bool is_inherited(ApplyFunc *apply, const IOThreadProperties *p)
     return apply == apply_affinity && p->cpu_affinity[0] == '\0';
 }
 
+/* What no system would take. Which CPUs there are, and what scheduling is allowed, it alone can
+ * say.
+ */
+static bool iothread_type_check(const void *properties, GError **errp)
+{
+    const IOThreadProperties *p = properties;
+
+    return aio_check_thread_pool_params(p->thread_pool_min, p->thread_pool_max, errp) &&
+           (p->cpu_affinity[0] == '\0' || cpu_list_parse(p->cpu_affinity, NULL, errp));
+}
+
 static bool iothread_type_create(Object *object, GError **errp)
 {
     IOThreadObject *self = (IOThreadObject *)object;
@@ -296,6 +309,7 @@ const ObjectType iothread_type = {
     .properties = &iothread_properties_type,
     .size = sizeof(IOThreadObject),
     .commands = iothread_commands,
+    .check = iothread_type_check,
     .create = iothread_type_create,
     .apply = iothread_type_apply,
     .delete = iothread_type_delete,

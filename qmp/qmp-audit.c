@@ -78,8 +78,8 @@ void qmp_session_log_refusal(QmpSession *session, const QmpCommand *command)
 
     fields.command = command->name;
     qmp_log_limit_say(session->listener->logs[QMP_LISTENER_LOG_COMMANDS], QMP_LOG_COMMAND_REFUSED,
-                      &fields, "session %u (%s): %s refused, for the session may only read",
-                      session->number, who, command->name);
+                      &fields, "session %u: refused %s (%s), for it may only read", session->number,
+                      command->name, who);
 }
 
 void qmp_session_log_full(QmpSession *session, QmpRequest *request, const GError *error)
@@ -91,5 +91,5 @@ void qmp_session_log_full(QmpSession *session, QmpRequest *request, const GError
     fields.command = qmp_request_get_command(request)->name;
     fields.reason = why;
     qmp_log_limit_say(session->server->fds_log, QMP_LOG_DESCRIPTORS_FULL, &fields,
-                      "session %u (%s): %s refused: %s", session->number, who, fields.command, why);
+                      "session %u: refused %s (%s): %s", session->number, fields.command, who, why);
 }

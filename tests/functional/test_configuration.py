@@ -12,6 +12,8 @@ from configuration import NOTHING, ConfigDir, add, change, name, objects_of, set
 from objects import error_of, get, wait_for
 from qmp_client import DEADLINE
 
+CPUS = sorted(os.sched_getaffinity(0))
+MISSING_CPU = 8000  # could be one, but is not
 FAR = 10**18  # ns of a clock that may have begun with the machine: 31 years
 
 
@@ -374,6 +376,44 @@ def test_an_object_that_is_being_deleted_can_not_be_asked_for(daemon, qmp, files
             assert reload(qmp)["added"] == [name("socket-relay", "r")]
 
 
+# ---- what is known beforehand ----
+
+
+@pytest.mark.parametrize("properties, why", [
+    ({"thread_pool_min": 65}, "thread-pool-min is 65, more than thread-pool-max, 64"),
+    ({"thread_pool_min": 3, "thread_pool_max": 2},
+     "thread-pool-min is 3, more than thread-pool-max, 2"),
+    ({"cpu_affinity": "0-"}, "cpu-affinity is '0-', expected a list of CPUs such as '0-3,8'"),
+    ({"cpu_affinity": "8192"}, "cpu-affinity is '8192', expected a list of CPUs such as '0-3,8'"),
+])
+def test_properties_of_an_iothread_that_can_t_be_are_found_before_anything_is_changed(
+        qmp, daemon, files, state, properties, why):
+    files.write("a.json", add("iothread", "io0"), add("iothread", "io1"), timer("t0"))
+    reload(qmp)
+    for lines in (  # one that is there, and one to be added: each after what could be done
+            [timer("t0", iothread="io1"), add("iothread", "io1"),
+             add("iothread", "io0", poll_max_ns=3, **properties)],
+            [add("iothread", "io2"), add("iothread", "io1", poll_max_ns=3),
+             add("iothread", "new", **properties)]):
+        before, log = state(), daemon.stderr()
+        files.write("a.json", *lines)
+        error = error_of(reload, qmp)
+        assert error == f"{files.where('a.json', 3)}: {why}"
+        assert state() == before
+        # No step was done, and none undone.
+        assert daemon.stderr() == log + f"evloopd: warning: configuration: not applied: {error}\n"
+        assert error_of(apply, qmp, "".join(lines), dry_run=True) == f"f0: line 3: {why}"
+
+
+def test_properties_of_an_iothread_go_together_at_the_end_only(qmp, files):
+    files.write("a.json", add("iothread", "io0", thread_pool_min=2, thread_pool_max=2))
+    reload(qmp)
+    files.write("a.json", add("iothread", "io0", cpu_affinity=str(CPUS[0]), thread_pool_min=70,
+                              thread_pool_max=80))
+    reload(qmp)
+    assert [get(qmp, "io0", key) for key in ("thread-pool-min", "thread-pool-max")] == [70, 80]
+
+
 # ---- when a step fails ----
 
 
@@ -403,7 +443,7 @@ def test_properties_are_set_back_when_one_is_refused(qmp, files, state):
     reload(qmp)
     before = state()
     files.write("a.json", timer("t0", iothread="io0"),
-                add("iothread", "io0", poll_max_ns=3, cpu_affinity="99999"))
+                add("iothread", "io0", poll_max_ns=3, cpu_affinity=str(MISSING_CPU)))
     assert error_of(reload, qmp).startswith(files.where("a.json", 2) + ": ")
     assert state() == before and get(qmp, "t0", "iothread") is None
 

@@ -1,6 +1,7 @@
 """Reloading on SIGHUP: what the manager and clients see, and that work goes on meanwhile."""
 
 import os
+import select
 import signal
 import socket
 import threading
@@ -235,6 +236,64 @@ def test_connections_live_on_while_all_around_them_changes(daemon, qmp, files, m
     assert get(qmp, "r", "connections") == get(qmp, "r", "total-connections") == 3
     for each in traffic:
         each.stop()
+
+
+def test_a_reload_waits_for_an_iothread_that_is_held_and_nobody_else_does(daemon, qmp, files,
+                                                                          manager):
+    files.write("a.json", add("iothread", "io0"), add("iothread", "io1"),
+                add("timer", "t0", period_ns=10**6, iothread="io0"))
+    qmp.command("reload")
+    files.write("a.json", add("iothread", "io1"), add("iothread", "io2"),
+                add("timer", "t0", period_ns=10**6, iothread="io1"))
+    with daemon.connect() as blocker, daemon.connect(oob=True) as other:
+        blocker.send({"execute": "x-debug-block",
+                      "arguments": {"loop": "io0", "duration-ms": 3600000}})
+        wait_for(lambda: source_of(other, "io0") == "debug_block_here")
+        hang_up(daemon)
+        expect_reloading(manager)
+        # What can be done is: io2 is added. What is to leave io0 waits for it.
+        wait_for(lambda: source_of(other, "io2") is not ...)
+        other.command("query-version")
+        assert other.command("qom-get", path="/objects/io1", property="poll-max-ns") == 32768
+        # A client's change waits for the reload, as ever.
+        qmp.send({"execute": "object-add", "arguments": {"qom-type": "iothread", "id": "io3"}})
+        other.oob("query-version")
+        assert set(objects_of(other)) == {"io0", "io1", "io2", "t0"}
+        assert not select.select([manager], [], [], 0)[0]
+        other.oob("x-debug-unblock", loop="io0")
+        assert blocker.receive_reply() == {"return": {}}
+        assert receive(manager) == READY
+        assert qmp.receive_reply() == {"return": {}}
+        assert objects_of(other) == {"io1": "iothread", "io2": "iothread", "io3": "iothread",
+                                     "t0": "timer"}
+        before = get(other, "t0", "expirations")
+        wait_for(lambda: get(other, "t0", "expirations") > before)  # it works on io1
+    assert get(qmp, "t0", "iothread") == "io1"
+
+
+def test_the_end_comes_after_a_reload_that_waits_for_an_iothread(daemon, files, manager):
+    files.write("a.json", add("iothread", "io0"))
+    with daemon.connect() as qmp:
+        qmp.command("reload")
+    files.write("a.json")
+    with daemon.connect() as blocker, daemon.connect(oob=True) as other:
+        blocker.send({"execute": "x-debug-block",
+                      "arguments": {"loop": "io0", "duration-ms": 3600000}})
+        wait_for(lambda: source_of(other, "io0") == "debug_block_here")
+        hang_up(daemon)
+        expect_reloading(manager)
+        daemon.proc.send_signal(signal.SIGTERM)
+        other.wait_event("SHUTDOWN")
+        other.oob("x-debug-unblock", loop="io0")
+        assert blocker.receive_reply() == {"return": {}}
+        daemon.end()
+    assert "configuration: iothread 'io0' deleted" in daemon.stderr()
+
+
+def source_of(session, loop):
+    """What runs on a loop: a name, or None; ... when there is no such loop."""
+    return next((item.get("source") for item in session.oob("query-loops") if item["id"] == loop),
+                ...)
 
 
 def test_without_a_directory_a_signal_changes_nothing(start_daemon):
