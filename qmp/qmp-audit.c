@@ -48,7 +48,7 @@ void qmp_session_log_change(QmpSession *session, QmpRequest *request, const GErr
 {
     const QmpCommand *command = qmp_request_get_command(request);
     QmpLogMessage message = error ? QMP_LOG_COMMAND_FAILED : QMP_LOG_COMMAND_DONE;
-    QmpLogFields fields = qmp_session_log_fields(session);
+    QmpLogFields fields;
     g_autofree char *arguments = NULL;
     g_autofree char *who = NULL;
 
@@ -58,6 +58,7 @@ void qmp_session_log_change(QmpSession *session, QmpRequest *request, const GErr
     }
     arguments = show_arguments(request);
     who = qmp_peer_describe(&session->peer);
+    fields = qmp_session_log_fields(session);
     fields.command = command->name;
     if (error) {
         g_autofree char *why = show_error(error);

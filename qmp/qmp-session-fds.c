@@ -21,9 +21,9 @@
 /* Once a session, for its client decides how often it happens. */
 static void warn_of_lost_fds(QmpSession *session, const QmpFds *fds)
 {
-    QmpLogFields fields = qmp_session_log_fields(session);
-
     if (fds && (fds->too_many || fds->ran_out) && !session->lost_fds) {
+        QmpLogFields fields = qmp_session_log_fields(session);
+
         session->lost_fds = true;
         qmp_log_limit_say(session->listener->logs[QMP_LISTENER_LOG_FDS],
                           QMP_LOG_DESCRIPTORS_DROPPED, &fields,

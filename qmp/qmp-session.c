@@ -355,12 +355,24 @@ static void greet(QmpSession *session)
     qmp_session_send(session, greeting, strlen(greeting));
 }
 
+static void log_opened(const QmpSession *session)
+{
+    QmpLogFields fields = qmp_session_log_fields(session);
+    g_autofree char *who = NULL;
+
+    if (!qmp_log_shows(QMP_LOG_SESSION_OPENED)) {
+        return;
+    }
+    who = qmp_peer_describe(&session->peer);
+    g_info("session %u: connected", session->number);
+    qmp_log(QMP_LOG_SESSION_OPENED, &fields, "session %u: %s, on %s", session->number, who,
+            session->access->name);
+}
+
 void qmp_session_new(QmpListener *listener, int fd, const QmpPeer *peer)
 {
     QmpSession *session = g_new0(QmpSession, 1);
     QmpServer *server = listener->server;
-    g_autofree char *who = qmp_peer_describe(peer);
-    QmpLogFields fields;
 
     session->refcount = 1;
     session->server = server;
@@ -379,10 +391,7 @@ void qmp_session_new(QmpListener *listener, int fd, const QmpPeer *peer)
     g_hash_table_add(server->sessions, session);
     pthread_mutex_unlock(&server->lock);
     listener->n_sessions++;
-    g_info("session %u: connected", session->number);
-    fields = qmp_session_log_fields(session);
-    qmp_log(QMP_LOG_SESSION_OPENED, &fields, "session %u: %s, on %s", session->number, who,
-            listener->access->name);
+    log_opened(session);
     limit_negotiation(session);
     greet(session);
     set_handlers(session, true, false);

@@ -3,6 +3,7 @@
  */
 #include "config.h"
 #include "tests/unit/clock-fixture.h"
+#include "tests/unit/log-fixture.h"
 #include "tests/unit/relay-fixture.h"
 
 #include <string.h>
@@ -56,6 +57,45 @@ static void assert_ended(RelayTest *test, int client, int target)
     g_assert_cmpint(relay_test_end_of(test, target), ==, 0);
     close(client);
     close(target);
+}
+
+static void turn_one_away(RelayTest *test)
+{
+    int client = relay_test_client(test);
+
+    g_assert_cmpint(relay_test_end_of(test, client), ==, 0);
+    close(client);
+}
+
+/* What is logged and not expected ends the test. */
+static void the_log_tells_of_clients_turned_away_once_in_a_while(Loop *loop)
+{
+    RelayTest test;
+    int client;
+    int target;
+    int listener;
+
+    relay_test_init(&test, loop);
+    test.setup.params.max_connections = 1;
+    listener = relay_test_listen(relay_test_unix(&test, "target"), 64);
+    relay_test_start_one(&test, relay_test_unix(&test, "target"));
+    relay_test_pair(&test, listener, &client, &target);
+    log_test_expect(QMP_LOG_CLIENT_TURNED_AWAY, "*: clients turned away: 1, for there are 1 *");
+    turn_one_away(&test);
+    log_test_assert_all();
+    for (int i = 0; i < 3; i++) {
+        turn_one_away(&test);
+    }
+    wait_minutes(&test, 1);
+    log_test_expect(QMP_LOG_CLIENT_TURNED_AWAY, "*: clients turned away: 4, for there are 1 *");
+    turn_one_away(&test);
+    log_test_assert_all();
+    g_assert_cmpstr(log_test_field("EVLOOPD_COUNT"), ==, "4");
+    turn_one_away(&test);
+    g_assert_cmpuint(relay_test_stats(&test).refused, ==, 6);
+    close(client);
+    close(target);
+    finish(&test, listener);
 }
 
 static void activity_pushes_the_end_back(Loop *loop)
@@ -154,6 +194,9 @@ static void a_timeout_that_is_taken_back_ends_nothing(Loop *loop)
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
+    log_test_init();
+    loop_test_add("the log tells of clients turned away once in a while",
+                  the_log_tells_of_clients_turned_away_once_in_a_while);
     loop_test_add("activity pushes the end of a connection back", activity_pushes_the_end_back);
     loop_test_add("each connection has its own end", each_connection_has_its_own_end);
     loop_test_add("an idle timeout that is set later ends only what is idle",
