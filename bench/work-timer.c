@@ -81,13 +81,12 @@ static void measure_bare(Lateness *lateness, int64_t period_ns, unsigned seconds
         if (read(timer, &expirations, sizeof(expirations)) != sizeof(expirations)) {
             err(1, "read");
         }
-        /* The last of those that came together is the one that is served now. */
-        due_ns += (int64_t)(expirations - 1) * period_ns;
+        /* As late as the first of those that came together, as the daemon counts it. */
         late_ns = bench_now_ns() - due_ns;
         lateness->bucket[bucket_of(late_ns)]++;
         lateness->max_ns = late_ns > lateness->max_ns ? late_ns : lateness->max_ns;
         lateness->missed += expirations - 1;
-        due_ns += period_ns;
+        due_ns += (int64_t)expirations * period_ns;
     }
     close(timer);
 }
