@@ -1,9 +1,9 @@
 /*
  * Adaptive polling: looking for work in user space for a while before the loop blocks.
  *
- * A wait begins with a phase of polling when the learnt time (loop/poll-time.h) is not 0, or a timer
- * is due within the longest time allowed. It looks at what can be seen without a system call, again
- * and again, until there is something, a timer is due or the time is over:
+ * A wait begins with a phase of polling when the learnt time (loop/poll-time.h) is not 0, or a
+ * timer is due within the longest time allowed. It looks at what can be seen without a system call,
+ * again and again, until there is something, a timer is due or the time is over:
  *
  * - ctx->notified and the bottom halves, whose scheduling need not set it while the loop is awake;
  * - the monitor, when it can be peeked at (FDMonOps.peeks);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -121,12 +122,19 @@ static Step empty_pipe(RelayFlow *flow, RelayLoop *loop, int sink)
     return flow->held < held ? STEP_AGAIN : STEP_EMPTY;
 }
 
+/* It has a number of slots, of which a fragment takes one, however small it is. */
+static bool pipe_is_full(const RelayPipe *pipe)
+{
+    struct pollfd in = { .fd = pipe->in, .events = POLLOUT };
+
+    return poll(&in, 1, 0) == 0;
+}
+
 /* What splice() into the pipe failed for. */
 static Step filling_failed(RelayFlow *flow)
 {
     if (would_block()) {
-        /* Or the source is empty; which of them it is will show when the pipe holds less. */
-        flow->full = flow->held > 0;
+        flow->full = flow->held > 0 && pipe_is_full(flow->pipe);
         return STEP_EMPTY;
     }
     if (errno == EINVAL && flow->held == 0) {
