@@ -361,6 +361,16 @@ def test_journalctl_explains_what_it_shows(service):
     assert "Subject: evloopd ends" in text and "Documentation: man:evloopd(8)" in text
 
 
+def test_without_the_journal_s_socket_lines_come_by_way_of_stderr(service):
+    ctl(service, "iothread", "list")
+    service.run("systemctl", "stop", "evloopd.service")
+    assert journal(service, "^ending on signal Terminated$", PRIORITY="5", _TRANSPORT="journal")
+    configure(service, "InaccessiblePaths=/run/systemd/journal/socket")
+    ctl(service, "iothread", "list")
+    service.run("systemctl", "stop", "evloopd.service")
+    assert journal(service, "^ending on signal Terminated$", PRIORITY="5", _TRANSPORT="stdout")
+
+
 def test_a_journal_that_is_stopped_holds_nothing_up_and_has_all_in_the_end(service):
     configure(service, "Environment='EVLOOPD_OPTIONS=--log-level info'", "WatchdogSec=2")
     ctl(service, "iothread", "list")
