@@ -327,8 +327,10 @@ def test_refusals_are_found_by_id_and_by_user(service):
     assert entry["EVLOOPD_SOCKET"] == "unix:/run/evloopd/test.sock"
     service.try_run("evloopctl", "-s", SOCKETS[1], "iothread", "add", "io0", user="reader")
     [entry, *_] = found_in_journal(service, message_id("command-refused"),
-                                   f"EVLOOPD_PEER_UID={uid_of(service, 'reader')}")
-    assert entry["EVLOOPD_COMMAND"] == "object-add"
+                                   f"EVLOOPD_PEER_UID={uid_of(service, 'reader')}",
+                                   "EVLOOPD_COMMAND=object-add")
+    assert re.search(r": session \d+: refused object-add \(uid .*\), for it may only read$",
+                     entry["MESSAGE"])
 
 
 def test_a_limit_is_found_by_id_and_by_object(service):
