@@ -8,7 +8,8 @@ import pytest
 SOCKETS = ["/run/evloopd/qmp.sock", "/run/evloopd/qmp-ro.sock"]
 UNITS = ["evloopd.socket", "evloopd-ro.socket", "evloopd.service"]
 # What dpkg, systemd and others that work for every package keep.
-KEPT = re.compile(r"/(var/(lib/dpkg|log|cache)/|etc/ld\.so\.cache|etc/machine-id)")
+KEPT = re.compile(r"/(var/(lib/dpkg|log|cache)/|var/lib/systemd/catalog/database|"
+                  r"etc/ld\.so\.cache|etc/machine-id)")
 # Users and groups stay, as Debian's do: an id that is given again would come with files of old.
 ACCOUNTS = {f"/etc/{name}{backup}" for name in ("passwd", "shadow", "group", "gshadow")
             for backup in ("", "-")} | {"/etc/.pwd.lock"}
@@ -71,7 +72,9 @@ def test_purging_leaves_nothing_but_the_users(clean, install):
     install("evloopd", "libevloop0", "libevloop-dev")
     assert {path for path in clean.changed() - before if path.endswith("/evloopd")}
     clean.run("evloopctl", "call", "query-version")
+    assert " evloopd: " in clean.run("journalctl", "--list-catalog", "--no-pager")
     clean.run("dpkg", "--purge", "evloopd", "libevloop-dev", "libevloop0")
+    assert " evloopd: " not in clean.run("journalctl", "--list-catalog", "--no-pager")
     left = {path for path in clean.changed() - before if not KEPT.match(path)}
     assert left <= ACCOUNTS
     assert clean.try_run("ls", "/run/evloopd")[0] != 0
