@@ -498,6 +498,7 @@ typedef struct NotifierArgs {
 static const QmpMember notifier_args_members[] = {
     { .name = "id",
       .type = &qmp_type_str,
+      .flags = QMP_MEMBER_NAMES_OBJECT,
       .offset = offsetof(NotifierArgs, id),
       .help = "the event notifier's id" },
     { 0 },

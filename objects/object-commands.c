@@ -22,6 +22,7 @@ static const QmpMember object_add_members[] = {
       .help = "the type of the new object" },
     { .name = "id",
       .type = &qmp_type_str,
+      .flags = QMP_MEMBER_NAMES_OBJECT,
       .max = MAX_ID,
       .offset = offsetof(ObjectAddArgs, id),
       .help = "its id: a letter, then letters, digits, '-', '.', '_'" },
@@ -67,6 +68,7 @@ typedef struct ObjectDelArgs {
 static const QmpMember object_del_members[] = {
     { .name = "id",
       .type = &qmp_type_str,
+      .flags = QMP_MEMBER_NAMES_OBJECT,
       .offset = offsetof(ObjectDelArgs, id),
       .help = "the object's id" },
     { 0 },

@@ -123,6 +123,7 @@ typedef struct PathArgs {
 static const QmpMember path_members[] = {
     { .name = "path",
       .type = &qmp_type_str,
+      .flags = QMP_MEMBER_NAMES_OBJECT,
       .offset = offsetof(PathArgs, path),
       .help = "a path in the object tree, such as /objects/ID, or the end of one" },
     { 0 },

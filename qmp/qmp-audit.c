@@ -35,6 +35,31 @@ static char *show_error(const GError *error)
     return g_strdup_printf("%.*s...", (int)(end - text), text);
 }
 
+/* The argument that names the object which a command is about, or NULL. */
+static const QmpMember *find_object_member(const QmpType *type)
+{
+    const QmpMember *found = type->base ? find_object_member(type->base) : NULL;
+
+    for (const QmpMember *member = type->members; !found && member && member->name; member++) {
+        found = member->flags & QMP_MEMBER_NAMES_OBJECT ? member : NULL;
+    }
+    return found;
+}
+
+/* The id of the object that @request is about, as far as it says so; else NULL. */
+static const char *object_of(QmpRequest *request)
+{
+    const QmpMember *member = find_object_member(qmp_request_get_command(request)->args);
+    json_object *arguments = member ? qmp_request_get_arguments(request) : NULL;
+    json_object *value = arguments ? json_object_object_get(arguments, member->name) : NULL;
+    const char *id =
+        json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
+    const char *slash = id ? strrchr(id, '/') : NULL;
+
+    id = slash ? slash + 1 : id;
+    return id && strlen(id) <= SHOWN ? id : NULL;
+}
+
 QmpLogFields qmp_session_log_fields(const QmpSession *session)
 {
     return (QmpLogFields){
@@ -60,6 +85,7 @@ void qmp_session_log_change(QmpSession *session, QmpRequest *request, const GErr
     who = qmp_peer_describe(&session->peer);
     fields = qmp_session_log_fields(session);
     fields.command = command->name;
+    fields.object = object_of(request);
     if (error) {
         g_autofree char *why = show_error(error);
 

@@ -66,6 +66,8 @@ typedef enum {
     QMP_MEMBER_READ_ONLY = 1 << 2,    /* of properties: can't be given, only read */
     QMP_MEMBER_CREATE_ONLY = 1 << 3,  /* of properties: can be given at creation only */
     QMP_MEMBER_SET_LATE = 1 << 4,     /* of properties: can be set during deletion too */
+    QMP_MEMBER_NAMES_OBJECT = 1 << 5, /* of arguments: the id or the path of an object, which the
+                                       * command is about; for the log */
 } QmpMemberFlags;
 
 struct QmpMember {

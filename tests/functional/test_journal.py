@@ -178,13 +178,17 @@ def test_a_command_has_its_client_and_its_name(start, journal):
     with daemon.connect() as qmp:
         qmp.command("object-add", qom_type="iothread", id="io0")
         done = journal.find("command-done")
-        expected = {"SOCKET": f"unix:{daemon.socket}", "PEER_UID": UID, "COMMAND": "object-add"}
+        expected = {"SOCKET": f"unix:{daemon.socket}", "PEER_UID": UID, "COMMAND": "object-add",
+                    "OBJECT": "io0"}
         assert own(done) == {**expected, "SESSION": done["EVLOOPD_SESSION"]}
         with pytest.raises(QmpError) as caught:
             qmp.command("object-add", qom_type="iothread", id="io0")
         failed = journal.find("command-failed")
         assert own(failed) == {**expected, "SESSION": done["EVLOOPD_SESSION"],
                                "REASON": caught.value.desc}
+        qmp.command("qom-set", path="/objects/io0", property="poll-max-ns", value=5)
+        done = journal.find("command-done")
+        assert (done["EVLOOPD_COMMAND"], done["EVLOOPD_OBJECT"]) == ("qom-set", "io0")
 
 
 # ---- stalls ----

@@ -36,7 +36,27 @@ static const QmpType args_type = {
     .members = args_members,
     .size = sizeof(Args),
 };
+static const QmpMember named_members[] = {
+    { .name = "other", .type = &qmp_type_str, .flags = QMP_MEMBER_OPTIONAL },
+    { .name = "path", .type = &qmp_type_str, .flags = QMP_MEMBER_NAMES_OBJECT },
+    { 0 },
+};
+static const QmpType named_type = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "Named",
+    .members = named_members,
+    .size = sizeof(char *),
+};
+/* The object may be named in the type that another is based on. */
+static const QmpType based_type = {
+    .kind = QMP_KIND_OBJECT,
+    .name = "Based",
+    .base = &named_type,
+    .size = sizeof(char *),
+};
 static const QmpCommand commands[] = {
+    { .name = "work-on", .args = &named_type, .ret = &qmp_type_empty, .run = run_nothing },
+    { .name = "work-on-it", .args = &based_type, .ret = &qmp_type_empty, .run = run_nothing },
     { .name = "change", .args = &args_type, .ret = &qmp_type_empty, .run = run_nothing },
     { .name = "read",
       .flags = QMP_COMMAND_READ_ONLY,
@@ -109,6 +129,37 @@ static void test_who_asked_for_what_is_in_fields(void)
                     "PEER_PID=3\nCOMMAND=change\nREASON=there is no way\n");
 }
 
+/* Whether the log says that a command with @arguments is about @expected; NULL: about nothing. */
+static void assert_object(const char *arguments, const char *expected)
+{
+    static const char *const names[] = { "work-on", "work-on-it" };
+    g_autofree char *line = g_strdup_printf("OBJECT=%s\n", expected ? expected : "");
+
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *request =
+            g_strdup_printf("{\"execute\": \"%s\", \"arguments\": %s}", names[i], arguments);
+        const char *found;
+
+        g_assert_nonnull(strstr(audit(request, "it fails", true), names[i]));
+        found = strstr(known->str, "OBJECT=");
+        g_assert_true(expected ? found && g_str_has_prefix(found, line) : !found);
+    }
+}
+
+static void test_the_object_that_a_command_is_about_is_a_field(void)
+{
+    g_autofree char *longest = g_strnfill(256, 'x');
+    g_autofree char *fits = g_strdup_printf("{\"path\": \"%s\"}", longest);
+    g_autofree char *too_long = g_strdup_printf("{\"path\": \"%sx\"}", longest);
+
+    assert_object("{\"path\": \"io0\", \"other\": \"io1\"}", "io0");
+    assert_object("{\"path\": \"/objects/io0\"}", "io0");
+    assert_object(fits, longest);
+    assert_object(too_long, NULL);
+    assert_object("{\"path\": 5}", NULL);
+    assert_object("{\"other\": \"io1\"}", NULL);
+}
+
 static void test_what_changes_nothing_is_not_logged(void)
 {
     g_assert_cmpstr(audit("{\"execute\": \"read\"}", NULL, true), ==, "");
@@ -144,6 +195,8 @@ int main(int argc, char **argv)
     g_test_add_func("/qmp-audit/changes are logged", test_changes_are_logged);
     g_test_add_func("/qmp-audit/who asked for what is in fields",
                     test_who_asked_for_what_is_in_fields);
+    g_test_add_func("/qmp-audit/the object that a command is about is a field",
+                    test_the_object_that_a_command_is_about_is_a_field);
     g_test_add_func("/qmp-audit/what changes nothing is not logged",
                     test_what_changes_nothing_is_not_logged);
     g_test_add_func("/qmp-audit/long ones are cut", test_long_ones_are_cut);
