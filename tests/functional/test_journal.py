@@ -6,12 +6,14 @@ import re
 import socket
 import struct
 import subprocess
+import time
 
 import pytest
 
 from configuration import ConfigDir
 from conftest import Daemon
 from configuration import add as configured
+from held_thread import held
 from log_messages import KINDS
 from objects import wait_for
 from qmp_client import DEADLINE, Qmp, QmpError
@@ -195,16 +197,40 @@ def test_a_command_has_its_client_and_its_name(start, journal):
 
 
 def test_a_stall_has_its_loop_source_and_length(start, journal):
-    daemon = start("--stall-threshold-ms=20", "--object", "iothread,id=io0")
+    daemon = start("--stall-threshold-ms=200", "--object", "iothread,id=io0")
     with daemon.connect() as qmp:
-        qmp.command("x-debug-block", loop="io0", duration_ms=100)
+        qmp.command("x-debug-block", loop="io0", duration_ms=500)
         while (stalled := journal.find("loop-stalled"))["EVLOOPD_LOOP"] != "io0":
             pass  # another may be slow, on a busy machine
         assert own(stalled) == {"LOOP": "io0", "SOURCE": "debug_block_here"}
         while (resumed := journal.find("loop-resumed"))["EVLOOPD_LOOP"] != "io0":
             pass
-        assert int(resumed["EVLOOPD_DURATION_NSEC"]) >= 100 * 10**6
+        assert int(resumed["EVLOOPD_DURATION_NSEC"]) >= 500 * 10**6
         assert own(resumed)["SOURCE"] == "debug_block_here"
+
+
+def source_of(session, loop):
+    return next(item for item in session.oob("query-loops") if item["id"] == loop).get("source")
+
+
+def test_a_stall_in_an_object_s_callback_names_the_object(start, journal):
+    daemon = start("--stall-threshold-ms=200", "--object", "iothread,id=io0",
+                   "--object", "timer,id=tick,iothread=io0,period-ns=1,catch-up=burst")
+    with daemon.connect(oob=True) as qmp:
+        [thread] = [number for number, name in daemon.tasks().items() if name == "io0"]
+        deadline = time.monotonic() + DEADLINE
+        found = None
+        while found != "timer_expired(tick)":  # it is in its callback for most of the time
+            assert time.monotonic() < deadline
+            with held(thread):
+                found = source_of(qmp, "io0")
+                if found == "timer_expired(tick)":
+                    while (stalled := journal.find("loop-stalled")).get("EVLOOPD_SOURCE") != found:
+                        pass  # another may be slow, on a busy machine
+        while (resumed := journal.find("loop-resumed")).get("EVLOOPD_SOURCE") != found:
+            pass
+    for entry in (stalled, resumed):
+        assert (entry["EVLOOPD_OBJECT"], entry["EVLOOPD_LOOP"]) == ("tick", "io0")
 
 
 # ---- refusals ----
