@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[2]
 # What mdoc needs around text.
 ESCAPES = [(r"\&", ""), (r"\-", "-"), (r"\(aq", "'"), (r"\(ga", "`"), (r"\(ha", "^"),
            (r"\(ti", "~"), (r"\(dq", '"'), (r"\e", "\\")]
-DISPLAY = re.compile(r'^(?:\.\\" varies: (?P<varies>.*)\n)?'
-                     r"(?:\.Bd -literal[^\n]*\n(?P<block>.*?)^\.Ed$|\.Dl (?P<line>.*\n))",
+DISPLAY = re.compile(r'^(?:\.\\" varies: (?P<varies>[^\n]*)\n)?'
+                     r"(?:\.Bd -literal[^\n]*\n(?P<block>.*?)^\.Ed$|\.Dl (?P<line>[^\n]*\n))",
                      re.MULTILINE | re.DOTALL)
 
 

@@ -52,7 +52,7 @@ def parse_session(block, varies=(), installed=False):
             for prompt, typed, shown in zip(parts[1::3], parts[2::3], parts[3::3])]
 
 
-MARKED_BLOCK = re.compile(r"^(?:<!-- varies: (?P<varies>.*) -->\n)?"
+MARKED_BLOCK = re.compile(r"^(?:<!-- varies: (?P<varies>[^\n]*) -->\n)?"
                           r"(?P<installed><!-- only as installed -->\n)?"
                           r"```console\n(?P<session>.*?)^```", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"`(?P<path>/\S+)`:\n\n```json\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
@@ -132,7 +132,8 @@ class Shell:
 
 def line_pattern(line, varies):
     """A pattern for what a line of a document may stand for: columns may have other widths."""
-    words = [re.escape(word) for word in varies if word != "numbers"]
+    words = [re.escape(word) for word in sorted(varies, key=len, reverse=True)
+             if word != "numbers"]
     if "numbers" in varies:
         words.append(NUMBER)
     pattern = ""
@@ -150,7 +151,8 @@ def is_shown(shown, seen, varies=()):
     """Whether a document that shows @shown is right about @seen."""
     lines = [r"(?:.*\n)*?" if line == "..." else line_pattern(line, varies) + r" *\n"
              for line in shown.splitlines()]
-    return re.fullmatch("".join(lines), JOB_HAS_ENDED.sub("", seen)) is not None
+    seen = JOB_HAS_ENDED.sub("", seen.replace("\r\n", "\n"))
+    return re.fullmatch("".join(lines), seen) is not None
 
 
 def check_step(step, seen):
