@@ -21,6 +21,7 @@ def user(machine):
     machine.run("useradd", "--create-home", "--shell=/bin/bash", USER)
     machine.run("mkdir", "-p", f"{HOME}/evloopd/build")
     machine.run("ln", "-s", "/packages", f"{HOME}/evloopd/build/packages")
+    machine.run("chown", "--recursive", f"{USER}:", HOME)
     yield USER
     machine.run("dpkg", "--purge", "evloopd")
     machine.run("userdel", "--remove", USER)
