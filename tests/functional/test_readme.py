@@ -1,4 +1,5 @@
-"""What the documents show is what happens: README.md's session, the manual pages."""
+"""What the documents show is what happens: the sessions in README.md and docs/protocol.md, the manual
+pages."""
 
 import os
 import re
@@ -18,10 +19,10 @@ from sessions import Shell, check_step, console_blocks
 ROOT = Path(__file__).parents[2]
 
 
-def typed_in(steps, folder):
+def typed_in(steps, folder, **variables):
     """Type @steps into one shell, in @folder; each with what it prints."""
     environment = {key: value for key, value in os.environ.items() if key != "EVLOOPD_SOCKET"}
-    environment["XDG_RUNTIME_DIR"] = str(folder)
+    environment.update(variables, XDG_RUNTIME_DIR=str(folder))
     with Shell(cwd=folder, env=environment) as shell:
         return [(step, shell.type(step.typed)) for step in steps]
 
@@ -38,18 +39,18 @@ def running(evloopd, sockets):
 
 
 def test_the_session_in_readme_works_as_typed(running, sockets):
-    session, objects, traces, _ = console_blocks((ROOT / "README.md").read_text())
-    assert len(session) >= 8 and len(objects) >= 8
-    for step, seen in typed_in(session + objects + traces, sockets):
+    [session] = console_blocks((ROOT / "README.md").read_text())
+    assert len(session) >= 10
+    for step, seen in typed_in(session, sockets):
         check_step(step, seen)
+    assert running.proc.wait(DEADLINE) == 0
 
 
 @pytest.mark.skipif(not shutil.which("socat"), reason="no socat")
-def test_the_raw_requests_in_readme_work_as_typed(running, sockets):
-    session, _, _, raw = console_blocks((ROOT / "README.md").read_text())
-    for step, seen in typed_in(session[:2] + raw, sockets):
+def test_the_requests_that_the_protocol_document_types_work(running, sockets):
+    [requests] = console_blocks((ROOT / "docs/protocol.md").read_text())
+    for step, seen in typed_in(requests, sockets, EVLOOPD_SOCKET=running.socket):
         check_step(step, seen)
-    assert running.proc.wait(DEADLINE) == 0
 
 
 def test_bootstrap_and_readme_name_the_same_sockets():
