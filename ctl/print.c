@@ -35,19 +35,9 @@ static bool print_json_with(json_object *value, int flags, GError **errp)
     return print_text(line, errp);
 }
 
-/* json-c would give the closing bracket a line of its own. */
-static bool is_empty(json_object *value)
-{
-    return (json_object_is_type(value, json_type_object) &&
-            json_object_object_length(value) == 0) ||
-           (json_object_is_type(value, json_type_array) && json_object_array_length(value) == 0);
-}
-
 bool print_json(json_object *value, GError **errp)
 {
-    bool indented = isatty(STDOUT_FILENO) && !is_empty(value);
-
-    return print_json_with(value, indented ? JSON_INDENTED : JSON_LINE, errp);
+    return print_json_with(value, isatty(STDOUT_FILENO) ? JSON_INDENTED : JSON_LINE, errp);
 }
 
 bool print_json_line(json_object *value, GError **errp)
