@@ -17,6 +17,7 @@ from qmp_client import DEADLINE, Qmp
 from sessions import Shell, check_step, console_blocks
 
 ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
 
 
 def typed_in(steps, folder, **variables):
@@ -61,8 +62,15 @@ def test_bootstrap_and_readme_name_the_same_sockets():
     assert "`$XDG_RUNTIME_DIR/evloopd.sock`" in readme and "`build/evloopd.sock`" in readme
 
 
+def test_bootstrap_has_what_documents_ask_it_for():
+    text = "".join(path.read_text() for path in DOCUMENTS)
+    known = re.findall(r"^([a-z]+)\)", (ROOT / "bootstrap").read_text(), re.MULTILINE)
+    asked = set(re.findall(r"\./bootstrap ([a-z]+)", text))
+    assert {"run", "packages"} <= asked <= set(known)
+
+
 def test_files_that_documents_point_to_exist():
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+    for page in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} points to {target}"
 
