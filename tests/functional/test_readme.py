@@ -158,7 +158,8 @@ def test_evloopd_s_manual_page_describes_every_property_of_every_type(daemon, qm
         assert set(" , ".join(items).split(" , ")) == properties - {"type"}
 
 
-@pytest.mark.parametrize("name", ["evloopd.8", "evloopctl.1", "evloop.3", "evloopd-qmp.7"])
+@pytest.mark.parametrize("name", ["evloopd.8", "evloopctl.1", "evloopd.conf.5", "evloop.3",
+                                  "evloopd-qmp.7"])
 @pytest.mark.parametrize("tool", [
     ["mandoc", "-T", "lint", "-W", "warning"],
     ["groff", "-ww", "-mdoc", "-Tutf8", "-z"],
