@@ -516,6 +516,18 @@ static bool offers(json_object *qmp, const char *capability)
     return false;
 }
 
+/* A daemon that does not greet has refused this client, or could not start. */
+static void explain_refusal(GError *error)
+{
+    char *message = g_strconcat(error->message,
+                                "; it has refused this client, or could not start: 'journalctl "
+                                "--unit evloopd' as root tells",
+                                NULL);
+
+    g_free(error->message);
+    error->message = message;
+}
+
 static bool take_greeting(Client *client, ClientOob oob, GError **errp)
 {
     GError *error = NULL;
@@ -526,7 +538,13 @@ static bool take_greeting(Client *client, ClientOob oob, GError **errp)
     greeting = next_message(client, &error);
     end_await(client, error);
     if (!greeting) {
-        g_propagate_prefixed_error(errp, error, "greeting: ");
+        bool closed = g_error_matches(error, CTL_ERROR, CTL_ERROR_CLOSED);
+
+        g_propagate_error(errp, error);
+        g_prefix_error(errp, "greeting: ");
+        if (closed && errp && *errp) {
+            explain_refusal(*errp);
+        }
         return false;
     }
     qmp = json_member(greeting, "QMP");

@@ -5,7 +5,20 @@
 
 #include "ctl/command.h"
 #include "ctl/error.h"
+#include "ctl/event-names.h"
 #include "ctl/print.h"
+
+/* Only names that exist are waited for, in what has come since the connection was made. */
+static bool check_names(Client *client, const char *const *names, GError **errp)
+{
+    g_autoptr(json_object) filters = json_object_new_object();
+
+    if (!names[0]) {
+        return true;
+    }
+    client_keep_events(client);
+    return event_names_check(client, names, filters, errp);
+}
 
 /* Print events, @count of them (0: no end), with one of @names unless there are none. */
 static bool print_events(Client *client, const char *const *names, int count, GError **errp)
@@ -52,6 +65,9 @@ static bool events_run(const CtlCommand *command, Ctl *ctl, char **words, GError
         return false;
     }
     client_watch_output(client, STDOUT_FILENO);
+    if (!check_names(client, (const char *const *)names, errp)) {
+        return false;
+    }
     if (!print_events(client, (const char *const *)names, count, &error)) {
         /* Without a count, the daemon's end is the one to wait for. */
         if (count == 0 && g_error_matches(error, CTL_ERROR, CTL_ERROR_CLOSED)) {
@@ -78,7 +94,7 @@ const CtlCommand ctl_events = {
         "Each event is printed as JSON in one line, those with one of the NAMEs or, when\n"
         "there is none, all. It ends when the daemon does, after --count events, or when\n"
         "nobody reads the output any more. That the daemon ends before --count events\n"
-        "were seen is an error.\n",
+        "were seen is an error, and so is a NAME that it does not have.\n",
     .run = events_run,
     .complete = events_complete,
 };

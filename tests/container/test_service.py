@@ -473,6 +473,9 @@ def test_a_relay_listens_elsewhere_with_a_drop_in_file(service):
     service.run("install", "-d", "-o", "evloopd", "/srv/sockets")
     listen = "unix:/srv/sockets/relay.sock"
     assert "Read-only file system" in add_relay(service, listen, f"unix:{SOCKETS[0]}")
+    # Its /tmp is its own: nobody could connect there.
+    for path in ("/tmp/relay.sock", "/var/tmp/relay.sock"):
+        assert "Read-only file system" in add_relay(service, f"unix:{path}", f"unix:{SOCKETS[0]}")
     use_example(service, "sockets.conf")
     service.run("systemctl", "restart", "evloopd.service")
     assert add_relay(service, listen, f"unix:{SOCKETS[0]}") == {}

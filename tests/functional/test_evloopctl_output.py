@@ -13,11 +13,18 @@ from fake_server import (DEADLINE, GREETING, answering, assert_broken, event, pl
 # ---- events ----
 
 
-def events_then(*messages, stay=False):
-    """A script that sends these once negotiation is over, and waits for the client to leave."""
+SCHEMA = [{"name": name, "meta-type": "event", "arg-type": "Data"} for name in "ABC"]
+SCHEMA += [{"name": "Data", "meta-type": "object", "members": []}]
+
+
+def events_then(*messages, stay=False, asked=False):
+    """A script that sends these once negotiation is over, and waits for the client to leave. A client
+    that names events has @asked which there are."""
 
     def script(peer):
         peer.negotiate()
+        if asked:
+            peer.answer(SCHEMA)
         for message in messages:
             peer.send(message)
         if stay:
@@ -64,7 +71,8 @@ def test_events_end_after_the_count(play):
 
 
 def test_events_of_other_names_are_neither_printed_nor_counted(play):
-    script = events_then(event("A", 1), event("B", 2), event("C", 3), event("B", 4), stay=True)
+    script = events_then(event("A", 1), event("B", 2), event("C", 3), event("B", 4), stay=True,
+                         asked=True)
     result = play(script, "events", "--count", "3", "B", "C")
     assert [json.loads(line)["data"]["number"] for line in result.stdout.splitlines()] == [2, 3, 4]
     assert result.returncode == 0
@@ -85,9 +93,26 @@ def test_what_is_no_event_is_an_error(play):
 
 
 def test_the_timeout_ends_the_wait_for_events(play):
-    script = events_then(event("A"), stay=True)
+    script = events_then(event("A"), stay=True, asked=True)
     result = play(script, "--timeout", "0.2", "events", "B")
     assert_broken(result, "timed out")
+
+
+def test_a_name_of_no_event_is_an_error_at_once(play):
+    result = play(events_then(stay=True, asked=True), "events", "A", "NOTHING")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "there is no event 'NOTHING'; there are: A, B, C\n" in result.stderr
+
+
+def test_an_event_that_comes_while_it_asks_which_there_are_is_printed(play):
+    def script(peer):
+        peer.negotiate()
+        request = peer.receive()
+        peer.send(event("A", 1))
+        peer.answer(SCHEMA, request)
+
+    result = play(script, "events", "A")
+    assert json.loads(result.stdout) == event("A", 1)
 
 
 def test_an_event_is_flushed_at_once(start):

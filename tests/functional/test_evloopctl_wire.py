@@ -22,7 +22,9 @@ def test_a_greeting_that_is_not_qmp_is_an_error(play, greeting):
 
 
 def test_a_server_that_closes_at_once_is_an_error(play):
-    assert_broken(play(lambda peer: None, "call", "x"), "closed the connection")
+    result = play(lambda peer: None, "call", "x")
+    assert_broken(result, "greeting: the daemon closed the connection; it has refused this client, "
+                  "or could not start: 'journalctl --unit evloopd' as root tells\n")
 
 
 def test_a_server_that_closes_in_its_greeting_is_an_error(play):
@@ -35,7 +37,7 @@ def test_a_server_that_closes_in_an_answer_is_an_error(play):
 
 
 def test_a_server_that_closes_before_an_answer_is_an_error(play):
-    assert_broken(play(sending(event("E")), "call", "x"), "x: the daemon closed the connection")
+    assert_broken(play(sending(event("E")), "call", "x"), "x: the daemon closed the connection\n")
 
 
 @pytest.mark.parametrize("answer", [

@@ -12,19 +12,15 @@ from pathlib import Path
 import pytest
 
 from conftest import BUILD
+from manual import page_path, page_text, plain
 from qmp_client import DEADLINE
 
 ROOT = Path(__file__).parents[2]
+PAGE = "evloopd-qmp.7"
 EXAMPLES = ROOT / "man" / "evloopd-qmp.examples"
 OPTIONS = ["--object", "iothread,id=io0", "--debug-commands"]
 # Members whose value depends on the system, or on the moment.
 VARYING = {"socket", "fdmon", "fdmon-in-use", "package", "state", "backtrace"}
-
-
-def page_path():
-    """Where it is: made by this build, or in a source package beside its source."""
-    made = BUILD / "man" / "evloopd-qmp.7"
-    return made if made.exists() else ROOT / "man" / "evloopd-qmp.7"
 
 
 def read_examples(text):
@@ -174,17 +170,9 @@ def test_an_example_shows_what_it_is_of(name):
 # ---- the page ----
 
 
-def plain(text):
-    """The page's text without what mdoc needs around it."""
-    for escape, character in [(r"\&", ""), (r"\-", "-"), (r"\(aq", "'"), (r"\(ga", "`"),
-                              (r"\(ha", "^"), (r"\(ti", "~"), (r"\(dq", '"'), (r"\e", "\\")]:
-        text = text.replace(escape, character)
-    return text
-
-
 @pytest.fixture(scope="module")
 def page():
-    return plain(page_path().read_text())
+    return plain(page_text(PAGE))
 
 
 def test_the_page_has_every_command_and_event_with_its_example(start_daemon, page):
@@ -266,7 +254,7 @@ def test_the_page_is_what_the_tables_make(page):
 @pytest.mark.skipif(not shutil.which("groff"), reason="no groff")
 def test_what_the_page_shows_can_be_copied():
     """As a terminal shows it: quotes and dashes of examples are still those of ASCII."""
-    shown = subprocess.run(["groff", "-mdoc", "-Tutf8", "-P-cbou", page_path()], text=True,
+    shown = subprocess.run(["groff", "-mdoc", "-Tutf8", "-P-cbou", page_path(PAGE)], text=True,
                            stdout=subprocess.PIPE, check=True, timeout=DEADLINE).stdout
     for line in EXAMPLES.read_text().split("\n= ", 1)[1].splitlines()[1:]:
         assert line.strip() in shown or line.startswith("= ")

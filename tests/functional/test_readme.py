@@ -1,4 +1,5 @@
-"""What the documents show is what happens: README.md's session, the manual pages."""
+"""What the documents show is what happens: the sessions in README.md and docs/protocol.md, the manual
+pages."""
 
 import os
 import re
@@ -11,38 +12,20 @@ from pathlib import Path
 import pytest
 
 from conftest import BUILD, Daemon
+from manual import page_path, page_text
 from qmp_client import DEADLINE, Qmp
+from sessions import Shell, check_step, console_blocks
 
 ROOT = Path(__file__).parents[2]
-END_OF_OUTPUT = "\036"  # printed by the shell after each command's output
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
 
 
-def console_blocks(text):
-    """The ```console blocks, each a list of (command, output)."""
-    blocks = []
-    for block in re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        parts = re.split(r"^\$ (.*)\n", block, flags=re.MULTILINE)
-        assert parts[0] == "", f"output before the first command: {parts[0]!r}"
-        blocks.append(list(zip(parts[1::2], parts[2::2])))
-    return blocks
-
-
-def masked(text):
-    """@text without what differs from one version or one run to the next."""
-    text = re.sub(r'"(major|minor|micro)": \d+', r'"\1": N', text)
-    text = re.sub(r"(?m)^(io0 .*) (io_uring|epoll) +\d+$", r"\1 FDMON THREAD-ID", text)
-    return re.sub(r"evloopd \d+\.\d+\.\d+", "evloopd VERSION", text)
-
-
-def type_in(commands, folder, runtime_dir):
-    """Type @commands into one shell, in @folder; the output of each."""
-    script = "".join(f"{command}\nprintf '{END_OF_OUTPUT}'\n" for command in commands)
+def typed_in(steps, folder, **variables):
+    """Type @steps into one shell, in @folder; each with what it prints."""
     environment = {key: value for key, value in os.environ.items() if key != "EVLOOPD_SOCKET"}
-    environment["XDG_RUNTIME_DIR"] = str(runtime_dir)
-    shell = subprocess.run(["bash"], input=script, stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT, text=True, cwd=folder, env=environment,
-                           timeout=DEADLINE)
-    return shell.stdout.split(END_OF_OUTPUT)[:-1]
+    environment.update(variables, XDG_RUNTIME_DIR=str(folder))
+    with Shell(cwd=folder, env=environment) as shell:
+        return [(step, shell.type(step.typed)) for step in steps]
 
 
 @pytest.fixture
@@ -56,24 +39,19 @@ def running(evloopd, sockets):
     daemon.end()
 
 
-def check_session(typed, sockets, shown_from=0):
-    outputs = type_in([command for command, _ in typed], sockets, sockets)
-    expected = [(command, masked(output)) for command, output in typed]
-    seen = [(command, masked(output)) for (command, _), output in zip(typed, outputs)]
-    assert seen[shown_from:] == expected[shown_from:]
-
-
 def test_the_session_in_readme_works_as_typed(running, sockets):
-    session, objects, traces, _ = console_blocks((ROOT / "README.md").read_text())
-    assert len(session) >= 8 and len(objects) >= 8
-    check_session(session + objects + traces, sockets)
+    [session] = console_blocks((ROOT / "README.md").read_text())
+    assert len(session) >= 10
+    for step, seen in typed_in(session, sockets):
+        check_step(step, seen)
+    assert running.proc.wait(DEADLINE) == 0
 
 
 @pytest.mark.skipif(not shutil.which("socat"), reason="no socat")
-def test_the_raw_requests_in_readme_work_as_typed(running, sockets):
-    session, _, _, raw = console_blocks((ROOT / "README.md").read_text())
-    check_session(session[:2] + raw, sockets)
-    assert running.proc.wait(DEADLINE) == 0
+def test_the_requests_that_the_protocol_document_types_work(running, sockets):
+    [requests] = console_blocks((ROOT / "docs/protocol.md").read_text())
+    for step, seen in typed_in(requests, sockets, EVLOOPD_SOCKET=running.socket):
+        check_step(step, seen)
 
 
 def test_bootstrap_and_readme_name_the_same_sockets():
@@ -84,8 +62,15 @@ def test_bootstrap_and_readme_name_the_same_sockets():
     assert "`$XDG_RUNTIME_DIR/evloopd.sock`" in readme and "`build/evloopd.sock`" in readme
 
 
+def test_bootstrap_has_what_documents_ask_it_for():
+    text = "".join(path.read_text() for path in DOCUMENTS)
+    known = re.findall(r"^([a-z]+)\)", (ROOT / "bootstrap").read_text(), re.MULTILINE)
+    asked = set(re.findall(r"\./bootstrap ([a-z]+)", text))
+    assert {"run", "packages"} <= asked <= set(known)
+
+
 def test_files_that_documents_point_to_exist():
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+    for page in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} points to {target}"
 
@@ -124,16 +109,6 @@ def test_an_exchange_in_the_protocol_document_happens(daemon, exchange):
 
 
 # ---- manual pages ----
-
-
-def page_path(name):
-    """Where a page is: the one that the build makes may be in the build folder."""
-    made = BUILD / "man" / name
-    return made if made.exists() else ROOT / "man" / name
-
-
-def page_text(name):
-    return page_path(name).read_text()
 
 
 def test_evloopd_s_manual_page_has_the_options_of_its_help_and_no_others(evloopd):
@@ -183,7 +158,8 @@ def test_evloopd_s_manual_page_describes_every_property_of_every_type(daemon, qm
         assert set(" , ".join(items).split(" , ")) == properties - {"type"}
 
 
-@pytest.mark.parametrize("name", ["evloopd.8", "evloopctl.1", "evloop.3", "evloopd-qmp.7"])
+@pytest.mark.parametrize("name", ["evloopd.8", "evloopctl.1", "evloopd.conf.5", "evloop.3",
+                                  "evloopd-qmp.7"])
 @pytest.mark.parametrize("tool", [
     ["mandoc", "-T", "lint", "-W", "warning"],
     ["groff", "-ww", "-mdoc", "-Tutf8", "-z"],

@@ -11,6 +11,7 @@ import pytest
 
 from conftest import BUILD
 from installed_library import make, setting
+from manual import displays
 from qmp_client import DEADLINE, Qmp
 
 UNITS = Path(__file__).parents[2] / "daemon" / "systemd"
@@ -73,6 +74,17 @@ def test_systemd_finds_nothing_wrong_with_the_drop_in_files(units):
     shutil.copytree(UNITS / "examples", units / "evloopd.service.d")
     assert analyze("verify", "--man=no", "--recursive-errors=no",
                    units / "evloopd.service") == (0, "")
+
+
+@needs_systemd_analyze
+def test_systemd_finds_nothing_wrong_with_the_units_in_the_manual_page(units):
+    web, options = [display.text for display in displays("evloopd.8")
+                    if display.text.startswith("[")]
+    (units / "evloopd-web.socket").write_text(web)
+    (units / "evloopd.service.d").mkdir()
+    (units / "evloopd.service.d" / "override.conf").write_text(options)
+    assert analyze("verify", "--man=no", "--recursive-errors=no", units / "evloopd.service",
+                   units / "evloopd-web.socket") == (0, "")
 
 
 @needs_systemd_analyze
