@@ -361,6 +361,8 @@ static const char *edit_line(ShellEdit *edit)
     sigdelset(&edit->signals.wait, SIGWINCH);
     sigaction(SIGWINCH, &on_size, &before);
     edit->is_editing = true;
+    /* libedit would do it after the prompt, and what is typed at once would be echoed twice. */
+    el_set(edit->el, EL_PREP_TERM, 1);
     line = el_gets(edit->el, &count);
     if (!line) { /* no newline has been typed */
         leave_line(edit);

@@ -113,13 +113,13 @@ class Terminal:
     def __init__(self, command, env, rows=40, columns=120, **options):
         self.fd, slave = pty.openpty()
         self.resize(rows, columns)
+        self.modes = termios.tcgetattr(slave)
         self.screen = Screen(columns)
         self.raw = ""
         self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=env,
                                         start_new_session=True,
                                         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
                                         **options)
-        self.modes = termios.tcgetattr(slave)
         self.slave = slave  # kept open: its modes are looked at when the program has ended
 
     def resize(self, rows, columns):

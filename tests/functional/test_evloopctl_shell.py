@@ -33,13 +33,13 @@ def shells(evloopctl, tmp_path):
     terminals = []
     (tmp_path / "home").mkdir()
 
-    def start(socket, *words, options=(), env=None, wait=True, **more):
+    def start(socket, *words, options=(), env=None, wait=True, command=None, **more):
         environment = {k: v for k, v in os.environ.items()
                        if k not in ("LINES", "COLUMNS", "XDG_STATE_HOME", "EDITRC")}
         environment |= {"TERM": "xterm", "LC_ALL": "C.UTF-8", "HOME": str(tmp_path / "home"),
                         **(env or {})}
-        terminals.append(Terminal([evloopctl, "-s", socket, *options, "shell", *words],
-                                  environment, **more))
+        command = command or [evloopctl, "-s", socket, *options, "shell", *words]
+        terminals.append(Terminal(command, environment, **more))
         if wait:
             terminals[-1].expect_line(PROMPT.rstrip())
         return terminals[-1]
@@ -97,7 +97,7 @@ def test_commands_are_run_without_the_word_evloopctl(shell):
 
 def test_an_error_does_not_leave_the_shell(shell):
     assert run(shell, "object del nobody") == [
-        "evloopctl: object-del: DeviceNotFound: Object 'nobody' not found"]
+        "evloopctl: object-del: GenericError: There is no object 'nobody'"]
     assert run(shell, "object ad timer")[0] == (
         "evloopctl: there is no command 'ad'; near are: add")
     assert run(shell, "object list 'a")[0].startswith("evloopctl: ")
@@ -116,7 +116,7 @@ def test_words_are_quoted_as_in_a_shell(shell):
         "iothread"]
     assert run(shell, 'object show "ti"ck')[0].split() == ["PROPERTY", "VALUE"]
     assert run(shell, r"object del no\ body") == [
-        "evloopctl: object-del: DeviceNotFound: Object 'no body' not found"]
+        "evloopctl: object-del: GenericError: There is no object 'no body'"]
 
 
 @pytest.mark.parametrize("keys", ["exit\r", CTRL_D])
@@ -269,16 +269,28 @@ def test_a_terminal_of_another_size_is_noticed(shells, busy):
     assert "" in run(shell, "oob query-loops")
 
 
-def test_ctrl_z_stops_it_and_the_line_is_there_again(shell):
-    type_line(shell, "object li", "object li")
-    shell.type(CTRL_Z)
-    assert os.WIFSTOPPED(os.waitpid(shell.process.pid, os.WUNTRACED)[1])
-    assert shell.modes_are_restored()
-    shell.clear()
-    shell.signal(signal.SIGCONT)
-    shell.expect(PROMPT + "object li")
-    shell.type("st\r")
-    shell.expect("bell  event-notifier  main-loop")
+def test_ctrl_z_stops_it_and_the_line_is_there_again(shells, busy, evloopctl):
+    """From a shell with job control, for nobody else could continue it."""
+    bash = shells(busy.socket, command=["bash", "--norc", "-i"], env={"PS1": "$ "}, wait=False)
+    bash.type(f"{evloopctl} -s {busy.socket} shell\n")
+    bash.expect_line(PROMPT.rstrip())
+    for typed, line in [("obj", "obj"), ("ect li", "object li")]:
+        type_line(bash, typed, line)
+        bash.type(CTRL_Z)
+        bash.expect("Stopped")
+        bash.clear()
+        bash.type("echo sa''ne\n")
+        bash.expect_line("$")
+        bash.expect("sane")
+        bash.clear()
+        bash.type("fg\n")
+        bash.expect_line(PROMPT + line)
+    bash.type("st\r")
+    bash.expect("bell  event-notifier  main-loop")
+    bash.type("exit\r")
+    bash.expect_line("$")
+    bash.type("exit\r")
+    assert bash.end() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
@@ -383,14 +395,14 @@ def test_the_history_is_searched(shell):
 
 
 @pytest.mark.parametrize("keys, line", [
-    ("ob\tsh\tti\t", "object show tick"), ("stat\t", "status"),
+    ("object sh\tti\t", "object show tick"), ("stat\t", "status"),
     ("object add t\t", "object add timer"), ("query-so\t", "query-sources"),
     ("qom-get pa\t", "qom-get path="), ("object add timer x cat\tb\t",
                                         "object add timer x catch-up=burst"),
     ("iothread add x fdmon=e\t", "iothread add x fdmon=epoll"), ("trace start io\t0",
                                                                 "trace start io0"),
     ("object-add qom-type=ti\t", "object-add qom-type=timer"), ("oob query-so\t", "oob query-sources"),
-    ("help qom-s\t", "help qom-set"), ("help obj\tmo\t", "help object move"),
+    ("help qom-s\t", "help qom-set"), ("help object mo\t", "help object move"),
     ("events TIM\t", "events TIMER_EXPIRED"), ("top --sort=na\t", "top --sort=name"),
     ("object show\x01\x05 ti\t", "object show tick"), ("nothing-like-it\t", "nothing-like-it"),
     ("object show 'ti\t", "object show 'ti"), ("# ob\t", "# ob"),
@@ -413,8 +425,8 @@ def test_the_rest_of_the_line_stays_when_choices_are_shown(shells, busy):
     shell = shells(busy.socket, columns=40)
     shell.type("object set  and a line that is longer than one row" + CTRL_A + "\x1bf\x1bf\x06\t")
     shell.wait_for(lambda screen: "event-notifier" in "".join(screen.text()) and
-                   screen.text()[-2:] == ["evloopd> object set  and a line that is l",
-                                          "onger than one row"])
+                   screen.text()[-2:] == ["evloopd> object set  and a line that is",
+                                          "longer than one row"])
 
 
 def test_completion_asks_out_of_band_while_the_main_loop_is_held(shell, busy):
