@@ -126,7 +126,7 @@ static bool wait_for_stdin(GError **errp)
 
     while (mask && ppoll(&fd, 1, NULL, mask) < 0 && errno == EINTR) {
         if (signals_interrupted()) {
-            g_set_error(errp, CTL_ERROR, CTL_ERROR_INTERRUPTED, "interrupted");
+            g_set_error(errp, CTL_ERROR, CTL_ERROR_INTERRUPTED, CTL_INTERRUPTED);
             return false;
         }
     }

@@ -109,7 +109,7 @@ static int poll_until(struct pollfd *fds, nfds_t count, int64_t until, const sig
 
 static void set_interrupted(GError **errp)
 {
-    g_set_error(errp, CTL_ERROR, CTL_ERROR_INTERRUPTED, "interrupted");
+    g_set_error(errp, CTL_ERROR, CTL_ERROR_INTERRUPTED, CTL_INTERRUPTED);
 }
 
 /* Wait until the socket can be read, or also written when @events says so. Returns what it is ready

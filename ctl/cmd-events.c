@@ -53,9 +53,8 @@ static bool events_run(const CtlCommand *command, Ctl *ctl, char **words, GError
     }
     client_watch_output(client, STDOUT_FILENO);
     if (!print_events(client, (const char *const *)names, count, &error)) {
-        /* Without a count, the daemon's end is the one to wait for, or Ctrl-C in the shell. */
-        if (count == 0 && (g_error_matches(error, CTL_ERROR, CTL_ERROR_CLOSED) ||
-                           g_error_matches(error, CTL_ERROR, CTL_ERROR_INTERRUPTED))) {
+        /* Without a count, the daemon's end is the one to wait for. */
+        if (count == 0 && g_error_matches(error, CTL_ERROR, CTL_ERROR_CLOSED)) {
             return true;
         }
         g_propagate_error(errp, g_steal_pointer(&error));

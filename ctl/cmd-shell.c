@@ -226,19 +226,26 @@ static bool run_line(Shell *shell, const char *line, GError **errp)
 
 /* ---- from a terminal ---- */
 
+/* Print @error, of an interactive line. Where Ctrl-C ended what would have gone on for ever, such
+ * as 'events', there is nothing to say. */
+static void tell(const GError *error)
+{
+    if (g_error_matches(error, CTL_ERROR, CTL_ERROR_INTERRUPTED)) {
+        fputc('\n', stderr); /* the terminal has shown ^C */
+        if (g_str_equal(error->message, CTL_INTERRUPTED)) {
+            return;
+        }
+    }
+    print_error(error);
+}
+
 static void run_and_tell(Shell *shell, const char *line)
 {
     g_autoptr(GError) error = NULL;
 
-    signals_interrupted(); /* one that came too late for the command before */
-    if (run_line(shell, line, &error)) {
-        return;
+    if (!run_line(shell, line, &error)) {
+        tell(error);
     }
-    if (g_error_matches(error, CTL_ERROR, CTL_ERROR_INTERRUPTED)) {
-        fputc('\n', stderr); /* the terminal shows ^C */
-    }
-    shell->done |= g_error_matches(error, CTL_ERROR, CTL_ERROR_OUTPUT) && !isatty(STDOUT_FILENO);
-    print_error(error);
 }
 
 static bool run_terminal(Shell *shell, GError **errp)

@@ -23,6 +23,9 @@ typedef enum {
     CTL_ERROR_NO_EVENT,    /* --timeout is over, and the event that was waited for has not come */
 } CtlError;
 
+/* The message of CTL_ERROR_INTERRUPTED, but for what may stand in front of it. */
+#define CTL_INTERRUPTED "interrupted"
+
 GQuark ctl_error_quark(void);
 
 /* The exit status: 0 when there is no error, 1 when the daemon refused a command, 3 when

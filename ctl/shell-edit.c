@@ -379,6 +379,7 @@ char *shell_edit_read(ShellEdit *edit)
     const char *text;
     char *line;
 
+    signals_interrupted(); /* one that came too late for the command before */
     connection_rest(edit->ctl->connection);
     text = edit_line(edit);
     if (edit->end) {

@@ -149,6 +149,13 @@ class Terminal:
         """Until the line of the cursor is this one."""
         self.wait_for(lambda screen: screen.text()[screen.row] == line)
 
+    def wait_for_modes(self):
+        """Until the terminal is as it was before the program: a command of it runs."""
+        deadline = time.monotonic() + DEADLINE
+        while not self.modes_are_restored():
+            assert time.monotonic() < deadline, "\n".join(self.screen.text())
+            self.read_some(0.002)
+
     def clear(self):
         """Forget all but the line of the cursor."""
         self.screen.lines = [self.screen.lines[self.screen.row]]
