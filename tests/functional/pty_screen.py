@@ -68,10 +68,11 @@ class Screen:
         else:
             if self.column >= self.columns:  # wraps when something follows, not before
                 self.go(self.row + 1, 0)
+            cells = [char, ""] if unicodedata.east_asian_width(char) in "WF" else [char]
             line = self.lines[self.row]
-            line.extend(" " * (self.column + 1 - len(line)))
-            line[self.column] = char
-            self.column += 1
+            line.extend(" " * (self.column - len(line)))
+            line[self.column:self.column + len(cells)] = cells
+            self.column += len(cells)
 
     def control(self, private, numbers, name):
         count = int(numbers.split(";")[0] or 1) if not private else 1
