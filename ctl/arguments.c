@@ -10,6 +10,7 @@
 
 #include "ctl/arguments.h"
 #include "ctl/error.h"
+#include "ctl/input.h"
 #include "ctl/signals.h"
 
 /* ---- values ---- */
@@ -117,14 +118,14 @@ bool arguments_is_json(const char *word)
 
 /* ---- JSON ---- */
 
-/* Where Ctrl-C does not end the program, wait until there is something on stdin. False and @errp
- * when it comes. */
-static bool wait_for_stdin(GError **errp)
+/* Where Ctrl-C does not end the program, wait until there is something to read from @fd. False and
+ * @errp when it comes. */
+static bool wait_for_input(int fd, GError **errp)
 {
-    struct pollfd fd = { .fd = STDIN_FILENO, .events = POLLIN };
+    struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
     const sigset_t *mask = signals_interrupt_mask();
 
-    while (mask && ppoll(&fd, 1, NULL, mask) < 0 && errno == EINTR) {
+    while (mask && ppoll(&poll_fd, 1, NULL, mask) < 0 && errno == EINTR) {
         if (signals_interrupted()) {
             g_set_error(errp, CTL_ERROR, CTL_ERROR_INTERRUPTED, CTL_INTERRUPTED);
             return false;
@@ -133,17 +134,17 @@ static bool wait_for_stdin(GError **errp)
     return true;
 }
 
-/* read() from stdin. -1 and @errp on failure. */
-static ssize_t read_stdin(char *buffer, size_t size, GError **errp)
+/* As read(). -1 and @errp on failure. */
+static ssize_t read_input(int fd, char *buffer, size_t size, GError **errp)
 {
     ssize_t n;
 
     do {
-        if (!wait_for_stdin(errp)) {
+        if (!wait_for_input(fd, errp)) {
             return -1;
         }
-        n = read(STDIN_FILENO, buffer, size);
-    } while (n < 0 && errno == EINTR);
+        n = read(fd, buffer, size);
+    } while (n < 0 && (errno == EINTR || (errno == EAGAIN && signals_interrupt_mask())));
     if (n < 0) {
         g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "cannot read stdin: %s", g_strerror(errno));
     }
@@ -153,12 +154,14 @@ static ssize_t read_stdin(char *buffer, size_t size, GError **errp)
 char *arguments_read_stdin(GError **errp)
 {
     g_autoptr(GString) text = g_string_new(NULL);
+    int fd = signals_interrupt_mask() ? input_open() : STDIN_FILENO;
     char buffer[16 * 1024];
     ssize_t n;
 
-    while ((n = read_stdin(buffer, sizeof(buffer), errp)) > 0) {
+    while ((n = read_input(fd, buffer, sizeof(buffer), errp)) > 0) {
         g_string_append_len(text, buffer, n);
     }
+    input_close(fd);
     if (n < 0) {
         return NULL;
     }

@@ -19,6 +19,7 @@
 #include <wchar.h>
 
 #include "ctl/error.h"
+#include "ctl/input.h"
 #include "ctl/print.h"
 #include "ctl/shell.h"
 #include "ctl/signals.h"
@@ -35,6 +36,7 @@ struct ShellEdit {
     char *history_path; /* NULL: it is not kept */
     Signals signals;
     mbstate_t state; /* of a character of which not all bytes have come */
+    int fd;          /* the terminal, to read from */
     bool is_dumb;    /* the terminal can do nothing but print */
     bool is_editing;
     bool is_cancelled; /* Ctrl-C was pressed */
@@ -139,13 +141,13 @@ static bool wait_for_key(ShellEdit *edit)
     g_autoptr(GError) error = NULL;
     g_autoptr(json_object) ignored = NULL;
     Client *client = edit->ctl->connection->client;
-    struct pollfd fd = { .fd = STDIN_FILENO, .events = POLLIN };
+    struct pollfd fd = { .fd = edit->fd, .events = POLLIN };
 
     if (!client) {
         return ppoll(&fd, 1, NULL, &edit->signals.wait) >= 0 || errno != EINTR;
     }
-    switch (client_wait(client, CLIENT_NO_DEADLINE, STDIN_FILENO, &edit->signals.wait, &ignored,
-                        &error)) {
+    switch (
+        client_wait(client, CLIENT_NO_DEADLINE, edit->fd, &edit->signals.wait, &ignored, &error)) {
     case CLIENT_INPUT:
         return true;
     case CLIENT_FAILED:
@@ -199,8 +201,8 @@ static int read_key(EditLine *el, wchar_t *key)
             }
             continue;
         }
-        n = read(STDIN_FILENO, &byte, 1);
-        if (n < 0 && errno == EINTR) {
+        n = read(edit->fd, &byte, 1);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
             continue;
         }
         if (n <= 0) {
@@ -323,6 +325,7 @@ ShellEdit *shell_edit_new(Ctl *ctl)
     choose_locale();
     edit->ctl = ctl;
     edit->is_dumb = !terminal || !*terminal || g_str_equal(terminal, "dumb");
+    edit->fd = input_open();
     edit->history = history_init();
     edit->el = el_init("evloopctl", stdin, stdout, stderr);
     el_set(edit->el, EL_CLIENTDATA, edit);
@@ -340,6 +343,7 @@ void shell_edit_free(ShellEdit *edit)
 {
     el_end(edit->el);
     history_end(edit->history);
+    input_close(edit->fd);
     g_free(edit->history_path);
     g_free(edit);
 }

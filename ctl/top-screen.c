@@ -390,8 +390,8 @@ static void stop(void)
 
 /* ---- the loop ---- */
 
-/* Whether the terminal has hung up, or goes on to announce what then can't be read. Once is nothing:
- * a key that stops the program takes those before it along, after they were announced. */
+/* Whether the terminal has hung up, or goes on to announce what then can't be read. Once is
+ * nothing: a key that stops the program takes those before it along, after they were announced. */
 static bool input_is_gone(unsigned *in_vain)
 {
     struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };

@@ -25,6 +25,7 @@ class Screen:
         self.columns = columns
         self.lines = [[]]
         self.row = self.column = 0
+        self.saved = ([[]], 0, 0)
         self.rest = ""
         self.unknown = []  # control sequences that are not understood
         self.bells = 0
@@ -97,6 +98,10 @@ class Screen:
             del line[self.column:self.column + count]
         elif name == "@":
             line[self.column:self.column] = " " * count
+        elif (private, numbers) == ("?", "1049") and name in "hl":  # another screen, and back
+            other = (self.lines, self.row, self.column)
+            self.lines, self.row, self.column = ([[]], 0, 0) if name == "h" else self.saved
+            self.saved = other
         elif name not in "mhl":
             self.unknown.append((private, numbers, name))
 

@@ -165,6 +165,21 @@ def test_ctrl_c_ends_a_shell_that_reads_a_pipe(evloopctl, busy):
         other.oob("x-debug-unblock")
 
 
+def test_without_libedit_a_terminal_is_told_what_there_is(evloopctl, busy):
+    linked = subprocess.run(["ldd", evloopctl], capture_output=True, text=True, timeout=DEADLINE)
+    if "libedit" in linked.stdout:
+        pytest.skip("built with libedit")
+    terminal, slave = pty.openpty()
+    try:
+        result = subprocess.run([evloopctl, "-s", busy.socket, "shell"], stdin=slave, stdout=slave,
+                                stderr=subprocess.PIPE, text=True, timeout=DEADLINE)
+    finally:
+        os.close(terminal)
+        os.close(slave)
+    assert result.returncode == 2
+    assert "built without libedit; 'evloopctl shell <FILE' runs the lines" in result.stderr
+
+
 def test_words_after_shell_are_wrong(ctl):
     result = ctl("shell", "now", stdin=subprocess.DEVNULL)
     assert result.returncode == 2 and "unexpected: 'now'" in result.stderr

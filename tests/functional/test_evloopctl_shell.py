@@ -494,7 +494,7 @@ def test_top_takes_the_screen_and_gives_it_back(shell):
     shell.wait_for(lambda screen: "\x1b[?1049h" in shell.raw and "main-loop" in shell.raw)
     shell.type(CTRL_C)
     shell.wait_for(lambda screen: "\x1b[?1049l" in shell.raw)
-    shell.raw = ""
+    shell.expect_line(PROMPT.rstrip())
     assert run(shell, "qom-get path=/objects/io0 property=type") == ["iothread"]
 
 
