@@ -1,12 +1,17 @@
 /*
  * Words to values: the syntax of key=value, and what a word of each type looks like.
  */
+#include "config.h"
+
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "ctl/arguments.h"
 #include "ctl/error.h"
+#include "ctl/input.h"
+#include "ctl/signals.h"
 
 /* ---- values ---- */
 
@@ -113,20 +118,52 @@ bool arguments_is_json(const char *word)
 
 /* ---- JSON ---- */
 
+/* Where Ctrl-C does not end the program, wait until there is something to read from @fd. False and
+ * @errp when it comes. */
+static bool wait_for_input(int fd, GError **errp)
+{
+    struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+    const sigset_t *mask = signals_interrupt_mask();
+
+    while (mask && ppoll(&poll_fd, 1, NULL, mask) < 0 && errno == EINTR) {
+        if (signals_interrupted()) {
+            g_set_error(errp, CTL_ERROR, CTL_ERROR_INTERRUPTED, CTL_INTERRUPTED);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* As read(). -1 and @errp on failure. */
+static ssize_t read_input(int fd, char *buffer, size_t size, GError **errp)
+{
+    ssize_t n;
+
+    do {
+        if (!wait_for_input(fd, errp)) {
+            return -1;
+        }
+        n = read(fd, buffer, size);
+    } while (n < 0 && (errno == EINTR || (errno == EAGAIN && signals_interrupt_mask())));
+    if (n < 0) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "cannot read stdin: %s", g_strerror(errno));
+    }
+    return n;
+}
+
 char *arguments_read_stdin(GError **errp)
 {
     g_autoptr(GString) text = g_string_new(NULL);
+    int fd = signals_interrupt_mask() ? input_open() : STDIN_FILENO;
     char buffer[16 * 1024];
     ssize_t n;
 
-    while ((n = read(STDIN_FILENO, buffer, sizeof(buffer))) != 0) {
-        if (n > 0) {
-            g_string_append_len(text, buffer, n);
-        } else if (errno != EINTR) {
-            g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "cannot read stdin: %s",
-                        g_strerror(errno));
-            return NULL;
-        }
+    while ((n = read_input(fd, buffer, sizeof(buffer), errp)) > 0) {
+        g_string_append_len(text, buffer, n);
+    }
+    input_close(fd);
+    if (n < 0) {
+        return NULL;
     }
     if (strlen(text->str) != text->len) {
         g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "stdin is not JSON: it has a NUL byte");

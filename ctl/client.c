@@ -18,18 +18,29 @@
 
 #include "ctl/connect.h"
 #include "ctl/error.h"
+#include "ctl/signals.h"
 
 #define READ_SIZE (64 * 1024)
 
+/* So long a connect() waits in one go while Ctrl-C is to end it. */
+#define CONNECT_SLICE_MS 200
+
 struct Client {
+    guint refs;
     int fd;
     int output_fd; /* see client_watch_output(); -1 for none */
     int64_t deadline;
     char *path;
     ClientPatience patience;
-    const char *awaited; /* the command whose answer is waited for; NULL: none */
-    int64_t late_us;     /* when that is late, unless it has been told */
-    bool oob;
+    const char *awaited;       /* the command whose answer is waited for; NULL: none */
+    int64_t late_us;           /* when that is late, unless it has been told */
+    bool oob;                  /* whether commands may go out of band */
+    bool has_oob;              /* whether the connection was negotiated for that */
+    bool unanswered;           /* whether an answer is to come */
+    bool gone;                 /* whether the daemon has closed it */
+    bool broken;               /* whether something came that is not QMP */
+    ClientEventFunc *on_event; /* called with events that would be dropped; NULL: none */
+    void *on_event_opaque;
     GQueue *events;        /* kept, see client_keep_events(); NULL: they are not */
     int64_t last_id;       /* of the last request */
     char *begun;           /* the command of client_begin() that has no answer yet, or NULL */
@@ -86,6 +97,21 @@ static void tell_when_late(Client *client)
     }
 }
 
+/* As poll(), until the time @until. Signals that only @mask lets in end it; NULL: none. */
+static int poll_until(struct pollfd *fds, nfds_t count, int64_t until, const sigset_t *mask)
+{
+    int64_t us = MAX(until - g_get_monotonic_time(), 0);
+    const struct timespec timeout = { .tv_sec = us / G_USEC_PER_SEC,
+                                      .tv_nsec = us % G_USEC_PER_SEC * 1000 };
+
+    return ppoll(fds, count, until == CLIENT_NO_DEADLINE ? NULL : &timeout, mask);
+}
+
+static void set_interrupted(GError **errp)
+{
+    g_set_error(errp, CTL_ERROR, CTL_ERROR_INTERRUPTED, CTL_INTERRUPTED);
+}
+
 /* Wait until the socket can be read, or also written when @events says so. Returns what it is ready
  * for, 0 and @errp on failure. */
 static short wait_ready(Client *client, short events, GError **errp)
@@ -96,8 +122,13 @@ static short wait_ready(Client *client, short events, GError **errp)
     };
 
     for (;;) {
-        int n = poll(fds, G_N_ELEMENTS(fds), ms_until(MIN(client->deadline, client->late_us)));
+        int n = poll_until(fds, G_N_ELEMENTS(fds), MIN(client->deadline, client->late_us),
+                           signals_interrupt_mask());
 
+        if (n < 0 && errno == EINTR && signals_interrupted()) {
+            set_interrupted(errp);
+            return 0;
+        }
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -137,6 +168,7 @@ static bool read_some(Client *client, GError **errp)
     if (n > 0 || (n < 0 && (err == EAGAIN || err == EINTR))) {
         return true;
     }
+    client->gone = n == 0 || err == ECONNRESET;
     if (n < 0 && err != ECONNRESET) {
         g_set_error(errp, CTL_ERROR, CTL_ERROR_CONNECTION, "cannot read from the daemon: %s",
                     g_strerror(err));
@@ -185,6 +217,7 @@ static bool send_all(Client *client, const char *data, size_t size, int fd, GErr
         }
         n = send_with_fd(client, data, size, fd);
         if (n < 0 && errno != EAGAIN && errno != EINTR) {
+            client->gone = errno == EPIPE || errno == ECONNRESET;
             g_set_error(errp, CTL_ERROR, CTL_ERROR_CONNECTION, "cannot send to the daemon: %s",
                         g_strerror(errno));
             return false;
@@ -231,10 +264,12 @@ static bool parse_some(Client *client, json_object **message, GError **errp)
         } else if (error == json_tokener_success) {
             g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL,
                         "what the daemon sent is not QMP: a message is not a JSON object");
+            client->broken = true;
             return false;
         } else if (error != json_tokener_continue) {
             g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL, "what the daemon sent is not QMP: %s",
                         json_tokener_error_desc(error));
+            client->broken = true;
             return false;
         }
     }
@@ -268,6 +303,16 @@ static bool is_event(json_object *message)
     return json_member_string(message, "event") != NULL;
 }
 
+/* Nobody waits for @event now. */
+static void pass_event(Client *client, json_object *event)
+{
+    if (client->events) {
+        g_queue_push_tail(client->events, json_object_get(event));
+    } else if (client->on_event) {
+        client->on_event(event, client->on_event_opaque);
+    }
+}
+
 /* ---- commands ---- */
 
 static bool send_request(Client *client, const char *verb, const char *command,
@@ -284,6 +329,7 @@ static bool send_request(Client *client, const char *verb, const char *command,
     json_object_object_add(request, "id", json_object_new_int64(++client->last_id));
     text = json_object_to_json_string_length(
         request, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+    client->unanswered = true;
     return send_all(client, text, size, fd, errp);
 }
 
@@ -309,8 +355,10 @@ static bool take_answer(Client *client, const char *command, json_object *messag
         (!is_error && !json_object_object_get_ex(message, "return", &value))) {
         g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL,
                     "%s: what the daemon sent is not an answer to the command", command);
+        client->broken = true;
         return false;
     }
+    client->unanswered = false;
     if (is_error) {
         const char *class = json_member_string(value, "class");
         const char *desc = json_member_string(value, "desc");
@@ -340,9 +388,7 @@ static json_object *next_answer(Client *client, GError **errp)
         if (!message || !is_event(message)) {
             return g_steal_pointer(&message);
         }
-        if (client->events) {
-            g_queue_push_tail(client->events, g_steal_pointer(&message));
-        }
+        pass_event(client, message);
     }
 }
 
@@ -436,7 +482,11 @@ static bool take_messages(Client *client, json_object **result, GError **error)
         if (!parse_some(client, &message, error)) {
             return true;
         }
-        if (!message || is_event(message)) {
+        if (!message) {
+            continue;
+        }
+        if (is_event(message)) {
+            pass_event(client, message);
             continue;
         }
         command = g_steal_pointer(&client->begun);
@@ -455,11 +505,13 @@ static ClientWait poll_once(Client *client, int64_t until, int input_fd, const s
         { .fd = client->output_fd },
         { .fd = input_fd, .events = POLLIN },
     };
-    int64_t us = MAX(MIN(until, client->deadline) - g_get_monotonic_time(), 0);
-    struct timespec timeout = { .tv_sec = us / G_USEC_PER_SEC,
-                                .tv_nsec = us % G_USEC_PER_SEC * 1000 };
-    int n = ppoll(fds, G_N_ELEMENTS(fds), &timeout, signals);
+    int n = poll_until(fds, G_N_ELEMENTS(fds), MIN(until, client->deadline),
+                       signals ? signals : signals_interrupt_mask());
 
+    if (n < 0 && errno == EINTR && !signals && signals_interrupted()) {
+        set_interrupted(errp);
+        return CLIENT_FAILED;
+    }
     if (n < 0 && errno == EINTR) {
         return CLIENT_SIGNAL;
     }
@@ -503,6 +555,30 @@ ClientWait client_wait(Client *client, int64_t until, int input_fd, const sigset
 
 /* ---- opening ---- */
 
+/* As connect_unix(). Nothing interrupts it, so it is done by and by where Ctrl-C is to. */
+static int connect_by_and_by(Client *client, GError **errp)
+{
+    for (;;) {
+        GError *error = NULL;
+        int ms = remaining_ms(client);
+        bool is_slice = signals_interrupt_mask() && (ms < 0 || ms > CONNECT_SLICE_MS);
+        int fd = connect_unix(client->path, is_slice ? CONNECT_SLICE_MS : ms, &error);
+
+        if (fd >= 0) {
+            return fd;
+        }
+        if (!is_slice || !g_error_matches(error, CTL_ERROR, CTL_ERROR_TIMEOUT)) {
+            g_propagate_error(errp, error);
+            return -1;
+        }
+        g_error_free(error);
+        if (signals_interrupted()) {
+            set_interrupted(errp);
+            return -1;
+        }
+    }
+}
+
 static bool offers(json_object *qmp, const char *capability)
 {
     json_object *names = json_member_array(qmp, "capabilities");
@@ -526,6 +602,12 @@ static void explain_refusal(GError *error)
 
     g_free(error->message);
     error->message = message;
+}
+
+static void set_no_oob(GError **errp)
+{
+    g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL,
+                "the daemon does not offer to run commands out of band");
 }
 
 static bool take_greeting(Client *client, ClientOob oob, GError **errp)
@@ -553,11 +635,11 @@ static bool take_greeting(Client *client, ClientOob oob, GError **errp)
                     "what the daemon sent first is not a QMP greeting");
         return false;
     }
+    client->has_oob = client->oob && offers(qmp, "oob");
     if (oob == CLIENT_OOB_IF_OFFERED) {
-        client->oob = offers(qmp, "oob");
+        client->oob = client->has_oob;
     } else if (client->oob && !offers(qmp, "oob")) {
-        g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL,
-                    "the daemon does not offer to run commands out of band");
+        set_no_oob(errp);
         return false;
     }
     return true;
@@ -582,6 +664,7 @@ Client *client_open(const char *path, ClientOob oob, int64_t deadline,
 {
     g_autoptr(Client) client = g_new0(Client, 1);
 
+    client->refs = 1;
     client->output_fd = -1;
     client->path = g_strdup(path);
     client->late_us = CLIENT_NO_DEADLINE;
@@ -594,7 +677,7 @@ Client *client_open(const char *path, ClientOob oob, int64_t deadline,
     client->tokener = json_tokener_new_ex(JSON_MAX_DEPTH);
     json_tokener_set_flags(client->tokener,
                            JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
-    client->fd = connect_unix(path, remaining_ms(client), errp);
+    client->fd = connect_by_and_by(client, errp);
     if (client->fd < 0) {
         return NULL;
     }
@@ -605,21 +688,77 @@ Client *client_open(const char *path, ClientOob oob, int64_t deadline,
     return g_steal_pointer(&client);
 }
 
-void client_free(Client *client)
+static void drop_events(Client *client)
 {
+    while (client->events && client->events->length > 0) {
+        json_object_put(g_queue_pop_head(client->events));
+    }
+    g_clear_pointer(&client->events, g_queue_free);
+}
+
+Client *client_ref(Client *client)
+{
+    client->refs++;
+    return client;
+}
+
+void client_unref(Client *client)
+{
+    if (--client->refs > 0) {
+        return;
+    }
     if (client->fd >= 0) {
         close(client->fd);
     }
     json_tokener_free(client->tokener);
     g_string_free(client->input, TRUE);
-    while (client->events && client->events->length > 0) {
-        json_object_put(g_queue_pop_head(client->events));
-    }
-    g_clear_pointer(&client->events, g_queue_free);
+    drop_events(client);
     g_free(client->begun);
     g_free(client->path);
     g_free(client);
 }
+
+/* ---- using it again ---- */
+
+ClientState client_state(Client *client)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(json_object) ignored = NULL;
+
+    if (client->unanswered || client->broken) {
+        return client->gone ? CLIENT_GONE : CLIENT_SPOILT;
+    }
+    client->deadline = CLIENT_NO_DEADLINE;
+    client->output_fd = -1;
+    if (client_wait(client, 0, -1, NULL, &ignored, &error) == CLIENT_TIME) {
+        return CLIENT_SOUND;
+    }
+    return client->gone ? CLIENT_GONE : CLIENT_SPOILT;
+}
+
+bool client_renew(Client *client, ClientOob oob, int64_t deadline, const ClientPatience *patience,
+                  GError **errp)
+{
+    if (oob == CLIENT_OOB && !client->has_oob) {
+        set_no_oob(errp);
+        return false;
+    }
+    client->oob = oob != CLIENT_IN_BAND && client->has_oob;
+    client->deadline = deadline;
+    client->patience = patience ? *patience : (ClientPatience){ 0 };
+    client->output_fd = -1;
+    drop_events(client);
+    await(client, NULL);
+    return true;
+}
+
+void client_watch_events(Client *client, ClientEventFunc *func, void *opaque)
+{
+    client->on_event = func;
+    client->on_event_opaque = opaque;
+}
+
+/* ---- what a user of it may want ---- */
 
 void client_keep_events(Client *client)
 {

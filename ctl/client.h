@@ -1,8 +1,9 @@
 /*
  * A QMP client: one connection to the daemon, one command at a time.
  *
- * The functions block until they are done, the deadline has passed or the connection is over. Their
- * errors are of CTL_ERROR (ctl/error.h) and complete sentences for the user.
+ * The functions block until they are done, the deadline has passed, the connection is over or, in
+ * the shell, Ctrl-C is pressed. Their errors are of CTL_ERROR (ctl/error.h) and complete sentences
+ * for the user.
  */
 #ifndef CTL_CLIENT_H
 #define CTL_CLIENT_H
@@ -41,15 +42,43 @@ typedef struct ClientPatience {
  * Connect to the unix socket @path, take the greeting and negotiate, with @oob the capability to
  * run commands out of band as well. From then on, everything that waits gives up at @deadline (of
  * g_get_monotonic_time()). @patience, if not NULL, is for the greeting and for client_call() and
- * its like. NULL and @errp when it fails. The caller owns it: client_free().
+ * its like. NULL and @errp when it fails. The caller owns it: client_unref().
  */
 Client *client_open(const char *path, ClientOob oob, int64_t deadline,
                     const ClientPatience *patience, GError **errp);
 
-/* Close the connection. */
-void client_free(Client *client);
+/* One more owner of @client, which is returned. */
+Client *client_ref(Client *client);
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Client, client_free)
+/* The last owner's closes the connection. */
+void client_unref(Client *client);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Client, client_unref)
+
+/* ---- a connection that outlives a command ---- */
+
+/* How far a connection can be used for another command. */
+typedef enum {
+    CLIENT_SOUND,
+    CLIENT_SPOILT, /* an answer is still to come, or something has come that is not QMP */
+    CLIENT_GONE,   /* the daemon has closed it */
+} ClientState;
+
+/* Takes in what has come. */
+ClientState client_state(Client *client);
+
+/* Make a sound connection as client_open() would, for these. It must have been opened with
+ * CLIENT_OOB_IF_OFFERED. False and @errp when it can't be for @oob. */
+bool client_renew(Client *client, ClientOob oob, int64_t deadline, const ClientPatience *patience,
+                  GError **errp);
+
+/* An event that came while something else was waited for. */
+typedef void ClientEventFunc(json_object *event, void *opaque);
+
+/* Have @func called with events that would be dropped. */
+void client_watch_events(Client *client, ClientEventFunc *func, void *opaque);
+
+/* ---- waiting and calling ---- */
 
 /*
  * Let every wait end with CTL_ERROR_OUTPUT as soon as nobody reads any more what is written to the

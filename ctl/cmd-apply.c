@@ -130,7 +130,7 @@ static json_object *read_files(char **names, GError **errp)
 static bool apply_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
     gboolean dry_run = FALSE;
-    gboolean json = FALSE;
+    gboolean json = ctl->json;
     const GOptionEntry options[] = {
         { "dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry_run, "Only show what would be done", NULL },
         { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON, not lines for people", NULL },

@@ -1,10 +1,10 @@
 /*
- * evloopctl call: run any command of the daemon and print what it returns.
+ * evloopctl call and oob: run any command of the daemon and print what it returns.
  */
 #include "ctl/arguments.h"
 #include "ctl/command.h"
 #include "ctl/error.h"
-#include "ctl/print.h"
+#include "ctl/result.h"
 #include "ctl/schema.h"
 
 /* The arguments of @words, before any type is known; NULL for none. */
@@ -32,20 +32,22 @@ static bool parse_arguments(char **words, json_object **arguments, GError **errp
     return true;
 }
 
-static bool call_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
+static ResultFormat choose_format(const Ctl *ctl, bool json, bool table)
 {
-    gboolean oob = FALSE;
-    const GOptionEntry options[] = {
-        { "oob", 0, 0, G_OPTION_ARG_NONE, &oob, "Run it out of band, ahead of what is queued",
-          NULL },
-        { NULL },
-    };
-    g_auto(GStrv) rest = ctl_parse(command, ctl, options, words, 1, G_MAXUINT, errp);
+    if (json || (ctl->json && !table)) {
+        return RESULT_JSON;
+    }
+    return table ? RESULT_TABLE : RESULT_AUTO;
+}
+
+/* @rest are the command and its arguments. */
+static bool call(Ctl *ctl, char **rest, bool oob, ResultFormat format, GError **errp)
+{
     g_autoptr(json_object) arguments = NULL;
     g_autoptr(json_object) result = NULL;
     g_autoptr(Client) client = NULL;
 
-    if (!rest || !parse_arguments(rest + 1, &arguments, errp)) {
+    if (!parse_arguments(rest + 1, &arguments, errp)) {
         return false;
     }
     if (!g_utf8_validate(rest[0], -1, NULL)) {
@@ -60,7 +62,31 @@ static bool call_run(const CtlCommand *command, Ctl *ctl, char **words, GError *
         !schema_type_arguments(client, rest[0], arguments, errp)) {
         return false;
     }
-    return client_call_oob(client, rest[0], arguments, &result, errp) && print_json(result, errp);
+    return client_call_oob(client, rest[0], arguments, &result, errp) &&
+           result_print(result, format, errp);
+}
+
+/* Both commands: 'oob' is 'call --oob'. */
+static bool call_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
+{
+    gboolean oob = command == &ctl_oob;
+    gboolean json = FALSE;
+    gboolean table = FALSE;
+    const GOptionEntry options[] = {
+        { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON, on a terminal too", NULL },
+        { "table", 0, 0, G_OPTION_ARG_NONE, &table, "Print for people, also to a pipe", NULL },
+        /* The last is not for 'oob'. */
+        { oob ? NULL : "oob", 0, 0, G_OPTION_ARG_NONE, &oob,
+          "Run it out of band, ahead of what is queued", NULL },
+        { NULL },
+    };
+    g_auto(GStrv) rest = ctl_parse(command, ctl, options, words, 1, G_MAXUINT, errp);
+
+    if (rest && json && table) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "--json and --table exclude one another");
+        return false;
+    }
+    return rest && call(ctl, rest, oob, choose_format(ctl, json, table), errp);
 }
 
 static void call_complete(Ctl *ctl, Completion *completion, char **words)
@@ -75,6 +101,15 @@ static void call_complete(Ctl *ctl, Completion *completion, char **words)
     }
 }
 
+static void oob_complete(Ctl *ctl, Completion *completion, char **words)
+{
+    if (!completion->option && !words[0]) {
+        completion_add_oob_commands(completion, ctl);
+    } else {
+        call_complete(ctl, completion, words);
+    }
+}
+
 const CtlCommand ctl_call = {
     .name = "call",
     .parameters = "COMMAND [KEY=VALUE... | JSON | -]",
@@ -84,8 +119,18 @@ const CtlCommand ctl_call = {
         "boolean is on, true, yes, off, false or no; an array or an object is JSON. Instead, all\n"
         "arguments may be one JSON object, or be read as one from standard input (-).\n"
         "\n"
-        "What the command returns is printed as JSON, in one line unless on a terminal.\n"
-        "'call query-commands' lists the commands.\n",
+        "What the command returns is printed for people on a terminal, a list of objects as a\n"
+        "table; elsewhere as JSON in one line. 'help' lists the commands, 'help COMMAND' the\n"
+        "arguments of one.\n",
     .run = call_run,
     .complete = call_complete,
+};
+
+const CtlCommand ctl_oob = {
+    .name = "oob",
+    .parameters = "COMMAND [KEY=VALUE... | JSON | -]",
+    .summary = "The same, out of band: also while the main loop is stuck",
+    .description = "It is as 'call --oob'. Few commands can be run so; 'help COMMAND' tells.\n",
+    .run = call_run,
+    .complete = oob_complete,
 };

@@ -6,9 +6,9 @@
 
 static bool complete_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
-    g_autoptr(GString) found = g_string_new(NULL);
-    Completion completion = { .word = "", .prefix = "", .found = found };
+    g_autoptr(GString) found = NULL;
     g_auto(GStrv) typed = NULL;
+    g_autofree char *word = NULL;
     guint count;
 
     if (words[0] && g_str_equal(words[0], "--")) {
@@ -17,14 +17,9 @@ static bool complete_run(const CtlCommand *command, Ctl *ctl, char **words, GErr
     typed = g_strdupv(words);
     count = g_strv_length(typed);
     if (count > 0) {
-        completion.word = words[count - 1];
-        g_clear_pointer(&typed[count - 1], g_free);
+        word = g_steal_pointer(&typed[count - 1]);
     }
-    ctl->completion = &completion;
-    g_set_prgname("evloopctl");
-    /* It ends in an error in any case: that nothing was run, or what is wrong with the words. */
-    ctl_run(&ctl_program, ctl, typed, NULL);
-    ctl->completion = NULL;
+    found = completion_find(ctl->program, ctl, typed, word ? word : "");
     return print_text(found->str, errp);
 }
 

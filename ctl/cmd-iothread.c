@@ -3,11 +3,8 @@
  *
  * They are objects of type "iothread" under /objects; all is done by the commands for objects.
  */
-#include "ctl/arguments.h"
-#include "ctl/command.h"
-#include "ctl/object.h"
+#include "ctl/cmd-object.h"
 #include "ctl/print.h"
-#include "ctl/schema.h"
 
 #define TYPE_IOTHREAD "iothread"
 
@@ -16,14 +13,8 @@
 static bool add_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
     g_auto(GStrv) rest = ctl_parse(command, ctl, NULL, words, 1, G_MAXUINT, errp);
-    g_autoptr(json_object) arguments = NULL;
-    g_autoptr(Client) client = NULL;
 
-    if (!rest || !(arguments = object_add_arguments(TYPE_IOTHREAD, rest[0], rest + 1, errp))) {
-        return false;
-    }
-    client = ctl_connect(ctl, CLIENT_IN_BAND, errp);
-    return client && object_add(client, arguments, errp);
+    return rest && ctl_object_add(ctl, TYPE_IOTHREAD, rest, errp);
 }
 
 static void add_complete(Ctl *ctl, Completion *completion, char **words)
@@ -47,16 +38,8 @@ static const CtlCommand add_command = {
 static bool set_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
     g_auto(GStrv) rest = ctl_parse(command, ctl, NULL, words, 2, G_MAXUINT, errp);
-    g_autoptr(json_object) properties = json_object_new_object();
-    g_autoptr(Client) client = NULL;
 
-    if (!rest || !object_check_word(rest[0], "ID", errp) ||
-        !arguments_add_words(properties, rest + 1, errp)) {
-        return false;
-    }
-    client = ctl_connect(ctl, CLIENT_IN_BAND, errp);
-    return client && schema_type_properties(client, TYPE_IOTHREAD, properties, errp) &&
-           object_set_all(client, rest[0], properties, errp);
+    return rest && ctl_object_set(ctl, TYPE_IOTHREAD, rest, errp);
 }
 
 static void set_complete(Ctl *ctl, Completion *completion, char **words)
@@ -80,18 +63,6 @@ static const CtlCommand set_command = {
 
 /* ---- del ---- */
 
-static bool del_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
-{
-    g_auto(GStrv) rest = ctl_parse(command, ctl, NULL, words, 1, 1, errp);
-    g_autoptr(Client) client = NULL;
-
-    if (!rest || !object_check_word(rest[0], "ID", errp)) {
-        return false;
-    }
-    client = ctl_connect(ctl, CLIENT_IN_BAND, errp);
-    return client && object_del(client, rest[0], errp);
-}
-
 static void del_complete(Ctl *ctl, Completion *completion, char **words)
 {
     if (!completion->option && !words[0]) {
@@ -103,7 +74,7 @@ static const CtlCommand del_command = {
     .name = "del",
     .parameters = "ID",
     .summary = "Stop and remove an IOThread",
-    .run = del_run,
+    .run = ctl_object_del_run,
     .complete = del_complete,
 };
 
@@ -144,7 +115,7 @@ static json_object *select_columns(json_object *rows)
 
 static bool list_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
-    gboolean json = FALSE;
+    gboolean json = ctl->json;
     gboolean all = FALSE;
     const GOptionEntry options[] = {
         { "all", 0, 0, G_OPTION_ARG_NONE, &all, "Show all properties, not just the main ones",

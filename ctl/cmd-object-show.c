@@ -95,7 +95,7 @@ json_object *ctl_object_rows(Client *client, GError **errp)
 static bool list_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
     static const char *const keys[] = { "id", "type", "loop", NULL };
-    gboolean json = FALSE;
+    gboolean json = ctl->json;
     const GOptionEntry options[] = {
         { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON, not a table", NULL },
         { NULL },
@@ -160,7 +160,7 @@ static json_object *get_properties(Client *client, const char *id, GError **errp
 static bool show_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
     static const char *const keys[] = { "property", "value", NULL };
-    gboolean json = FALSE;
+    gboolean json = ctl->json;
     const GOptionEntry options[] = {
         { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON, not a table", NULL },
         { NULL },
@@ -271,7 +271,7 @@ static bool show_types(Client *client, bool json, GError **errp)
 
 static bool types_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
-    gboolean json = FALSE;
+    gboolean json = ctl->json;
     const GOptionEntry options[] = {
         { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON, not a table", NULL },
         { NULL },

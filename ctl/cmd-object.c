@@ -12,17 +12,19 @@
 
 /* ---- add ---- */
 
+bool ctl_object_add(Ctl *ctl, const char *type, char **words, GError **errp)
+{
+    g_autoptr(json_object) arguments = object_add_arguments(type, words[0], words + 1, errp);
+    g_autoptr(Client) client = arguments ? ctl_connect(ctl, CLIENT_IN_BAND, errp) : NULL;
+
+    return client && object_add(client, arguments, errp);
+}
+
 static bool add_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
     g_auto(GStrv) rest = ctl_parse(command, ctl, NULL, words, 2, G_MAXUINT, errp);
-    g_autoptr(json_object) arguments = NULL;
-    g_autoptr(Client) client = NULL;
 
-    if (!rest || !(arguments = object_add_arguments(rest[0], rest[1], rest + 2, errp))) {
-        return false;
-    }
-    client = ctl_connect(ctl, CLIENT_IN_BAND, errp);
-    return client && object_add(client, arguments, errp);
+    return rest && ctl_object_add(ctl, rest[0], rest + 1, errp);
 }
 
 static void add_complete(Ctl *ctl, Completion *completion, char **words)
@@ -48,7 +50,7 @@ static const CtlCommand add_command = {
 
 /* ---- del ---- */
 
-static bool del_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
+bool ctl_object_del_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
     g_auto(GStrv) rest = ctl_parse(command, ctl, NULL, words, 1, 1, errp);
     g_autoptr(Client) client = NULL;
@@ -71,29 +73,44 @@ static const CtlCommand del_command = {
     .name = "del",
     .parameters = "ID",
     .summary = "Remove an object",
-    .run = del_run,
+    .run = ctl_object_del_run,
     .complete = del_complete,
 };
 
 /* ---- set ---- */
 
-static bool set_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
+/* Give @properties, strings so far, the types that they have in the object @id. */
+static bool give_types(Client *client, const char *type, const char *id, json_object *properties,
+                       GError **errp)
 {
-    g_auto(GStrv) rest = ctl_parse(command, ctl, NULL, words, 2, G_MAXUINT, errp);
+    g_autofree char *found = NULL;
+
+    if (type) {
+        return schema_type_properties(client, type, properties, errp);
+    }
+    found = object_type(client, id, errp);
+    return found && schema_type_object(client, found, properties, errp);
+}
+
+bool ctl_object_set(Ctl *ctl, const char *type, char **words, GError **errp)
+{
     g_autoptr(json_object) properties = json_object_new_object();
-    g_autofree char *type = NULL;
     g_autoptr(Client) client = NULL;
 
-    if (!rest || !object_check_word(rest[0], "ID", errp) ||
-        !arguments_add_words(properties, rest + 1, errp)) {
+    if (!object_check_word(words[0], "ID", errp) ||
+        !arguments_add_words(properties, words + 1, errp)) {
         return false;
     }
     client = ctl_connect(ctl, CLIENT_IN_BAND, errp);
-    if (!client || !(type = object_type(client, rest[0], errp))) {
-        return false;
-    }
-    return schema_type_object(client, type, properties, errp) &&
-           object_set_all(client, rest[0], properties, errp);
+    return client && give_types(client, type, words[0], properties, errp) &&
+           object_set_all(client, words[0], properties, errp);
+}
+
+static bool set_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
+{
+    g_auto(GStrv) rest = ctl_parse(command, ctl, NULL, words, 2, G_MAXUINT, errp);
+
+    return rest && ctl_object_set(ctl, NULL, rest, errp);
 }
 
 static void set_complete(Ctl *ctl, Completion *completion, char **words)

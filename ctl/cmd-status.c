@@ -27,7 +27,7 @@ static bool choose_colour(const char *when, bool *colour, GError **errp)
 
 static bool status_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
-    gboolean json = FALSE;
+    gboolean json = ctl->json;
     g_autofree char *when = NULL;
     const GOptionEntry options[] = {
         { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON, not tables", NULL },

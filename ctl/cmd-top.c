@@ -48,7 +48,7 @@ static bool check(int iterations, double delay, const char *loop, GError **errp)
 
 static bool top_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
 {
-    gboolean batch = FALSE, json = FALSE, reversed = FALSE;
+    gboolean batch = FALSE, json = ctl->json, reversed = FALSE;
     g_autofree char *sort = NULL;
     g_autofree char *loop = NULL;
     double delay = 1;

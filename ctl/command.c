@@ -11,7 +11,6 @@
 #include "ctl/error.h"
 #include "ctl/near.h"
 #include "ctl/print.h"
-#include "ctl/silence.h"
 
 /* ---- help ---- */
 
@@ -277,7 +276,7 @@ char **ctl_parse(const CtlCommand *command, Ctl *ctl, const GOptionEntry *option
 
 /* ---- dispatch ---- */
 
-static const CtlCommand *find_member(const CtlCommand *group, const char *name)
+const CtlCommand *ctl_find_member(const CtlCommand *group, const char *name)
 {
     for (const CtlCommand *const *member = group->members; *member; member++) {
         if (g_str_equal((*member)->name, name)) {
@@ -316,45 +315,15 @@ bool ctl_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
     if (!rest) {
         return false;
     }
-    member = find_member(command, rest[0]);
+    member = ctl_find_member(command, rest[0]);
+    if (!member && command->otherwise) {
+        return ctl_run(command->otherwise, ctl, rest, errp);
+    }
     if (!member) {
         fail_unknown(command, rest[0], errp);
         return false;
     }
-    typed = g_strdup_printf("%s %s", g_get_prgname(), member->name);
+    typed = g_strdup_printf("%s%s%s", g_get_prgname(), *g_get_prgname() ? " " : "", member->name);
     g_set_prgname(typed);
     return ctl_run(member, ctl, rest + 1, errp);
-}
-
-/* ---- connecting ---- */
-
-static char *default_socket_path(void)
-{
-    const char *variable = g_getenv("EVLOOPD_SOCKET");
-    const char *runtime_dir = g_getenv("XDG_RUNTIME_DIR");
-
-    if (variable && *variable) {
-        return g_strdup(variable);
-    }
-    if (runtime_dir && *runtime_dir) {
-        g_autofree char *path = g_build_filename(runtime_dir, "evloopd.sock", NULL);
-
-        if (g_file_test(path, G_FILE_TEST_EXISTS)) {
-            return g_steal_pointer(&path);
-        }
-    }
-    return g_strdup("/run/evloopd/qmp.sock");
-}
-
-Client *ctl_connect(const Ctl *ctl, ClientOob oob, GError **errp)
-{
-    static const ClientPatience patience = { .us = SILENCE_US, .late = silence_report };
-    g_autofree char *path = ctl->socket_path ? g_strdup(ctl->socket_path) : default_socket_path();
-    int64_t deadline = CLIENT_NO_DEADLINE;
-
-    if (ctl->timeout > 0) {
-        deadline = g_get_monotonic_time() + (int64_t)(ctl->timeout * G_USEC_PER_SEC);
-    }
-    /* What completes a command line says nothing. */
-    return client_open(path, oob, deadline, ctl->completion ? NULL : &patience, errp);
 }

@@ -37,6 +37,22 @@ void completion_add(Completion *completion, const char *candidate, const char *h
     }
 }
 
+GString *completion_find(const CtlCommand *program, const Ctl *ctl, char **words, const char *word)
+{
+    GString *found = g_string_new(NULL);
+    Completion completion = { .word = word, .prefix = "", .found = found };
+    g_auto(GStrv) typed = g_strdupv(words);
+    Ctl own = *ctl;
+
+    own.socket_path = g_strdup(ctl->socket_path);
+    own.completion = &completion;
+    g_set_prgname(program->name);
+    /* It ends in an error in any case: that nothing was run, or what is wrong with the words. */
+    ctl_run(program, &own, typed, NULL);
+    g_free(own.socket_path);
+    return found;
+}
+
 /* ---- options ---- */
 
 /* From now on the word to complete is what follows its "name="; returns that name, or NULL when it
@@ -303,6 +319,16 @@ void completion_add_names(Completion *completion, const Ctl *ctl, const char *me
 
     if (schema) {
         schema_foreach_name(schema, meta_type, add_entity, completion);
+    }
+}
+
+void completion_add_oob_commands(Completion *completion, const Ctl *ctl)
+{
+    g_autoptr(Client) client = completion_connect(ctl);
+    g_autoptr(Schema) schema = client ? schema_new(client, NULL) : NULL;
+
+    if (schema) {
+        schema_foreach_oob_command(schema, add_entity, completion);
     }
 }
 

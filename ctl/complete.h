@@ -16,6 +16,7 @@
 G_BEGIN_DECLS
 
 typedef struct Ctl Ctl;
+typedef struct CtlCommand CtlCommand;
 
 typedef struct Completion {
     const char *word;   /* what is typed of the word to complete */
@@ -23,6 +24,10 @@ typedef struct Completion {
     const char *prefix; /* what stands before it in the same word: "--option=", or "" */
     GString *found;     /* what to print */
 } Completion;
+
+/* What could come next on a command line of @program that has @words, and then a word of which
+ * @word is typed: a line each, "CANDIDATE TAB HELP". The caller owns it. */
+GString *completion_find(const CtlCommand *program, const Ctl *ctl, char **words, const char *word);
 
 /* Offer @candidate, if it begins as the word does; @help may be NULL. */
 void completion_add(Completion *completion, const char *candidate, const char *help);
@@ -59,6 +64,9 @@ void completion_add_properties(Completion *completion, const Ctl *ctl, const cha
 
 /* Offer names of commands or of events: "command" or "event". */
 void completion_add_names(Completion *completion, const Ctl *ctl, const char *meta_type);
+
+/* Offer names of commands that can be run out of band. */
+void completion_add_oob_commands(Completion *completion, const Ctl *ctl);
 
 /* Offer "name=" for the members of the data of @event. */
 void completion_add_event_members(Completion *completion, const Ctl *ctl, const char *event);

@@ -14,8 +14,9 @@
 #include "ctl/print.h"
 
 static const CtlCommand *const members[] = {
-    &ctl_call,   &ctl_object, &ctl_iothread, &ctl_apply, &ctl_status,   &ctl_top,
-    &ctl_events, &ctl_wait,   &ctl_trace,    &ctl_quit,  &ctl_complete, NULL,
+    &ctl_shell, &ctl_call,   &ctl_oob,  &ctl_object,   &ctl_iothread,
+    &ctl_apply, &ctl_status, &ctl_top,  &ctl_events,   &ctl_wait,
+    &ctl_trace, &ctl_quit,   &ctl_help, &ctl_complete, NULL,
 };
 
 const CtlCommand ctl_program = {
@@ -48,13 +49,13 @@ static void occupy_standard_fds(void)
 int main(int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
-    Ctl ctl = { NULL };
+    Ctl ctl = { .program = &ctl_program };
 
     occupy_standard_fds();
     signal(SIGPIPE, SIG_IGN); /* writing to a closed pipe is an error like any other */
     g_set_prgname("evloopctl");
     if (!ctl_run(&ctl_program, &ctl, argc > 0 ? argv + 1 : argv, &error) &&
-        !g_error_matches(error, CTL_ERROR, CTL_ERROR_DONE)) {
+        !g_error_matches(error, CTL_ERROR, CTL_ERROR_DONE) && !ctl.told) {
         print_error(error);
     }
     g_free(ctl.socket_path);

@@ -48,10 +48,11 @@ bool print_json_line(json_object *value, GError **errp)
 void print_error(const GError *error)
 {
     g_autofree char *message = text_clean(error->message);
+    const char *name = g_get_prgname();
 
     fprintf(stderr, "evloopctl: %s\n", message);
     if (error->domain == G_OPTION_ERROR || g_error_matches(error, CTL_ERROR, CTL_ERROR_USAGE)) {
-        fprintf(stderr, "Try '%s --help'.\n", g_get_prgname());
+        fprintf(stderr, "Try '%s%s'.\n", name, *name ? " --help" : "help");
     }
 }
 

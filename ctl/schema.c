@@ -66,8 +66,7 @@ Schema *schema_new(Client *client, GError **errp)
 
 /* ---- looking up ---- */
 
-/* The entity @name of @meta_type (of any when NULL), or NULL. @name may be NULL. */
-static json_object *schema_entity(const Schema *schema, const char *name, const char *meta_type)
+json_object *schema_entity(const Schema *schema, const char *name, const char *meta_type)
 {
     json_object *entity = name ? g_hash_table_lookup(schema->by_name, name) : NULL;
 
@@ -248,17 +247,30 @@ bool schema_type_object(Client *client, const char *qom_type, json_object *prope
 
 /* ---- what there is ---- */
 
-void schema_foreach_name(const Schema *schema, const char *meta_type,
-                         void (*func)(const char *name, void *opaque), void *opaque)
+static void foreach_entity(const Schema *schema, const char *meta_type, bool oob_only,
+                           void (*func)(const char *name, void *opaque), void *opaque)
 {
     for (size_t i = 0; i < json_object_array_length(schema->entities); i++) {
         json_object *entity = json_object_array_get_idx(schema->entities, i);
         const char *name = json_member_string(entity, "name");
 
-        if (name && g_strcmp0(json_member_string(entity, "meta-type"), meta_type) == 0) {
+        if (name && g_strcmp0(json_member_string(entity, "meta-type"), meta_type) == 0 &&
+            (!oob_only || json_object_get_boolean(json_member(entity, "allow-oob")))) {
             func(name, opaque);
         }
     }
+}
+
+void schema_foreach_name(const Schema *schema, const char *meta_type,
+                         void (*func)(const char *name, void *opaque), void *opaque)
+{
+    foreach_entity(schema, meta_type, false, func, opaque);
+}
+
+void schema_foreach_oob_command(const Schema *schema, void (*func)(const char *name, void *opaque),
+                                void *opaque)
+{
+    foreach_entity(schema, "command", true, func, opaque);
 }
 
 static void foreach_member(json_object *object, void (*func)(const char *name, void *opaque),

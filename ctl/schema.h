@@ -26,6 +26,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Schema, schema_free)
 void schema_foreach_name(const Schema *schema, const char *meta_type,
                          void (*func)(const char *name, void *opaque), void *opaque);
 
+/* The same with the names of commands that can be run out of band. */
+void schema_foreach_oob_command(const Schema *schema, void (*func)(const char *name, void *opaque),
+                                void *opaque);
+
+/* The entity @name of @meta_type (of any when NULL), an object of the introspection, which the
+ * schema owns; NULL when there is none, or @name is NULL. */
+json_object *schema_entity(const Schema *schema, const char *name, const char *meta_type);
+
 /* Whether there is an entity @name of this meta-type. */
 bool schema_has_name(const Schema *schema, const char *meta_type, const char *name);
 

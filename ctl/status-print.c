@@ -53,9 +53,10 @@ static char *format_time(double ns)
     return g_strdup_printf("%.0fns", ns);
 }
 
-static json_object *loop_row(json_object *loop, bool *bad)
+/* What a column shows that is more than a member of the element. Returns whether the element is to
+ * be marked as bad. */
+static bool judge_loop(json_object *row, json_object *loop)
 {
-    json_object *row = json_object_new_object();
     const char *state = json_member_string(loop, "state");
     double now = number(loop, "state-ns"); /* which the sums do not have yet */
     bool rests = g_strcmp0(state, "idle") == 0 || g_strcmp0(state, "polling") == 0;
@@ -63,77 +64,81 @@ static json_object *loop_row(json_object *loop, bool *bad)
     double all = busy + number(loop, "polling-ns") + number(loop, "blocked-ns") + (rests ? now : 0);
     g_autofree char *percent = g_strdup_printf("%.1f", all > 0 ? busy * 100 / all : 0.0);
     g_autofree char *time = format_time(now);
+    bool stalled = json_object_get_boolean(json_member(loop, "stalled"));
 
-    *bad = json_object_get_boolean(json_member(loop, "stalled"));
-    copy_member(row, "loop", loop, "id");
-    copy_member(row, "state", loop, "state");
-    if (*bad) {
+    if (stalled) {
         set_string(row, "state", "stalled");
     }
     set_string(row, "for", time);
     set_string(row, "busy%", percent);
-    copy_member(row, "fdmon", loop, "fdmon");
-    copy_member(row, "thread", loop, "thread-id");
-    copy_member(row, "source", loop, "source");
-    return row;
+    return stalled;
 }
 
-static json_object *iothread_row(json_object *iothread, bool *bad)
+static bool judge_client(json_object *row, json_object *client)
 {
-    json_object *row = json_object_new_object();
-
-    copy_member(row, "iothread", iothread, "id");
-    copy_member(row, "poll-max-ns", iothread, "poll-max-ns");
-    copy_member(row, "cpu-affinity", iothread, "cpu-affinity");
-    copy_member(row, "sched-policy", iothread, "sched-policy");
-    *bad = false;
-    return row;
-}
-
-static json_object *object_row(json_object *object, bool *bad)
-{
-    json_object *row = json_object_new_object();
-
-    copy_member(row, "object", object, "id");
-    copy_member(row, "type", object, "type");
-    copy_member(row, "loop", object, "loop");
-    *bad = false;
-    return row;
-}
-
-static json_object *client_row(json_object *client, bool *bad)
-{
-    json_object *row = json_object_new_object();
-
-    copy_member(row, "client", client, "id");
-    copy_member(row, "uid", client, "uid");
-    copy_member(row, "pid", client, "pid");
-    copy_member(row, "access", client, "access");
-    copy_member(row, "mode", client, "mode");
-    copy_member(row, "unsent", client, "unsent-bytes");
-    copy_member(row, "left-out", client, "events-left-out");
-    copy_member(row, "socket", client, "socket");
-    *bad = number(client, "events-left-out") > 0 ||
+    return number(client, "events-left-out") > 0 ||
            json_object_get_boolean(json_member(client, "paused"));
-    return row;
 }
 
 /* ---- tables ---- */
 
+#define MOST_COLUMNS 8
+
+typedef struct StatusColumn {
+    const char *title;
+    const char *member; /* of the element; NULL: as the title */
+} StatusColumn;
+
 typedef struct StatusTable {
-    const char *member; /* of the status */
-    json_object *(*row)(json_object *element, bool *bad);
-    const char *keys[9]; /* columns, up to NULL */
+    const char *member;                                    /* of the status */
+    bool (*judge)(json_object *row, json_object *element); /* or NULL: all are good */
+    StatusColumn columns[MOST_COLUMNS + 1];                /* up to a title that is NULL */
 } StatusTable;
 
 static const StatusTable tables[] = {
-    { "loops", loop_row, { "loop", "state", "for", "busy%", "fdmon", "thread", "source" } },
-    { "iothreads", iothread_row, { "iothread", "poll-max-ns", "cpu-affinity", "sched-policy" } },
-    { "objects", object_row, { "object", "type", "loop" } },
+    { "loops",
+      judge_loop,
+      { { "loop", "id" },
+        { "state" },
+        { "for" },
+        { "busy%" },
+        { "fdmon" },
+        { "thread", "thread-id" },
+        { "source" } } },
+    { "iothreads",
+      NULL,
+      { { "iothread", "id" }, { "poll-max-ns" }, { "cpu-affinity" }, { "sched-policy" } } },
+    { "objects", NULL, { { "object", "id" }, { "type" }, { "loop" } } },
     { "clients",
-      client_row,
-      { "client", "uid", "pid", "access", "mode", "unsent", "left-out", "socket" } },
+      judge_client,
+      { { "client", "id" },
+        { "uid" },
+        { "pid" },
+        { "access" },
+        { "mode" },
+        { "unsent", "unsent-bytes" },
+        { "left-out", "events-left-out" },
+        { "socket" } } },
 };
+
+/* The caller owns it. */
+static json_object *make_row(const StatusTable *table, json_object *element, bool *bad)
+{
+    json_object *row = json_object_new_object();
+
+    for (const StatusColumn *column = table->columns; column->title; column++) {
+        copy_member(row, column->title, element, column->member ? column->member : column->title);
+    }
+    *bad = table->judge && table->judge(row, element);
+    return row;
+}
+
+static void list_keys(const StatusTable *table, const char *keys[MOST_COLUMNS + 1])
+{
+    for (size_t i = 0; i <= MOST_COLUMNS; i++) {
+        keys[i] = table->columns[i].title;
+    }
+}
 
 static bool append_table(GString *text, const StatusTable *table, json_object *list,
                          const Colours *c, GError **errp)
@@ -141,14 +146,16 @@ static bool append_table(GString *text, const StatusTable *table, json_object *l
     g_autoptr(json_object) rows = json_object_new_array();
     g_autofree bool *bad = NULL;
     g_auto(GStrv) lines = NULL;
+    const char *keys[MOST_COLUMNS + 1];
     size_t count = json_object_array_length(list);
     size_t shown = MIN(count, MOST_ROWS);
 
     bad = g_new0(bool, shown + 1);
     for (size_t i = 0; i < shown; i++) {
-        json_object_array_add(rows, table->row(json_object_array_get_idx(list, i), &bad[i]));
+        json_object_array_add(rows, make_row(table, json_object_array_get_idx(list, i), &bad[i]));
     }
-    lines = table_lines(rows, table->keys, errp);
+    list_keys(table, keys);
+    lines = table_lines(rows, keys, errp);
     if (!lines) {
         return false;
     }

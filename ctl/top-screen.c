@@ -15,6 +15,7 @@
 #include <curses.h>
 
 #include "ctl/error.h"
+#include "ctl/signals.h"
 #include "ctl/terminal.h"
 #include "ctl/text.h"
 #include "ctl/top.h"
@@ -334,71 +335,6 @@ static bool take_keys(Screen *screen)
     return any;
 }
 
-/* ---- signals ---- */
-
-static volatile sig_atomic_t ended;
-static volatile sig_atomic_t stopped;
-
-static void note_end(int number)
-{
-    ended = 1;
-}
-
-static void note_stop(int number)
-{
-    stopped = 1;
-}
-
-/* What ends a program; whoever ignores one of them goes on to. */
-static const int ends[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
-
-typedef struct Signals {
-    sigset_t mask; /* what was blocked before, and is while it waits */
-    struct sigaction on_end[G_N_ELEMENTS(ends)];
-    struct sigaction on_stop;
-} Signals;
-
-/* Have @handler called for the signal @number, unless that is ignored. */
-static void handle(int number, void (*handler)(int number), struct sigaction *before)
-{
-    struct sigaction action = { .sa_handler = handler };
-
-    sigemptyset(&action.sa_mask);
-    sigaction(number, NULL, before);
-    if (before->sa_handler != SIG_IGN) {
-        sigaction(number, &action, NULL);
-    }
-}
-
-/* From now on, signals that are of interest come only where the mask of @before lets them in. */
-static void signals_hold(Signals *before)
-{
-    sigset_t held;
-
-    ended = 0;
-    stopped = 0;
-    sigemptyset(&held);
-    sigaddset(&held, SIGWINCH);
-    sigaddset(&held, SIGTSTP);
-    for (size_t i = 0; i < G_N_ELEMENTS(ends); i++) {
-        sigaddset(&held, ends[i]);
-    }
-    sigprocmask(SIG_BLOCK, &held, &before->mask);
-    for (size_t i = 0; i < G_N_ELEMENTS(ends); i++) {
-        handle(ends[i], note_end, &before->on_end[i]);
-    }
-    handle(SIGTSTP, note_stop, &before->on_stop);
-}
-
-static void signals_release(const Signals *before)
-{
-    sigprocmask(SIG_SETMASK, &before->mask, NULL);
-    for (size_t i = 0; i < G_N_ELEMENTS(ends); i++) {
-        sigaction(ends[i], &before->on_end[i], NULL);
-    }
-    sigaction(SIGTSTP, &before->on_stop, NULL);
-}
-
 /* ---- the terminal ---- */
 
 bool top_screen_check(GError **errp)
@@ -446,19 +382,8 @@ static void terminal_close(Screen *screen)
 /* Stop, as Ctrl-Z asks for, until the program is continued. */
 static void stop(void)
 {
-    const struct sigaction usual = { .sa_handler = SIG_DFL };
-    struct sigaction own;
-    sigset_t just_that, mask;
-
     endwin();
-    sigaction(SIGTSTP, &usual, &own);
-    raise(SIGTSTP);
-    sigemptyset(&just_that);
-    sigaddset(&just_that, SIGTSTP);
-    sigprocmask(SIG_UNBLOCK, &just_that, &mask); /* here it stops */
-    sigprocmask(SIG_SETMASK, &mask, NULL);
-    sigaction(SIGTSTP, &own, NULL);
-    stopped = 0;
+    signals_stop();
     clearok(curscr, TRUE); /* drawing takes the terminal again */
     raise(SIGWINCH);       /* nobody was told of another size meanwhile */
 }
@@ -501,8 +426,8 @@ static bool run(Screen *screen, const sigset_t *signals, GError **errp)
             g_set_error(errp, CTL_ERROR, CTL_ERROR_OUTPUT, "the terminal is gone");
             return false;
         }
-        screen->done |= ended;
-        if (stopped && !screen->done) {
+        screen->done |= signals_take_end() != 0;
+        if (!screen->done && signals_take_stop()) {
             stop();
         }
         make_rows(screen);
@@ -527,7 +452,7 @@ bool top_screen(Client *client, const TopOptions *options, GError **errp)
     if (terminal_open(&screen, errp)) {
         screen.loop = g_strdup(options->loop);
         top_sampler_init(&screen.sampler, client, options->delay_us);
-        good = run(&screen, &signals.mask, errp);
+        good = run(&screen, &signals.wait, errp);
         terminal_close(&screen);
         top_sampler_clear(&screen.sampler);
         g_clear_pointer(&screen.panes[LOOPS].rows, g_array_unref);

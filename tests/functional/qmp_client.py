@@ -5,6 +5,7 @@ import json
 import os
 import select
 import socket
+import time
 
 DEADLINE = 60  # seconds; only a hang reaches it
 
@@ -16,6 +17,18 @@ class QmpError(Exception):
         super().__init__(f"{error['class']}: {error['desc']}")
         self.error_class = error["class"]
         self.desc = error["desc"]
+
+
+def wait_until_up(path):
+    """Until a daemon listens on @path."""
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        try:
+            Qmp(path).close()
+            return
+        except (FileNotFoundError, ConnectionRefusedError):
+            assert time.monotonic() < deadline, f"nobody listens on {path}"
+            time.sleep(0.002)  # the condition is tried again
 
 
 class Qmp:

@@ -71,11 +71,11 @@ def test_a_result_is_one_line_of_json_where_stdout_is_no_terminal(ctl):
     assert result.stdout.count("\n") == 1 and result.stdout.endswith("}\n")
 
 
-def test_a_result_is_indented_on_a_terminal(evloopctl, daemon):
+def test_json_is_indented_on_a_terminal(evloopctl, daemon):
     terminal, stdout = pty.openpty()
     try:
-        subprocess.run([evloopctl, "-s", daemon.socket, "call", "query-version"], stdout=stdout,
-                       timeout=DEADLINE, check=True)
+        subprocess.run([evloopctl, "-s", daemon.socket, "call", "--json", "query-version"],
+                       stdout=stdout, timeout=DEADLINE, check=True)
         text = os.read(terminal, 65536).decode()
     finally:
         os.close(terminal)
