@@ -1,317 +1,19 @@
 /*
- * The QMP client of evloopctl. The socket is non-blocking and poll() does the waiting, so that a
- * deadline holds everywhere, and so that a long request can't end in both sides writing and neither
- * reading: whatever arrives while a request is sent is taken in first.
- *
- * The daemon ends each message with CR LF, but messages are told apart by their syntax alone:
- * several in one line or one over many lines are understood too.
+ * The upper half of the QMP client of evloopctl: opening, commands and their answers, events, and
+ * what it takes to use a connection for one command after another.
  */
 #include "config.h"
-#include "ctl/client.h"
+#include "ctl/client-internal.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <poll.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "ctl/connect.h"
 #include "ctl/error.h"
 #include "ctl/signals.h"
 
-#define READ_SIZE (64 * 1024)
-
 /* So long a connect() waits in one go while Ctrl-C is to end it. */
 #define CONNECT_SLICE_MS 200
-
-struct Client {
-    guint refs;
-    int fd;
-    int output_fd; /* see client_watch_output(); -1 for none */
-    int64_t deadline;
-    char *path;
-    ClientPatience patience;
-    const char *awaited;       /* the command whose answer is waited for; NULL: none */
-    int64_t late_us;           /* when that is late, unless it has been told */
-    bool oob;                  /* whether commands may go out of band */
-    bool has_oob;              /* whether the connection was negotiated for that */
-    bool unanswered;           /* whether an answer is to come */
-    bool gone;                 /* whether the daemon has closed it */
-    bool broken;               /* whether something came that is not QMP */
-    ClientEventFunc *on_event; /* called with events that would be dropped; NULL: none */
-    void *on_event_opaque;
-    GQueue *events;        /* kept, see client_keep_events(); NULL: they are not */
-    int64_t last_id;       /* of the last request */
-    char *begun;           /* the command of client_begin() that has no answer yet, or NULL */
-    json_tokener *tokener; /* holds the first part of a message that is not complete yet */
-    bool in_message;       /* whether there is such a part */
-    GString *input;        /* what was read, and not yet given to the tokener from @parsed on */
-    size_t parsed;
-};
-
-/* ---- waiting ---- */
-
-/* How long poll() may wait until @deadline: -1 for ever, 0 when it has passed. */
-static int ms_until(int64_t deadline)
-{
-    int64_t us;
-
-    if (deadline == CLIENT_NO_DEADLINE) {
-        return -1;
-    }
-    us = deadline - g_get_monotonic_time();
-    return us <= 0 ? 0 : (int)MIN((us + 999) / 1000, INT_MAX);
-}
-
-static int remaining_ms(const Client *client)
-{
-    return ms_until(client->deadline);
-}
-
-/* An answer to @command, which outlives the wait, is waited for from now on; NULL: no more. */
-static void await(Client *client, const char *command)
-{
-    client->awaited = client->patience.late ? command : NULL;
-    client->late_us = CLIENT_NO_DEADLINE;
-    if (client->awaited) {
-        client->late_us = g_get_monotonic_time() + client->patience.us;
-    }
-}
-
-/* The wait is over, with @error unless it was for nothing. */
-static void end_await(Client *client, GError *error)
-{
-    if (client->awaited && client->late_us != CLIENT_NO_DEADLINE &&
-        g_error_matches(error, CTL_ERROR, CTL_ERROR_TIMEOUT)) {
-        client->patience.late(client->path, client->awaited, error);
-    }
-    await(client, NULL);
-}
-
-static void tell_when_late(Client *client)
-{
-    if (ms_until(client->late_us) == 0) {
-        client->late_us = CLIENT_NO_DEADLINE;
-        client->patience.late(client->path, client->awaited, NULL);
-    }
-}
-
-/* As poll(), until the time @until. Signals that only @mask lets in end it; NULL: none. */
-static int poll_until(struct pollfd *fds, nfds_t count, int64_t until, const sigset_t *mask)
-{
-    int64_t us = MAX(until - g_get_monotonic_time(), 0);
-    const struct timespec timeout = { .tv_sec = us / G_USEC_PER_SEC,
-                                      .tv_nsec = us % G_USEC_PER_SEC * 1000 };
-
-    return ppoll(fds, count, until == CLIENT_NO_DEADLINE ? NULL : &timeout, mask);
-}
-
-static void set_interrupted(GError **errp)
-{
-    g_set_error(errp, CTL_ERROR, CTL_ERROR_INTERRUPTED, CTL_INTERRUPTED);
-}
-
-/* Wait until the socket can be read, or also written when @events says so. Returns what it is ready
- * for, 0 and @errp on failure. */
-static short wait_ready(Client *client, short events, GError **errp)
-{
-    struct pollfd fds[2] = {
-        { .fd = client->fd, .events = events },
-        { .fd = client->output_fd }, /* POLLERR alone; poll() passes over -1 */
-    };
-
-    for (;;) {
-        int n = poll_until(fds, G_N_ELEMENTS(fds), MIN(client->deadline, client->late_us),
-                           signals_interrupt_mask());
-
-        if (n < 0 && errno == EINTR && signals_interrupted()) {
-            set_interrupted(errp);
-            return 0;
-        }
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            g_set_error(errp, CTL_ERROR, CTL_ERROR_CONNECTION, "cannot wait for the daemon: %s",
-                        g_strerror(errno));
-            return 0;
-        }
-        if (fds[1].revents) {
-            g_set_error(errp, CTL_ERROR, CTL_ERROR_OUTPUT, "nobody reads the output any more");
-            return 0;
-        }
-        if (remaining_ms(client) == 0) {
-            g_set_error(errp, CTL_ERROR, CTL_ERROR_TIMEOUT,
-                        "timed out while waiting for the daemon");
-            return 0;
-        }
-        tell_when_late(client);
-        if (fds[0].revents) {
-            return fds[0].revents;
-        }
-    }
-}
-
-/* Take in what the socket holds now. False and @errp when the connection is over. */
-static bool read_some(Client *client, GError **errp)
-{
-    size_t used = client->input->len;
-    ssize_t n;
-    int err;
-
-    g_string_set_size(client->input, used + READ_SIZE);
-    n = read(client->fd, client->input->str + used, READ_SIZE);
-    err = errno;
-    g_string_set_size(client->input, used + (size_t)MAX(n, 0));
-
-    if (n > 0 || (n < 0 && (err == EAGAIN || err == EINTR))) {
-        return true;
-    }
-    client->gone = n == 0 || err == ECONNRESET;
-    if (n < 0 && err != ECONNRESET) {
-        g_set_error(errp, CTL_ERROR, CTL_ERROR_CONNECTION, "cannot read from the daemon: %s",
-                    g_strerror(err));
-    } else if (client->in_message) {
-        g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL,
-                    "the daemon closed the connection in the middle of a message");
-    } else {
-        g_set_error(errp, CTL_ERROR, CTL_ERROR_CLOSED, "the daemon closed the connection");
-    }
-    return false;
-}
-
-/* As send(), with the descriptor @fd along unless it is -1. */
-static ssize_t send_with_fd(Client *client, const char *data, size_t size, int fd)
-{
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = { .bytes = { 0 } };
-    struct iovec part = { .iov_base = (char *)data, .iov_len = size };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-
-    if (fd >= 0) {
-        control.header.cmsg_level = SOL_SOCKET;
-        control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
-        message.msg_control = &control;
-        message.msg_controllen = sizeof(control);
-    }
-    return sendmsg(client->fd, &message, MSG_NOSIGNAL);
-}
-
-/* Send it all, the descriptor @fd (-1: none) with the first byte. */
-static bool send_all(Client *client, const char *data, size_t size, int fd, GError **errp)
-{
-    while (size > 0) {
-        short ready = wait_ready(client, POLLIN | POLLOUT, errp);
-        ssize_t n;
-
-        if (!ready) {
-            return false;
-        }
-        if ((ready & POLLIN) && !read_some(client, errp)) {
-            return false;
-        }
-        n = send_with_fd(client, data, size, fd);
-        if (n < 0 && errno != EAGAIN && errno != EINTR) {
-            client->gone = errno == EPIPE || errno == ECONNRESET;
-            g_set_error(errp, CTL_ERROR, CTL_ERROR_CONNECTION, "cannot send to the daemon: %s",
-                        g_strerror(errno));
-            return false;
-        }
-        if (n > 0) {
-            data += n;
-            size -= (size_t)n;
-            fd = -1;
-        }
-    }
-    return true;
-}
-
-/* ---- messages ---- */
-
-static void skip_white_space(Client *client)
-{
-    while (client->parsed < client->input->len &&
-           g_ascii_isspace(client->input->str[client->parsed])) {
-        client->parsed++;
-    }
-}
-
-/* Parse on in what was read. @message stays NULL when it does not hold the end of a message. */
-static bool parse_some(Client *client, json_object **message, GError **errp)
-{
-    g_autoptr(json_object) value = NULL;
-    enum json_tokener_error error;
-    size_t size;
-
-    if (!client->in_message) {
-        skip_white_space(client);
-    }
-    size = MIN(client->input->len - client->parsed, INT_MAX);
-    if (size > 0) {
-        client->in_message = true;
-        value =
-            json_tokener_parse_ex(client->tokener, client->input->str + client->parsed, (int)size);
-        error = json_tokener_get_error(client->tokener);
-        client->parsed += json_tokener_get_parse_end(client->tokener);
-        if (error == json_tokener_success && json_object_is_type(value, json_type_object)) {
-            *message = g_steal_pointer(&value);
-            client->in_message = false;
-        } else if (error == json_tokener_success) {
-            g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL,
-                        "what the daemon sent is not QMP: a message is not a JSON object");
-            client->broken = true;
-            return false;
-        } else if (error != json_tokener_continue) {
-            g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL, "what the daemon sent is not QMP: %s",
-                        json_tokener_error_desc(error));
-            client->broken = true;
-            return false;
-        }
-    }
-    if (client->parsed == client->input->len) {
-        g_string_truncate(client->input, 0);
-        client->parsed = 0;
-    }
-    return true;
-}
-
-static json_object *next_message(Client *client, GError **errp)
-{
-    json_object *message = NULL;
-
-    for (;;) {
-        if (!parse_some(client, &message, errp)) {
-            return NULL;
-        }
-        if (message) {
-            return message;
-        }
-        if (client->parsed == client->input->len &&
-            (!wait_ready(client, POLLIN, errp) || !read_some(client, errp))) {
-            return NULL;
-        }
-    }
-}
-
-static bool is_event(json_object *message)
-{
-    return json_member_string(message, "event") != NULL;
-}
-
-/* Nobody waits for @event now. */
-static void pass_event(Client *client, json_object *event)
-{
-    if (client->events) {
-        g_queue_push_tail(client->events, json_object_get(event));
-    } else if (client->on_event) {
-        client->on_event(event, client->on_event_opaque);
-    }
-}
 
 /* ---- commands ---- */
 
@@ -330,7 +32,7 @@ static bool send_request(Client *client, const char *verb, const char *command,
     text = json_object_to_json_string_length(
         request, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
     client->unanswered = true;
-    return send_all(client, text, size, fd, errp);
+    return client_send_all(client, text, size, fd, errp);
 }
 
 /* An error without id is ours too: the daemon could make no sense of the request, which is the only
@@ -383,12 +85,12 @@ static const char *oob_verb(const Client *client)
 static json_object *next_answer(Client *client, GError **errp)
 {
     for (;;) {
-        g_autoptr(json_object) message = next_message(client, errp);
+        g_autoptr(json_object) message = client_next_message(client, errp);
 
-        if (!message || !is_event(message)) {
+        if (!message || !client_is_event(message)) {
             return g_steal_pointer(&message);
         }
-        pass_event(client, message);
+        client_pass_event(client, message);
     }
 }
 
@@ -398,11 +100,11 @@ static bool call(Client *client, const char *verb, const char *command, json_obj
     g_autoptr(json_object) answer = NULL;
     GError *error = NULL;
 
-    await(client, command);
+    client_await(client, command);
     if (send_request(client, verb, command, arguments, fd, &error)) {
         answer = next_answer(client, &error);
     }
-    end_await(client, error);
+    client_end_await(client, error);
     if (!answer) {
         g_propagate_prefixed_error(errp, error, "%s: ", command);
         return false;
@@ -434,8 +136,8 @@ json_object *client_next_event(Client *client, GError **errp)
     if (client->events && client->events->length > 0) {
         return g_queue_pop_head(client->events);
     }
-    message = next_message(client, errp);
-    if (message && !is_event(message)) {
+    message = client_next_message(client, errp);
+    if (message && !client_is_event(message)) {
         g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL,
                     "what the daemon sent is neither an event nor an answer to a command");
         return NULL;
@@ -447,7 +149,7 @@ bool client_wait_closed(Client *client, GError **errp)
 {
     for (;;) {
         g_autoptr(GError) error = NULL;
-        g_autoptr(json_object) message = next_message(client, &error);
+        g_autoptr(json_object) message = client_next_message(client, &error);
 
         if (g_error_matches(error, CTL_ERROR, CTL_ERROR_CLOSED)) {
             return true;
@@ -479,14 +181,14 @@ static bool take_messages(Client *client, json_object **result, GError **error)
         g_autoptr(json_object) message = NULL;
         g_autofree char *command = NULL;
 
-        if (!parse_some(client, &message, error)) {
+        if (!client_parse_some(client, &message, error)) {
             return true;
         }
         if (!message) {
             continue;
         }
-        if (is_event(message)) {
-            pass_event(client, message);
+        if (client_is_event(message)) {
+            client_pass_event(client, message);
             continue;
         }
         command = g_steal_pointer(&client->begun);
@@ -505,11 +207,11 @@ static ClientWait poll_once(Client *client, int64_t until, int input_fd, const s
         { .fd = client->output_fd },
         { .fd = input_fd, .events = POLLIN },
     };
-    int n = poll_until(fds, G_N_ELEMENTS(fds), MIN(until, client->deadline),
-                       signals ? signals : signals_interrupt_mask());
+    int n = client_poll_until(fds, G_N_ELEMENTS(fds), MIN(until, client->deadline),
+                              signals ? signals : signals_interrupt_mask());
 
     if (n < 0 && errno == EINTR && !signals && signals_interrupted()) {
-        set_interrupted(errp);
+        client_set_interrupted(errp);
         return CLIENT_FAILED;
     }
     if (n < 0 && errno == EINTR) {
@@ -520,13 +222,13 @@ static ClientWait poll_once(Client *client, int64_t until, int input_fd, const s
                     g_strerror(errno));
     } else if (fds[1].revents) {
         g_set_error(errp, CTL_ERROR, CTL_ERROR_OUTPUT, "nobody reads the output any more");
-    } else if (remaining_ms(client) == 0) {
+    } else if (client_remaining_ms(client) == 0) {
         g_set_error(errp, CTL_ERROR, CTL_ERROR_TIMEOUT, "timed out");
     } else if (fds[2].revents) {
         return CLIENT_INPUT;
     } else if (!fds[0].revents) {
         return CLIENT_TIME;
-    } else if (read_some(client, errp)) {
+    } else if (client_read_some(client, errp)) {
         return CLIENT_ANSWERED; /* perhaps */
     }
     return CLIENT_FAILED;
@@ -560,7 +262,7 @@ static int connect_by_and_by(Client *client, GError **errp)
 {
     for (;;) {
         GError *error = NULL;
-        int ms = remaining_ms(client);
+        int ms = client_remaining_ms(client);
         bool is_slice = signals_interrupt_mask() && (ms < 0 || ms > CONNECT_SLICE_MS);
         int fd = connect_unix(client->path, is_slice ? CONNECT_SLICE_MS : ms, &error);
 
@@ -573,7 +275,7 @@ static int connect_by_and_by(Client *client, GError **errp)
         }
         g_error_free(error);
         if (signals_interrupted()) {
-            set_interrupted(errp);
+            client_set_interrupted(errp);
             return -1;
         }
     }
@@ -616,9 +318,9 @@ static bool take_greeting(Client *client, ClientOob oob, GError **errp)
     g_autoptr(json_object) greeting = NULL;
     json_object *qmp;
 
-    await(client, "greeting");
-    greeting = next_message(client, &error);
-    end_await(client, error);
+    client_await(client, "greeting");
+    greeting = client_next_message(client, &error);
+    client_end_await(client, error);
     if (!greeting) {
         bool closed = g_error_matches(error, CTL_ERROR, CTL_ERROR_CLOSED);
 
@@ -748,7 +450,7 @@ bool client_renew(Client *client, ClientOob oob, int64_t deadline, const ClientP
     client->patience = patience ? *patience : (ClientPatience){ 0 };
     client->output_fd = -1;
     drop_events(client);
-    await(client, NULL);
+    client_await(client, NULL);
     return true;
 }
 

@@ -219,6 +219,20 @@ static int read_key(EditLine *el, wchar_t *key)
 
 /* ---- completion ---- */
 
+/* Insert @text at the cursor, or go over it where it stands already. */
+static unsigned char insert(EditLine *el, const char *text)
+{
+    const LineInfo *info = el_line(el);
+    size_t length = strlen(text);
+
+    if ((size_t)(info->lastchar - info->cursor) >= length &&
+        memcmp(info->cursor, text, length) == 0) {
+        el_cursor(el, (int)g_utf8_strlen(text, -1));
+        return CC_CURSOR;
+    }
+    return el_insertstr(el, text) == 0 ? CC_REFRESH : CC_ERROR;
+}
+
 static unsigned char complete_key(EditLine *el, wint_t key)
 {
     const LineInfo *info = el_line(el);
@@ -232,7 +246,7 @@ static unsigned char complete_key(EditLine *el, wint_t key)
     connection_rest(edit->ctl->connection);
     signals_interrupted(); /* what it ended was the completion */
     if (*choices->rest) {
-        return el_insertstr(el, choices->rest) == 0 ? CC_REFRESH : CC_ERROR;
+        return insert(el, choices->rest);
     }
     if (choices->words->len < 2) {
         return CC_ERROR;
@@ -302,7 +316,8 @@ static void bind_keys(ShellEdit *edit)
         { "\\e[1~", "ed-move-to-beg" },  { "\\e[4~", "ed-move-to-end" },
     };
 
-    el_set(edit->el, EL_ADDFN, "evloopctl-complete", "Complete the word", complete_key);
+    /* el_set() would copy the strings, and never free them. */
+    el_wset(edit->el, EL_ADDFN, L"evloopctl-complete", L"Complete the word", complete_key);
     for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
         el_set(edit->el, EL_BIND, keys[i][0], keys[i][1], NULL);
     }

@@ -408,7 +408,7 @@ def test_the_history_is_searched(shell):
     ("events TIM\t", "events TIMER_EXPIRED"), ("top --sort=na\t", "top --sort=name"),
     ("object show\x01\x05 ti\t", "object show tick"), ("nothing-like-it\t", "nothing-like-it"),
     ("object show 'ti\t", "object show 'ti"), ("# ob\t", "# ob"),
-    ("object set tick per\t1" + LEFT * 2 + "\t", "object set tick period-ns=1"),
+    ("object set tick per\t1" + LEFT * 2 + "\t5", "object set tick period-ns=51"),
 ])
 def test_the_tab_key_completes(shell, keys, line):
     type_line(shell, keys, line)
