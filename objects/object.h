@@ -21,6 +21,8 @@
 typedef struct Object Object;
 typedef struct ObjectType ObjectType;
 typedef struct ObjectTree ObjectTree;
+typedef struct Keep Keep;           /* objects/keep.h */
+typedef struct Kept Kept;           /* likewise */
 typedef struct PassedFds PassedFds; /* objects/passed-fds.h */
 typedef struct Placement Placement;
 
@@ -29,12 +31,14 @@ struct Object {
     const ObjectType *type;
     ObjectTree *tree;
     char *id;
-    void *properties;     /* bound by type->properties */
-    GPtrArray *users;     /* of Object: those that can't be without this one */
-    Placement *placement; /* of a placed one, else NULL */
-    QmpSession *session;  /* during type->create: who adds it, or NULL */
-    GQueue waiters;       /* of object_when_settled() */
-    bool configured;      /* a configuration asked for it, see objects/configuration.h */
+    void *properties;        /* bound by type->properties */
+    GPtrArray *users;        /* of Object: those that can't be without this one */
+    Placement *placement;    /* of a placed one, else NULL */
+    QmpSession *session;     /* during type->create: who adds it, or NULL */
+    Kept *kept;              /* during type->create: what it goes on with, or NULL */
+    json_object *kept_state; /* likewise: what its type->keep wrote, a JSON object, or NULL */
+    GQueue waiters;          /* of object_when_settled() */
+    bool configured;         /* a configuration asked for it, see objects/configuration.h */
     bool deleting;
     void (*deleted)(void *opaque); /* of object_delete() */
     void *deleted_opaque;
@@ -67,6 +71,14 @@ struct ObjectType {
     /* Free all but the base; call object_finish_delete() when that is done, now or later. A placed
      * object has been stopped. */
     void (*delete)(Object *object);
+
+    /*
+     * As delete, but such that another process can go on with it: what others hold (connections,
+     * sockets, files) stays as it is. What the next type->create needs for that goes into @state, a
+     * JSON object, until object_finish_delete(), now or later; @keep and @state are there till
+     * then. NULL: as delete; nothing of it goes on but its properties.
+     */
+    void (*keep)(Object *object, Keep *keep, json_object *state);
 
     /* Before a read-only property is read: bring them up to date in object->properties. NULL: they
      * always are. */
