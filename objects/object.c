@@ -217,14 +217,27 @@ unsigned object_count(ObjectTree *tree)
 
 static void hurry(Object *object, void *opaque)
 {
-    if (object->type->hurry) {
+    if (object->type->hurry && !object->hurried) {
+        object->hurried = true;
         object->type->hurry(object);
+    }
+}
+
+static void hurry_deleted(Object *object, void *opaque)
+{
+    if (object->deleting && !object->keep) {
+        hurry(object, NULL);
     }
 }
 
 void object_tree_hurry(ObjectTree *tree)
 {
     object_foreach(tree, hurry, NULL);
+}
+
+void object_tree_hurry_deleted(ObjectTree *tree)
+{
+    object_foreach(tree, hurry_deleted, NULL);
 }
 
 void object_tree_reserve(ObjectTree *tree)
@@ -327,10 +340,8 @@ static bool create(Object *object, QmpSession *session, GError **errp)
     bool ok;
 
     object->session = session;
-    if (former && former->state) {
-        object->kept = kept;
-        object->kept_state = former->state;
-    }
+    object->kept = kept;
+    object->kept_state = former ? former->state : NULL;
     ok = create_placed(object, errp);
     if (ok && former) {
         former->used = true;
