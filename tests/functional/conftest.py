@@ -254,7 +254,7 @@ def manager(evloopd, sockets):
     """A service manager that keeps what daemons with --fd-store leave."""
     daemons = []
 
-    def launch(fds, *options, wait=True, limit_fds=None, **popen_options):
+    def launch(fds, *options, limit_fds=None, **popen_options):
         path = sockets / "managed.sock"
         if limit_fds:
             popen_options["preexec_fn"] = lambda: resource.setrlimit(resource.RLIMIT_NOFILE,
@@ -263,8 +263,6 @@ def manager(evloopd, sockets):
         command += [evloopd, "--qmp", f"unix:{path}", "--stall-threshold-ms=600000", *options]
         daemon = Daemon(command[0], path, command[1:], pass_fds=fds, **popen_options)
         daemons.append(daemon)
-        if wait:
-            daemon.wait_until_up()
         return daemon
 
     managing = ServiceManager(sockets, launch)

@@ -478,7 +478,7 @@ def test_a_lower_limit_of_descriptors_is_a_warning(manager):
     manager.stop()
     count = len(manager.messages)
     manager.start(limit_fds=120, wait=False)
-    wait_for(lambda: any("READY=1" in message for message in manager.messages[count:]))
+    manager.wait_until_ready(count)
     log = manager.daemon.stderr()
     assert re.search(r"warning: restart: \d+ of 152 descriptors have not come: is LimitNOFILE= lower "
                      r"than it was\?\n", log)
