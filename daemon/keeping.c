@@ -109,7 +109,7 @@ static void store(Keeping *self)
         g_array_set_size(parcels, SYSTEMD_STORE_MAX);
     }
     if (parcels && systemd_store(KEEPING_NAME, (const int *)parcels->data, parcels->len, &error)) {
-        g_message("restart: kept %zu objects, with %zu descriptors", keep_count_objects(self->keep),
+        g_message("restart: kept: objects %zu, descriptors %zu", keep_count_objects(self->keep),
                   keep_count_fds(self->keep));
     } else {
         g_warning("restart: nothing is kept: %s", error->message);

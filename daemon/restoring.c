@@ -173,6 +173,6 @@ void restoring_end(Kept *kept, ObjectTree *objects, const QmpRegistry *registry,
     }
     /* Those that wait for each other, which no daemon has left so. */
     restore_some(&self, true);
-    g_message("restart: %u objects go on", self.going_on);
+    g_message("restart: objects that go on: %u", self.going_on);
     restoring_give_up(kept, objects);
 }

@@ -43,7 +43,7 @@ struct Object {
     Keep *keep;              /* that it goes into as it ends; NULL: it is deleted */
     json_object *keep_state; /* what type->keep writes */
     bool deleting;
-    bool hurried; /* type->hurry has been called */
+    bool hurried;                  /* type->hurry has been called */
     void (*deleted)(void *opaque); /* of object_delete() */
     void *deleted_opaque;
 };

@@ -221,7 +221,7 @@ def test_hundreds_of_descriptors_go_over(manager):
             fds.append(get_fd(qmp, f"n{i}"))
         count = manager.daemon.count_fds()
     manager.stop()
-    assert "kept 300 objects, with 300 descriptors\n" in manager.daemon.stderr()
+    assert "restart: kept: objects 300, descriptors 300\n" in manager.daemon.stderr()
     assert len(manager.store) == 1
     for i, fd in enumerate(fds):
         kick(fd, i + 1)
@@ -263,7 +263,7 @@ def test_what_the_start_asks_for_is_that_and_goes_on_with_what_was(manager):
         wait_for_count(qmp, "n", "kicks", 1)
     assert ("notice: restart: iothread 'io1' is dropped, for nothing asks for it any more\n"
             in manager.daemon.stderr())
-    assert "notice: restart: 3 objects go on\n" in manager.daemon.stderr()
+    assert "notice: restart: objects that go on: 3\n" in manager.daemon.stderr()
     os.close(fd)
 
 
@@ -409,7 +409,7 @@ def test_a_loop_that_is_held_keeps_others_from_nothing(manager):
             wait_for_count(qmp, name, "kicks", 1)
         with held(thread_of(manager, "io0")):
             manager.daemon.proc.send_signal(signal.SIGTERM)
-            wait_for(lambda: "kept 3 objects" in manager.daemon.stderr())
+            wait_for(lambda: "kept: objects 3," in manager.daemon.stderr())
         assert manager.daemon.proc.wait(DEADLINE) == 0
         assert ("evloopd: warning: restart: event-notifier 'n' begins anew, for it can't be "
                 "stopped: is its loop held?\n") in manager.daemon.stderr()
