@@ -219,6 +219,7 @@ def test_hundreds_of_descriptors_go_over(manager):
         for i in range(300):
             add(qmp, "event-notifier", f"n{i}")
             fds.append(get_fd(qmp, f"n{i}"))
+        qmp.sync()  # the copy that the last answer had is closed
         count = manager.daemon.count_fds()
     manager.stop()
     assert "restart: kept: objects 300, descriptors 300\n" in manager.daemon.stderr()
