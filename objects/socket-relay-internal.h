@@ -1,0 +1,53 @@
+/*
+ * The inside of the object type "socket-relay": the map of its files.
+ *
+ *   socket-relay-type.c        life, and its places
+ *   socket-relay-properties.c  its properties, and bringing the statistics up to date
+ *   socket-relay-events.c      what it tells of connections and targets
+ */
+#ifndef OBJECTS_SOCKET_RELAY_INTERNAL_H
+#define OBJECTS_SOCKET_RELAY_INTERNAL_H
+
+#include "objects/object.h"
+#include "objects/relay/relay.h"
+
+typedef struct SocketRelayProperties {
+    char *iothread;
+    json_object *iothreads;
+    char *listen;
+    json_object *target;
+    RelayParams params;
+    int64_t drain_timeout_ms;
+    bool connection_events;
+    char *address;
+    int64_t connections;
+    int64_t total_connections;
+    int64_t refused;
+    int64_t bytes_in;
+    int64_t bytes_out;
+    json_object *errors;
+    json_object *targets_down;
+} SocketRelayProperties;
+
+typedef struct SocketRelayObject {
+    Object parent;
+    Relay *relay;
+    GPtrArray *iothreads;        /* of Object: those that it is on, or goes to */
+    GPtrArray *former_iothreads; /* those that it leaves; NULL: it does not move */
+} SocketRelayObject;
+
+/* ---- properties (socket-relay-properties.c) ---- */
+
+extern const QmpType socket_relay_properties_type;
+
+/* Bring the properties that can only be read up to date. */
+void socket_relay_refresh(Object *object);
+
+/* ---- events (socket-relay-events.c) ---- */
+
+extern const QmpEvent socket_relay_events[];
+
+/* They send these; their opaque is the object. */
+extern const RelayEvents socket_relay_callbacks;
+
+#endif
