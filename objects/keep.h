@@ -26,8 +26,7 @@ typedef struct Kept Kept;
 /* ---- for object types: at the end ---- */
 
 /* Have @fd survive; it is taken over. Its key, to be written into the state. -1: there are as many
- * as may be, or it is of a kind that can't be told from others; it has been closed. The same file
- * kept twice (a copy by dup(2) too) is two keys, each for a descriptor of its own. */
+ * as may be, and it has been closed. */
 int64_t keep_fd(Keep *keep, int fd);
 
 /* How many descriptors may follow. */
@@ -50,10 +49,11 @@ const void *kept_bytes(Kept *kept, int64_t offset, size_t length);
 
 /*
  * Look into a state, which comes from outside and may be anything: an integer that is not negative,
- * -1 when @state has no such member; a text, NULL likewise; an array or object (borrowed), NULL
- * likewise. @state may be NULL, and then has nothing.
+ * -1 when @state has no such member; whether it has one that is true; a text, NULL when it has
+ * none; an array or object (borrowed), NULL likewise. @state may be NULL, and then has nothing.
  */
 int64_t kept_get_int(json_object *state, const char *name);
+bool kept_get_bool(json_object *state, const char *name);
 const char *kept_get_str(json_object *state, const char *name);
 json_object *kept_get_array(json_object *state, const char *name);
 json_object *kept_get_object(json_object *state, const char *name);

@@ -39,6 +39,9 @@ struct Object {
     json_object *kept_state; /* likewise: what its type->keep wrote, a JSON object, or NULL */
     GQueue waiters;          /* of object_when_settled() */
     bool configured;         /* a configuration asked for it, see objects/configuration.h */
+    bool from_start;         /* it was added by nobody's session, but as the daemon started */
+    Keep *keep;              /* that it goes into as it ends; NULL: it is deleted */
+    json_object *keep_state; /* what type->keep writes */
     bool deleting;
     void (*deleted)(void *opaque); /* of object_delete() */
     void *deleted_opaque;
@@ -123,6 +126,9 @@ void object_tree_set_server(ObjectTree *tree, QmpServer *server);
 void object_tree_set_passed_fds(ObjectTree *tree, PassedFds *fds);
 PassedFds *object_tree_get_passed_fds(const ObjectTree *tree);
 
+/* Objects that are created go on with what there is of them in @kept; NULL: they are new. */
+void object_tree_set_kept(ObjectTree *tree, Kept *kept);
+
 /* The object @id, or NULL; it may be about to be deleted. */
 Object *object_find(ObjectTree *tree, const char *id);
 
@@ -178,7 +184,15 @@ Object *object_create(ObjectTree *tree, const ObjectType *type, const char *id, 
  */
 bool object_delete(Object *object, void (*deleted)(void *opaque), void *opaque, GError **errp);
 
-/* For ObjectType.delete: all is done. Frees @object. */
+/* As object_delete(), of an object without users that is not being deleted; but with a type that
+ * can it goes into @keep, which has been told of it by keep_add_object(). There is no event for
+ * that. */
+void object_keep(Object *object, Keep *keep, void (*deleted)(void *opaque), void *opaque);
+
+/* For the placement: @object, which has stopped, is to end now, one way or the other. */
+void object_end(Object *object);
+
+/* For ObjectType.delete and keep: all is done. Frees @object. */
 void object_finish_delete(Object *object);
 
 /* @user can't be without @object: until object_remove_user(), deleting @object is an error. It may

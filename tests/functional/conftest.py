@@ -1,6 +1,7 @@
 """Fixtures: the programs, and daemons that are started and ended for a test."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from qmp_client import DEADLINE, Qmp
+from service_manager import ServiceManager
 
 # Programs under test would inherit what is ignored: a shell starts jobs in the background without
 # SIGINT and SIGQUIT, and nohup a command without SIGHUP.
@@ -240,3 +242,33 @@ def activate(evloopd):
         finally:
             proc.kill()
             proc.stderr.close()
+
+
+# ---- restarts ----
+
+
+@pytest.fixture
+def manager(evloopd, sockets):
+    """A service manager that keeps what daemons with --fd-store leave."""
+    daemons = []
+
+    def launch(fds, *options, wait=True, limit_fds=None, **popen_options):
+        path = sockets / "managed.sock"
+        if limit_fds:
+            popen_options["preexec_fn"] = lambda: resource.setrlimit(resource.RLIMIT_NOFILE,
+                                                                     (limit_fds, limit_fds))
+        options = ["-c", WRAPPER, ",".join(map(str, fds)), evloopd, "--qmp", f"unix:{path}",
+                   "--stall-threshold-ms=600000", *options]
+        daemon = Daemon(sys.executable, path, options, pass_fds=fds, **popen_options)
+        daemons.append(daemon)
+        if wait:
+            daemon.wait_until_up()
+        return daemon
+
+    managing = ServiceManager(sockets, launch)
+    yield managing
+    try:
+        for daemon in daemons:
+            daemon.end()
+    finally:
+        managing.close()
