@@ -121,6 +121,7 @@ static void store(Keeping *self)
         g_array_set_size(parcels, SYSTEMD_STORE_MAX);
     }
     if (parcels && systemd_store(KEEPING_NAME, (const int *)parcels->data, parcels->len, &error)) {
+        keep_hand_over(self->keep);
         g_message("restart: kept %zu objects, with %zu descriptors", keep_count_objects(self->keep),
                   keep_count_fds(self->keep));
     } else {

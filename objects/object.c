@@ -327,10 +327,8 @@ static bool create(Object *object, QmpSession *session, GError **errp)
     bool ok;
 
     object->session = session;
-    if (former && former->state) {
-        object->kept = kept;
-        object->kept_state = former->state;
-    }
+    object->kept = kept;
+    object->kept_state = former ? former->state : NULL;
     ok = create_placed(object, errp);
     if (ok && former) {
         former->used = true;

@@ -11,6 +11,7 @@
 
 #include "iothreads/iothread.h"
 #include "loop/main-loop.h"
+#include "objects/keep.h"
 #include "objects/object-fd.h"
 #include "objects/object-types.h"
 #include "qmp/qmp-error.h"
@@ -135,7 +136,7 @@ static bool socket_relay_is_settled(const Object *object)
     return !((const SocketRelayObject *)object)->former_iothreads;
 }
 
-/* ---- targets and descriptors ---- */
+/* ---- targets ---- */
 
 /* The addresses in @value, a string or a list of strings, ended by NULL; or NULL and @errp. */
 static const char **targets_of(json_object *value, GError **errp)
@@ -162,14 +163,6 @@ static const char **targets_of(json_object *value, GError **errp)
     return g_steal_pointer(&targets);
 }
 
-/* The name in the address @listen when that is "fd:NAME", else NULL. */
-static const char *fd_name(const char *listen)
-{
-    size_t length = strlen("fd:");
-
-    return g_str_has_prefix(listen, "fd:") && listen[length] ? listen + length : NULL;
-}
-
 /* ---- life ---- */
 
 static bool socket_relay_check(const void *properties, GError **errp)
@@ -180,11 +173,45 @@ static bool socket_relay_check(const void *properties, GError **errp)
     return targets && check_places(p, errp) && relay_check_addresses(p->listen, targets, errp);
 }
 
+/* Another relay's socket may be in the way, one that was kept: those that nobody wanted so far go.
+ */
+static Relay *new_relay(const Object *object, const RelaySetup *setup, GError **errp)
+{
+    g_autoptr(GError) err = NULL;
+    Relay *relay = relay_new(setup, &err);
+
+    if (!relay && err->domain != RELAY_ERROR && object->kept && kept_drop_listeners(object->kept)) {
+        g_clear_error(&err);
+        relay = relay_new(setup, &err);
+    }
+    if (!relay) {
+        g_propagate_error(errp, g_steal_pointer(&err));
+    }
+    return relay;
+}
+
+/* A relay on the descriptor @name, of a session or of the daemon's. */
+static Relay *new_relay_on_fd(Object *object, RelaySetup *setup, const char *name, GError **errp)
+{
+    Relay *relay;
+
+    setup->listen_fd = object_take_fd(object, "listen", name, errp);
+    if (setup->listen_fd < 0) {
+        return NULL;
+    }
+    relay = new_relay(object, setup, errp);
+    if (!relay) {
+        object_give_fd_back(object, name, setup->listen_fd);
+    }
+    return relay;
+}
+
 static bool create_relay(Object *object, GPtrArray *iothreads, const char *const *targets,
                          GError **errp)
 {
     SocketRelayObject *self = (SocketRelayObject *)object;
     SocketRelayProperties *p = object->properties;
+    g_autoptr(RelayFrozen) frozen = socket_relay_read_state(object);
     RelaySetup setup = {
         .id = object->id,
         .owner = qemu_get_aio_context(),
@@ -195,21 +222,15 @@ static bool create_relay(Object *object, GPtrArray *iothreads, const char *const
         .verbose = p->connection_events,
         .events = &socket_relay_callbacks,
         .opaque = object,
+        .frozen = frozen,
     };
     g_autofree AioContext **contexts = contexts_of(iothreads, &setup.n_contexts);
-    const char *name = fd_name(p->listen);
+    const char *name = socket_relay_fd_name(p->listen);
 
     setup.contexts = contexts;
-    if (name) {
-        setup.listen_fd = object_take_fd(object, "listen", name, errp);
-        if (setup.listen_fd < 0) {
-            return false;
-        }
-    }
-    self->relay = relay_new(&setup, errp);
-    if (!self->relay && name) {
-        object_give_fd_back(object, name, setup.listen_fd);
-    }
+    self->relay = name && !(frozen && frozen->listen_fd >= 0)
+                      ? new_relay_on_fd(object, &setup, name, errp)
+                      : new_relay(object, &setup, errp);
     return self->relay != NULL;
 }
 
@@ -285,6 +306,24 @@ static void socket_relay_delete(Object *object)
     relay_delete(((SocketRelayObject *)object)->relay, p->drain_timeout_ms, relay_is_gone, object);
 }
 
+static void relay_is_frozen(void *opaque, RelayFrozen *frozen)
+{
+    SocketRelayObject *self = opaque;
+
+    socket_relay_write_state(&self->parent, frozen, self->keep, self->state);
+    relay_frozen_free(frozen);
+    relay_is_gone(self);
+}
+
+static void socket_relay_keep(Object *object, Keep *keep, json_object *state)
+{
+    SocketRelayObject *self = (SocketRelayObject *)object;
+
+    self->keep = keep;
+    self->state = state;
+    relay_freeze(self->relay, relay_is_frozen, self);
+}
+
 static void socket_relay_hurry(Object *object)
 {
     SocketRelayProperties *p = object->properties;
@@ -305,6 +344,7 @@ const ObjectType socket_relay_type = {
     .create = socket_relay_create,
     .apply = socket_relay_apply,
     .delete = socket_relay_delete,
+    .keep = socket_relay_keep,
     .refresh = socket_relay_refresh,
     .is_settled = socket_relay_is_settled,
     .hurry = socket_relay_hurry,
