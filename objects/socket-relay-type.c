@@ -257,10 +257,12 @@ static bool socket_relay_create(Object *object, GError **errp)
     return true;
 }
 
-/* Whether socket_relay_delete() has been called, which waits for moves that are under way. */
+/* Whether socket_relay_delete() has been called, which waits for moves that are under way. What is
+ * kept does not drain. */
 static bool is_draining(const Object *object)
 {
-    return object->deleting && socket_relay_is_settled(object);
+    return object->deleting && socket_relay_is_settled(object) &&
+           !((const SocketRelayObject *)object)->keep;
 }
 
 static bool socket_relay_apply(Object *object, const QmpMember *changed, const void *properties,
