@@ -24,18 +24,6 @@ static void object_is_gone(void *opaque)
 
 /* ---- deleting ---- */
 
-static void hurry_deleted(Object *object, void *opaque)
-{
-    if (object->deleting && object->type->hurry) {
-        object->type->hurry(object);
-    }
-}
-
-void keeping_hurry_deleted(ObjectTree *objects)
-{
-    object_foreach(objects, hurry_deleted, NULL);
-}
-
 static void delete_unused(Object *object, void *opaque)
 {
     if (!object->deleting && object->users->len == 0) {
@@ -97,7 +85,7 @@ static void keep_objects(Keeping *self)
 
     timer_mod_ns(timer, qemu_clock_get_ns(QEMU_CLOCK_REALTIME) + keep_timeout_ns);
     while (!self->late && !*self->hurried && (count = object_count(self->objects)) > 0) {
-        keeping_hurry_deleted(self->objects);
+        object_tree_hurry_deleted(self->objects);
         object_foreach(self->objects, keep_unused, self);
         main_loop_wait(object_count(self->objects) < count);
     }

@@ -12,9 +12,6 @@
 /* What is kept is with the service manager under this name. */
 #define KEEPING_NAME "evloopd-state"
 
-/* Have those that are being deleted go without waiting. */
-void keeping_hurry_deleted(ObjectTree *objects);
-
 /* Delete all of @objects; return when they are gone. Main thread. */
 void keeping_delete_all(ObjectTree *objects);
 

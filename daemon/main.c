@@ -301,7 +301,7 @@ static bool end_objects(Daemon *self)
 {
     while (qmp_server_is_busy(self->server) || configurator_is_busy(self->configurator)) {
         if (keeps(self)) {
-            keeping_hurry_deleted(self->objects);
+            object_tree_hurry_deleted(self->objects);
         }
         main_loop_wait(false);
     }

@@ -217,14 +217,27 @@ unsigned object_count(ObjectTree *tree)
 
 static void hurry(Object *object, void *opaque)
 {
-    if (object->type->hurry) {
+    if (object->type->hurry && !object->hurried) {
+        object->hurried = true;
         object->type->hurry(object);
+    }
+}
+
+static void hurry_deleted(Object *object, void *opaque)
+{
+    if (object->deleting && !object->keep) {
+        hurry(object, NULL);
     }
 }
 
 void object_tree_hurry(ObjectTree *tree)
 {
     object_foreach(tree, hurry, NULL);
+}
+
+void object_tree_hurry_deleted(ObjectTree *tree)
+{
+    object_foreach(tree, hurry_deleted, NULL);
 }
 
 void object_tree_reserve(ObjectTree *tree)

@@ -35,7 +35,7 @@ struct Object {
     GPtrArray *users;        /* of Object: those that can't be without this one */
     Placement *placement;    /* of a placed one, else NULL */
     QmpSession *session;     /* during type->create: who adds it, or NULL */
-    Kept *kept;              /* during type->create: what it goes on with, or NULL */
+    Kept *kept;              /* during type->create: what the process before has left, or NULL */
     json_object *kept_state; /* likewise: what its type->keep wrote, a JSON object, or NULL */
     GQueue waiters;          /* of object_when_settled() */
     bool configured;         /* a configuration asked for it, see objects/configuration.h */
@@ -43,6 +43,7 @@ struct Object {
     Keep *keep;              /* that it goes into as it ends; NULL: it is deleted */
     json_object *keep_state; /* what type->keep writes */
     bool deleting;
+    bool hurried; /* type->hurry has been called */
     void (*deleted)(void *opaque); /* of object_delete() */
     void *deleted_opaque;
 };
@@ -146,8 +147,10 @@ void object_foreach(ObjectTree *tree, void (*func)(Object *object, void *opaque)
 
 unsigned object_count(ObjectTree *tree);
 
-/* Have all objects go without waiting, those that are being deleted and those that will be. */
+/* Have all objects go without waiting, those that are being deleted and those that will be; or only
+ * the former, as they are now. */
 void object_tree_hurry(ObjectTree *tree);
+void object_tree_hurry_deleted(ObjectTree *tree);
 
 /* Reserve the tree for one who changes it in many steps, until object_tree_release(). Nobody has it
  * reserved yet. Those who hold a request meanwhile have theirs run when that is over. */

@@ -29,6 +29,8 @@ import os, sys
 fds = [int(fd) for fd in sys.argv[1].split(",") if fd]
 spare = [os.dup(fd) for fd in fds]
 spare = [os.dup2(fd, 100 + i, inheritable=False) for i, fd in enumerate(spare)]
+for fd in fds:
+    os.close(fd)
 for i, fd in enumerate(spare):
     os.dup2(fd, 3 + i, inheritable=True)
 os.environ["LISTEN_PID"] = str(os.getpid() + int(os.environ.pop("PID_OFF_BY", "0")))
@@ -252,17 +254,15 @@ def manager(evloopd, sockets):
     """A service manager that keeps what daemons with --fd-store leave."""
     daemons = []
 
-    def launch(fds, *options, wait=True, limit_fds=None, **popen_options):
+    def launch(fds, *options, limit_fds=None, **popen_options):
         path = sockets / "managed.sock"
         if limit_fds:
             popen_options["preexec_fn"] = lambda: resource.setrlimit(resource.RLIMIT_NOFILE,
                                                                      (limit_fds, limit_fds))
-        options = ["-c", WRAPPER, ",".join(map(str, fds)), evloopd, "--qmp", f"unix:{path}",
-                   "--stall-threshold-ms=600000", *options]
-        daemon = Daemon(sys.executable, path, options, pass_fds=fds, **popen_options)
+        command = [sys.executable, "-c", WRAPPER, ",".join(map(str, fds))] if fds else []
+        command += [evloopd, "--qmp", f"unix:{path}", "--stall-threshold-ms=600000", *options]
+        daemon = Daemon(command[0], path, command[1:], pass_fds=fds, **popen_options)
         daemons.append(daemon)
-        if wait:
-            daemon.wait_until_up()
         return daemon
 
     managing = ServiceManager(sockets, launch)

@@ -15,7 +15,7 @@ class ServiceManager:
     """The manager's end of NOTIFY_SOCKET, its store of descriptors, and the daemon that it runs."""
 
     def __init__(self, folder, launch):
-        """@launch(FDS, OPTION..., env=, wait=) starts a daemon and passes it descriptors."""
+        """@launch(FDS, OPTION..., env=) starts a daemon and passes it descriptors."""
         self.launch = launch
         self.messages = []  # all, each a list of lines
         self.store = []  # of (name, descriptor)
@@ -75,11 +75,22 @@ class ServiceManager:
         with self.changed:
             names = ":".join(name for name, _ in self.store)
             fds = [fd for _, fd in self.store]
+            count = len(self.messages)
         env = {**os.environ, "NOTIFY_SOCKET": self.path}
         env.update({"LISTEN_FDNAMES": names} if fds else {})
-        self.daemon = self.launch(fds, "--fd-store", *options, env=env, wait=wait,
-                                  **popen_options)
+        self.daemon = self.launch(fds, "--fd-store", *options, env=env, **popen_options)
+        if wait:
+            self.wait_until_ready(count)
+            self.daemon.wait_until_up()
         return self.daemon
+
+    def wait_until_ready(self, count):
+        """Until the daemon is ready, after the first @count messages, or has ended."""
+        with self.changed:
+            while not any("READY=1" in message for message in self.messages[count:]):
+                if self.daemon.proc.poll() is not None:
+                    return
+                self.changed.wait(0.01)
 
     def stop(self, *signals):
         """Have the daemon end, by SIGTERM."""
