@@ -105,10 +105,8 @@ static void store(Keeping *self)
     g_autoptr(GError) error = NULL;
     GArray *parcels = keep_pack(self->keep, &error);
 
-    if (parcels && parcels->len > SYSTEMD_STORE_MAX) {
-        g_array_set_size(parcels, SYSTEMD_STORE_MAX);
-    }
     if (parcels && systemd_store(KEEPING_NAME, (const int *)parcels->data, parcels->len, &error)) {
+        keep_hand_over(self->keep);
         g_message("restart: kept: objects %zu, descriptors %zu", keep_count_objects(self->keep),
                   keep_count_fds(self->keep));
     } else {

@@ -97,14 +97,21 @@ bool systemd_is_there(void)
 /* Longer than a manager takes that works. */
 static const uint64_t barrier_timeout_us = 5000000;
 
+/* The most that a message takes. */
+static const unsigned message_fds = 253;
+
 /* Once more when it is interrupted, which a ring that is taken apart does. */
 static int store(const char *state, const int *fds, unsigned n)
 {
-    int r;
+    unsigned done = 0;
+    int r = 0;
 
-    do {
-        r = sd_pid_notify_with_fds(0, 0, state, fds, n);
-    } while (r == -EINTR);
+    while (done < n && (r >= 0 || r == -EINTR)) {
+        unsigned some = MIN(n - done, message_fds);
+
+        r = sd_pid_notify_with_fds(0, 0, state, fds + done, some);
+        done += r >= 0 ? some : 0;
+    }
     return r;
 }
 

@@ -29,12 +29,8 @@ void systemd_notify_stopping(void);
 /* Whether there is a manager to be told. */
 bool systemd_is_there(void);
 
-/*
- * Leave copies of the @n descriptors at @fds, at most SYSTEMD_STORE_MAX, with the manager, all as
- * @name: it passes them to the next start of the unit. Returns when it has them, or a few seconds
- * later. False and @errp.
- */
-#define SYSTEMD_STORE_MAX 253
+/* Leave copies of the @n descriptors at @fds with the manager, all as @name: it passes them to the
+ * next start of the unit. Returns when it has them, or a few seconds later. False and @errp. */
 bool systemd_store(const char *name, const int *fds, unsigned n, GError **errp);
 
 /* Have the manager forget those as @name. */

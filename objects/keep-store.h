@@ -47,6 +47,10 @@ size_t keep_count_fds(const Keep *keep);
  * not be put in, there is a warning, and they are missing. */
 GArray *keep_pack(Keep *keep, GError **errp);
 
+/* The parcels have gone where they outlive the process: what there is in the file system is the
+ * next daemon's. Else it goes with @keep. */
+void keep_hand_over(Keep *keep);
+
 /* ---- at the start ---- */
 
 /* What one daemon has left for the next. */

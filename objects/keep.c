@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "objects/keep-listener.h"
 #include "objects/keep-parcel.h"
 #include "objects/keep-private.h"
 #include "objects/keep-store.h"
@@ -23,6 +24,7 @@ struct Keep {
     json_object *state; /* all of it */
     json_object *objects;
     GHashTable *by_id; /* of the same */
+    KeepListeners *listeners;
 };
 
 const char *const asked_by_names[] = {
@@ -45,6 +47,7 @@ Keep *keep_new(size_t max_fds)
     keep->state = json_object_new_object();
     keep->objects = json_object_new_array();
     keep->by_id = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    keep->listeners = keep_listeners_new();
     keep_set(keep, "version", json_object_new_int(KEEP_VERSION));
     keep_set(keep, "from", json_object_new_string(PACKAGE_STRING));
     keep_set(keep, "objects", keep->objects);
@@ -53,6 +56,8 @@ Keep *keep_new(size_t max_fds)
 
 void keep_free(Keep *keep)
 {
+    /* While somebody listens still. */
+    keep_listeners_free(keep->listeners);
     fds_free(keep->fds);
     json_object_put(keep->state);
     g_hash_table_unref(keep->by_id);
@@ -84,6 +89,11 @@ int64_t keep_fd(Keep *keep, int fd)
     }
     g_array_append_val(keep->fds, fd);
     return keep->fds->len - 1;
+}
+
+KeepListeners *keep_get_listeners(Keep *keep)
+{
+    return keep->listeners;
 }
 
 /* ---- bytes ---- */
@@ -214,6 +224,7 @@ static bool write_state(Keep *keep)
     g_auto(QmpText) text = { 0 };
     int fd = get_memfd(keep, KEEP_STATE);
 
+    keep_set(keep, "listeners", keep_listeners_state(keep->listeners));
     json_object_object_add(keep->state, "descriptors", json_object_new_int64(keep->fds->len));
     qmp_json_print(&text, keep->state);
     if (text.cut) {
@@ -244,4 +255,9 @@ GArray *keep_pack(Keep *keep, GError **errp)
                   keep->fds->len, error->message);
     }
     return parcels;
+}
+
+void keep_hand_over(Keep *keep)
+{
+    keep_listeners_leave(keep->listeners);
 }

@@ -20,6 +20,8 @@
 #include <glib.h>
 #include <json-c/json.h>
 
+#include "sockets/unix-socket.h"
+
 typedef struct Keep Keep;
 typedef struct Kept Kept;
 
@@ -38,6 +40,11 @@ size_t keep_room(const Keep *keep);
 int64_t keep_bytes(Keep *keep, const void *bytes, size_t length);
 int64_t keep_pipe(Keep *keep, int pipe, size_t length);
 
+/* Have the listening socket @fd survive, and its @file, which may be NULL; both are taken over. It
+ * is found by @name, whichever object asks for it. False when there are as many as may be, and it
+ * has been closed. */
+bool keep_listener(Keep *keep, const char *name, int fd, UnixSocket *file);
+
 /* ---- for object types: at the start, in type->create ---- */
 
 /* The descriptor with @key, close-on-exec, for the caller, who closes it. -1: there is none, or it
@@ -46,6 +53,14 @@ int kept_take_fd(Kept *kept, int64_t key);
 
 /* The @length bytes at @offset, valid while @kept is; NULL when they are not all there. */
 const void *kept_bytes(Kept *kept, int64_t offset, size_t length);
+
+/* The listening socket that has been kept as @name, for the caller, and its file in *@file, if it
+ * has one that is still there, else NULL; -1 when there is none. */
+int kept_take_listener(Kept *kept, const char *name, UnixSocket **file);
+
+/* Close those that nobody has taken so far, for they may be in the way of another one. Returns
+ * whether there were any. */
+bool kept_drop_listeners(Kept *kept);
 
 /*
  * Look into a state, which comes from outside and may be anything: an integer that is not negative,

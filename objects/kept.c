@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "objects/keep-listener.h"
 #include "objects/keep-parcel.h"
 #include "objects/keep-private.h"
 #include "objects/keep-store.h"
@@ -32,6 +33,7 @@ struct Kept {
     json_object *state;
     GPtrArray *objects; /* of KeptObject */
     GHashTable *by_id;  /* of the same */
+    KeepListeners *listeners;
 };
 
 static void kept_object_free(KeptObject *object)
@@ -47,6 +49,8 @@ void kept_free(Kept *kept)
     if (kept->bytes.bytes) {
         munmap(kept->bytes.bytes, kept->bytes.length);
     }
+    /* While somebody listens still. */
+    keep_listeners_free(kept->listeners);
     fds_free(kept->fds);
     json_object_put(kept->state);
     g_hash_table_unref(kept->by_id);
@@ -119,6 +123,11 @@ const void *kept_bytes(Kept *kept, int64_t offset, size_t length)
         return NULL;
     }
     return (const char *)kept->bytes.bytes + offset;
+}
+
+KeepListeners *kept_get_listeners(Kept *kept)
+{
+    return kept->listeners;
 }
 
 /* Map the memfd with @key. It must not shrink meanwhile, which would end the process. */
@@ -309,9 +318,11 @@ Kept *kept_new(const int *parcels, size_t n, GError **errp)
     kept->objects = g_ptr_array_new_with_free_func((GDestroyNotify)kept_object_free);
     kept->by_id = g_hash_table_new(g_str_hash, g_str_equal);
     kept->fds = parcels_unpack(parcels, n);
+    kept->listeners = keep_listeners_new();
     if (!read_state(kept, errp) || !read_objects(kept, errp)) {
         return NULL;
     }
+    keep_listeners_read(kept->listeners, kept_get_array(kept->state, "listeners"));
     warn_missing(kept);
     /* Without them only those who need them can't go on. */
     if (!map(kept, KEEP_BYTES, &kept->bytes, &error)) {

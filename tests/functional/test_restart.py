@@ -15,10 +15,10 @@ from configuration import ConfigDir
 from configuration import add as add_line
 from held_thread import held
 from objects import HOUR, add, delete, error_of, get, set_, wait_for, wait_for_count
+from parcel import SEALS, Parcel, own, state_of
 from qmp_client import DEADLINE
 from service_manager import NAME
 
-F_ADD_SEALS, SEALS = 1033, 15  # to be sealed, not to shrink, to grow, to be written to
 
 
 def ids(qmp):
@@ -490,41 +490,6 @@ def test_a_lower_limit_of_descriptors_is_a_warning(manager):
 # ---- what is damaged ----
 
 
-class Parcel:
-    """What a daemon leaves: made by hand."""
-
-    def __init__(self, state=None, seals=SEALS):
-        self.receiver, self.sender = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.fds = []
-        if state is not None:
-            text = state if isinstance(state, bytes) else json.dumps(state).encode()
-            self.add_memory(text, seals)
-            self.add_memory(b"", SEALS)
-
-    def add_memory(self, content, seals):
-        fd = os.memfd_create("test", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.write(fd, content)
-        fcntl.fcntl(fd, F_ADD_SEALS, seals)
-        self.fds.append(fd)
-
-    def send(self, fds, first=0, count=None, header=None):
-        header = header or struct.pack("=QQ", first, len(fds) if count is None else count)
-        socket.send_fds(self.sender, [header], fds)
-
-    def finish(self):
-        """The descriptor to be put into the store."""
-        for fd in self.fds:
-            os.close(fd)
-        self.sender.close()
-        return self.receiver.detach()
-
-
-def state_of(*objects, **members):
-    return {"version": 1, "objects": list(objects),
-            "clocks": {"realtime-ns": 0, "virtual-ns": 0, "virtual-rt-ns": 0, "running": True},
-            **members}
-
-
 def notifier(name, **members):
     return {"qom-type": "event-notifier", "id": name, "asked-by": "client", "properties": {},
             **members}
@@ -574,11 +539,6 @@ def test_a_state_that_is_damaged_is_a_warning(manager, damage, reason):
     assert line.startswith("evloopd: warning: restart: what the daemon before has left can't be "
                            "used: ")
     assert reason in line
-
-
-def own(name, state=None, qom_type="timer", **properties):
-    return {"qom-type": qom_type, "id": name, "asked-by": "client", "properties": properties,
-            **({} if state is None else {"state": state})}
 
 
 @pytest.mark.parametrize("entry, reason", [
