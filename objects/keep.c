@@ -83,6 +83,7 @@ size_t keep_room(const Keep *keep)
 
 int64_t keep_fd(Keep *keep, int fd)
 {
+    g_return_val_if_fail(fd >= 0, -1);
     if (keep_room(keep) == 0) {
         close(fd);
         return -1;

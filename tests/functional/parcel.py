@@ -38,6 +38,16 @@ class Parcel:
         return self.receiver.detach()
 
 
+def open_parcel(parcel):
+    """The state that is in a parcel, which is empty then, and its other descriptors."""
+    fds = []
+    with socket.socket(fileno=os.dup(parcel)) as sock:
+        while received := socket.recv_fds(sock, 4096, 253)[1]:
+            fds += received
+    with os.fdopen(fds[0], "rb") as file:
+        return json.loads(os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)), fds[1:]
+
+
 def state_of(*objects, **members):
     return {"version": 1, "objects": list(objects),
             "clocks": {"realtime-ns": 0, "virtual-ns": 0, "virtual-rt-ns": 0, "running": True},
