@@ -1,12 +1,13 @@
 /*
  * How late a periodic timer on an IOThread fires.
  *
- *     work-timer [-p PERIOD_US] [-s SECONDS] [SOCKET COMMAND [ARGUMENT...]]
+ *     work-timer [-p PERIOD_US] [-s SECONDS] [-b POLL_MAX_NS] [SOCKET COMMAND [ARGUMENT...]]
  *
  * A "timer" object of the daemon's, which does its own statistics; without a server, a bare thread
- * that sleeps in read() of a timerfd and does the same. Either has the processor to itself but for
- * this process, which sleeps. The median is interpolated within its bucket of the histogram, powers
- * of two, in both cases. Prints one line of JSON.
+ * that sleeps in read() of a timerfd and does the same. With -b that is the IOThread's poll-max-ns,
+ * and the bare thread does not sleep, but reads the clock until the time has come. Either has the
+ * processor to itself but for this process, which sleeps. The median is interpolated within its
+ * bucket of the histogram, powers of two, in both cases. Prints one line of JSON.
  */
 #include "config.h"
 
@@ -61,6 +62,30 @@ static double median_us(const Lateness *lateness)
 
 /* ---- without a server ---- */
 
+static void count(Lateness *lateness, int64_t late_ns, int64_t missed)
+{
+    lateness->bucket[bucket_of(late_ns)]++;
+    lateness->max_ns = late_ns > lateness->max_ns ? late_ns : lateness->max_ns;
+    lateness->missed += (uint64_t)missed;
+}
+
+/* As late, and as often, as the machine takes the processor away. */
+static void measure_spinning(Lateness *lateness, int64_t period_ns, unsigned seconds)
+{
+    int64_t due_ns = bench_now_ns() + period_ns;
+    int64_t end_ns = due_ns + seconds * INT64_C(1000000000);
+
+    while (due_ns < end_ns) {
+        int64_t late_ns;
+
+        do {
+            late_ns = bench_now_ns() - due_ns;
+        } while (late_ns < 0);
+        count(lateness, late_ns, late_ns / period_ns);
+        due_ns += (late_ns / period_ns + 1) * period_ns;
+    }
+}
+
 static void measure_bare(Lateness *lateness, int64_t period_ns, unsigned seconds)
 {
     int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
@@ -76,18 +101,12 @@ static void measure_bare(Lateness *lateness, int64_t period_ns, unsigned seconds
         err(1, "timerfd");
     }
     while (due_ns < end_ns) {
-        int64_t late_ns;
-
         if (read(timer, &expirations, sizeof(expirations)) != sizeof(expirations)) {
             err(1, "read");
         }
-        /* The last of those that came together is the one that is served now. */
-        due_ns += (int64_t)(expirations - 1) * period_ns;
-        late_ns = bench_now_ns() - due_ns;
-        lateness->bucket[bucket_of(late_ns)]++;
-        lateness->max_ns = late_ns > lateness->max_ns ? late_ns : lateness->max_ns;
-        lateness->missed += expirations - 1;
-        due_ns += period_ns;
+        /* As late as the first of those that came together, as the daemon counts it. */
+        count(lateness, bench_now_ns() - due_ns, (int64_t)expirations - 1);
+        due_ns += (int64_t)expirations * period_ns;
     }
     close(timer);
 }
@@ -143,7 +162,7 @@ static void get_lateness(QmpClient *client, Lateness *lateness)
 }
 
 static void measure_daemon(Lateness *lateness, char **arguments, int64_t period_ns,
-                           unsigned seconds)
+                           unsigned seconds, unsigned poll_max_ns)
 {
     static QmpClient client;
     Server server;
@@ -151,6 +170,12 @@ static void measure_daemon(Lateness *lateness, char **arguments, int64_t period_
     server_start(&server, arguments, "work-timer");
     qmp_client_open(&client, server_connect(&server), false);
     qmp_add_iothreads(&client, "io", 1);
+    if (poll_max_ns > 0) {
+        qmp_commandf(&client,
+                     "{\"execute\": \"qom-set\", \"arguments\": {\"path\": \"io0\","
+                     " \"property\": \"poll-max-ns\", \"value\": %u}}",
+                     poll_max_ns);
+    }
     qmp_commandf(&client,
                  "{\"execute\": \"object-add\", \"arguments\": {\"qom-type\": \"timer\","
                  " \"id\": \"t0\", \"iothread\": \"io0\", \"period-ns\": %lld}}",
@@ -165,9 +190,11 @@ int main(int argc, char **argv)
 {
     unsigned period_us = 100;
     unsigned seconds = 3;
+    unsigned poll_max_ns = 0;
     const BenchOption options[] = {
         { 'p', &period_us, 1, 999999 },
         { 's', &seconds, 1, 100 },
+        { 'b', &poll_max_ns, 0, 1000000000 },
         { 0 },
     };
     int first = bench_options(argc, argv, options);
@@ -175,7 +202,9 @@ int main(int argc, char **argv)
     Lateness lateness = { 0 };
 
     if (first < argc) {
-        measure_daemon(&lateness, argv + first, period_ns, seconds);
+        measure_daemon(&lateness, argv + first, period_ns, seconds, poll_max_ns);
+    } else if (poll_max_ns > 0) {
+        measure_spinning(&lateness, period_ns, seconds);
     } else {
         measure_bare(&lateness, period_ns, seconds);
     }

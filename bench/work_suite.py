@@ -39,6 +39,16 @@ MEASURES = (
         ],
     ),
     Measure(
+        "work-timer-polled",
+        "work-timer -b 200000",
+        "-s 1",
+        [
+            Row("  with poll-max-ns 200 us, bare: spinning; median", "median_us", "us", 2),
+            Row("  at the most", "max_us", "us", 1),
+            Row("  periods missed", "missed", "", 0, "none"),
+        ],
+    ),
+    Measure(
         "work-kick",
         "work-kick",
         "-n 1000",

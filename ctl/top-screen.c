@@ -7,6 +7,7 @@
  */
 #include <langinfo.h>
 #include <locale.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -464,8 +465,20 @@ static void stop(void)
 
 /* ---- the loop ---- */
 
+/* Whether the terminal has hung up, or goes on to announce what then can't be read. Once is nothing:
+ * a key that stops the program takes those before it along, after they were announced. */
+static bool input_is_gone(unsigned *in_vain)
+{
+    struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+
+    poll(&input, 1, 0);
+    return input.revents & (POLLHUP | POLLERR | POLLNVAL) || ++*in_vain == 1000;
+}
+
 static bool run(Screen *screen, const sigset_t *signals, GError **errp)
 {
+    unsigned in_vain = 0; /* how often in a row there was input and no key */
+
     while (!screen->done) {
         TopWait what;
 
@@ -482,7 +495,9 @@ static bool run(Screen *screen, const sigset_t *signals, GError **errp)
                 return false;
             }
         }
-        if (!take_keys(screen) && what == TOP_INPUT) {
+        if (take_keys(screen) || what != TOP_INPUT) {
+            in_vain = 0;
+        } else if (input_is_gone(&in_vain)) {
             g_set_error(errp, CTL_ERROR, CTL_ERROR_OUTPUT, "the terminal is gone");
             return false;
         }

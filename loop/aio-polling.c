@@ -1,9 +1,9 @@
 /*
  * Adaptive polling: looking for work in user space for a while before the loop blocks.
  *
- * A wait begins with a phase of polling when the learnt time (loop/poll-time.h) is not 0. It looks
- * at what can be seen without a system call, again and again, until there is something, a timer is
- * due or the time is over:
+ * A wait begins with a phase of polling when the learnt time (loop/poll-time.h) is not 0, or a
+ * timer is due within the longest time allowed. It looks at what can be seen without a system call,
+ * again and again, until there is something, a timer is due or the time is over:
  *
  * - ctx->notified and the bottom halves, whose scheduling need not set it while the loop is awake;
  * - the monitor, when it can be peeked at (FDMonOps.peeks);
@@ -314,6 +314,18 @@ static bool poll_for_work(AioContext *const *contexts, size_t n, int64_t *time_n
     return found;
 }
 
+/* How long to poll @ctx for its next timer: all the time until then, when that is no longer than it
+ * may poll. There is nothing to learn, and sleeping would make the timer late by a wake-up. */
+static int64_t timer_phase_ns(AioContext *ctx)
+{
+    int64_t timeout_ns = aio_timers_timeout_ns(ctx);
+
+    /* Relaxed: as in aio_polling_set_params(). */
+    return timeout_ns <= atomic_load_explicit(&ctx->polling.max_ns, memory_order_relaxed)
+               ? timeout_ns
+               : 0;
+}
+
 /* How long to poll @contexts, which may sleep for @timeout_ns: 0 when not at all. */
 static int64_t phase_ns(AioContext *const *contexts, size_t n, int64_t timeout_ns)
 {
@@ -324,6 +336,7 @@ static int64_t phase_ns(AioContext *const *contexts, size_t n, int64_t timeout_n
             return 0;
         }
         time_ns = MAX(time_ns, aio_polling_time_ns(contexts[i]));
+        time_ns = MAX(time_ns, timer_phase_ns(contexts[i]));
     }
     return soonest_timeout(time_ns, timeout_ns);
 }

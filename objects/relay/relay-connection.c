@@ -1,8 +1,8 @@
 /*
  * A connection: two descriptors, a flow each way, and what their readiness leads to.
  *
- * A descriptor is watched for reading while its flow holds nothing, and for writing while the other
- * flow holds something, so that handlers change only when a receiver is slower than its sender.
+ * A descriptor is watched for reading while its flow has room, and for writing while the other flow
+ * holds something, so that handlers change only when a receiver is slower than its sender.
  */
 #include "config.h"
 #include "objects/relay/relay-internal.h"
@@ -27,10 +27,12 @@ bool relay_connection_set_events(RelayConnection *connection, int side, uint8_t 
 /* False, and the connection is closed, when the system refuses. */
 static bool update_events(RelayConnection *connection)
 {
+    size_t limit = (size_t)relay_param(&connection->worker->relay->buffer_size);
+
     for (int side = 0; side < 2; side++) {
         const RelayFlow *from = &connection->flow[side];
         const RelayFlow *to = &connection->flow[1 - side];
-        uint8_t events = (uint8_t)((!from->eof && from->held == 0 ? EPOLLIN : 0) |
+        uint8_t events = (uint8_t)((relay_flow_wants(from, limit) ? EPOLLIN : 0) |
                                    (to->held > 0 ? EPOLLOUT : 0));
 
         if (!relay_connection_set_events(connection, side, events)) {

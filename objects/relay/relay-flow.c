@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -98,65 +99,128 @@ static Step send_rest(RelayFlow *flow, int sink)
 /* Send what the pipe holds, and give it back when it is empty. */
 static Step empty_pipe(RelayFlow *flow, RelayLoop *loop, int sink)
 {
+    uint32_t held = flow->held;
+
     while (flow->held > 0) {
         ssize_t sent = splice(flow->pipe->out, NULL, sink, NULL, flow->held,
                               SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
+        if (sent < 0 && would_block()) {
+            break;
+        }
         if (sent <= 0) {
-            return sent < 0 && would_block() ? STEP_EMPTY : STEP_SINK_FAILED;
+            return STEP_SINK_FAILED;
         }
         flow->held -= (uint32_t)sent;
     }
-    relay_loop_give_pipe(loop, g_steal_pointer(&flow->pipe));
-    return STEP_AGAIN;
+    if (flow->held < held) {
+        flow->full = false;
+    }
+    if (flow->held == 0) {
+        relay_loop_give_pipe(loop, g_steal_pointer(&flow->pipe));
+    }
+    return flow->held < held ? STEP_AGAIN : STEP_EMPTY;
 }
 
-static Step splice_through(RelayFlow *flow, RelayLoop *loop, int source, int sink, size_t limit)
+/* It has a number of slots, of which a fragment takes one, however small it is. */
+static bool pipe_is_full(const RelayPipe *pipe)
 {
-    ssize_t length;
-    Step step;
+    struct pollfd in = { .fd = pipe->in, .events = POLLOUT };
 
-    flow->pipe = relay_loop_take_pipe(loop);
+    return poll(&in, 1, 0) == 0;
+}
+
+/* What splice() into the pipe failed for. */
+static Step filling_failed(RelayFlow *flow)
+{
+    if (would_block()) {
+        flow->full = flow->held > 0 && pipe_is_full(flow->pipe);
+        return STEP_EMPTY;
+    }
+    if (errno == EINVAL && flow->held == 0) {
+        flow->no_splice = true;
+        flow->bulk = false;
+        return STEP_AGAIN;
+    }
+    flow->broken = true;
+    return STEP_EMPTY;
+}
+
+/* Read into the pipe, which may hold something, up to @limit in all. */
+static Step fill_pipe(RelayFlow *flow, RelayLoop *loop, int source, size_t limit)
+{
+    size_t room = limit - flow->held;
+    Step step = STEP_AGAIN;
+    ssize_t length;
+
+    if (!flow->pipe) {
+        flow->pipe = relay_loop_take_pipe(loop);
+    }
     if (!flow->pipe) {
         flow->bulk = false;
         return STEP_AGAIN;
     }
-    length = splice(source, NULL, flow->pipe->in, NULL, limit, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-    if (length <= 0) {
-        relay_loop_give_pipe(loop, g_steal_pointer(&flow->pipe));
-        if (length == 0) {
-            flow->eof = true;
-            return STEP_EMPTY;
-        }
-        if (errno == EINVAL) {
-            flow->no_splice = true;
-            flow->bulk = false;
-            return STEP_AGAIN;
-        }
-        return would_block() ? STEP_EMPTY : STEP_SOURCE_FAILED;
+    length = splice(source, NULL, flow->pipe->in, NULL, room, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (length > 0) {
+        flow->bytes += (uint64_t)length;
+        flow->held += (uint32_t)length;
+        flow->bulk = (size_t)length >= MIN(room, BULK_MIN);
+    } else if (length == 0) {
+        flow->eof = true;
+        step = STEP_EMPTY;
+    } else {
+        step = filling_failed(flow);
     }
-    flow->bytes += (uint64_t)length;
-    flow->held = (uint32_t)length;
-    step = empty_pipe(flow, loop, sink);
-    if (length < BULK_MIN) {
-        flow->bulk = false;
-        return step == STEP_AGAIN ? STEP_EMPTY : step;
+    if (flow->held == 0) {
+        relay_loop_give_pipe(loop, g_steal_pointer(&flow->pipe));
     }
     return step;
 }
 
+/* The source fills the pipe while the sink empties it: neither waits for the other as long as the
+ * pipe is neither full nor empty. */
+static Step splice_through(RelayFlow *flow, RelayLoop *loop, int source, int sink, size_t limit)
+{
+    bool small = false;
+    Step in = STEP_EMPTY;
+    Step out = STEP_EMPTY;
+
+    if (flow->bulk && relay_flow_wants(flow, limit)) {
+        in = fill_pipe(flow, loop, source, limit);
+        small = !flow->bulk && !flow->no_splice && flow->pipe;
+    }
+    if (flow->held > 0) {
+        out = empty_pipe(flow, loop, sink);
+    }
+    if (out == STEP_SINK_FAILED) {
+        return out;
+    }
+    if (small && flow->held == 0) {
+        /* What has come meanwhile is announced again. */
+        return STEP_EMPTY;
+    }
+    return in == STEP_AGAIN ? in : out;
+}
+
 /* ---- both ---- */
+
+bool relay_flow_wants(const RelayFlow *flow, size_t limit)
+{
+    if (flow->eof || flow->broken) {
+        return false;
+    }
+    return flow->held == 0 || (flow->pipe && flow->bulk && !flow->full && flow->held < limit);
+}
 
 static Step take_step(RelayFlow *flow, RelayLoop *loop, int source, int sink, size_t limit)
 {
-    if (flow->held > 0) {
-        return flow->pipe ? empty_pipe(flow, loop, sink) : send_rest(flow, sink);
+    if (flow->rest) {
+        return send_rest(flow, sink);
     }
-    if (flow->eof) {
-        return STEP_EMPTY;
+    if (flow->pipe || (flow->bulk && !flow->eof)) {
+        return splice_through(flow, loop, source, sink, limit);
     }
-    return flow->bulk ? splice_through(flow, loop, source, sink, limit)
-                      : copy(flow, loop, source, sink, limit);
+    return flow->eof || flow->broken ? STEP_EMPTY : copy(flow, loop, source, sink, limit);
 }
 
 FlowResult relay_flow_pump(RelayFlow *flow, RelayLoop *loop, int source, int sink, size_t limit)
@@ -171,6 +235,9 @@ FlowResult relay_flow_pump(RelayFlow *flow, RelayLoop *loop, int source, int sin
     if (flow->bytes == bytes && flow->held == held) {
         /* Ready, and yet nothing moved: splice() stops at an urgent byte, which recv() skips. */
         flow->bulk = false;
+    }
+    if (flow->broken && flow->held == 0 && step != STEP_SINK_FAILED) {
+        step = STEP_SOURCE_FAILED;
     }
     switch (step) {
     case STEP_SOURCE_FAILED:

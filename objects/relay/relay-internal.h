@@ -127,6 +127,8 @@ typedef struct RelayFlow {
     bool eof;       /* nothing more is read */
     bool done;      /* nothing more is written: the receiver knows of the end */
     bool bulk;      /* by splice(2) */
+    bool full;      /* the pipe is, though it may hold less than it is allowed to */
+    bool broken;    /* the source failed; what came before is to be written still */
     bool no_splice; /* the kernel can't between these two */
 } RelayFlow;
 
@@ -135,6 +137,9 @@ typedef enum {
     FLOW_SOURCE_FAILED,
     FLOW_SINK_FAILED,
 } FlowResult;
+
+/* Whether it would read what comes, with up to @limit bytes held at a time. */
+bool relay_flow_wants(const RelayFlow *flow, size_t limit);
 
 /* Copy from @source to @sink what is there and fits, up to @limit bytes held at a time. */
 FlowResult relay_flow_pump(RelayFlow *flow, RelayLoop *loop, int source, int sink, size_t limit);

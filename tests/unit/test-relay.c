@@ -263,6 +263,41 @@ static void a_slow_receiver_bounds_what_is_held(Loop *loop)
     }
 }
 
+/* The sender need not wait for the receiver as long as the relay may hold more. */
+static void what_comes_while_the_receiver_is_slow_is_read(Loop *loop)
+{
+    enum {
+        FIRST = 131072, /* enough for a pipe to be used */
+        PIECE = 32768,
+        HELD = 150000,
+    };
+    RelayTest test;
+    uint64_t received = 0;
+    uint64_t sent = 0;
+    uint64_t end = FIRST;
+    int listener = start_unix(&test, loop);
+    int waiting = 0;
+    int client;
+    int target;
+
+    relay_test_pair(&test, listener, &client, &target);
+    while (sent - (uint64_t)waiting < HELD) {
+        while (sent < end) {
+            sent += send_some(client, sent, end);
+        }
+        relay_test_wait_for(&test, relay_test_stats(&test).bytes_in == sent);
+        g_assert_cmpint(ioctl(target, FIONREAD, &waiting), ==, 0);
+        end += PIECE;
+    }
+    while (received < sent) {
+        received += receive_some(target, received);
+        loop_pass(loop, false);
+    }
+    close(client);
+    close(target);
+    finish_unix(&test, listener);
+}
+
 static void the_loop_sleeps_while_nobody_reads(Loop *loop)
 {
     RelayTest test;
@@ -479,6 +514,8 @@ int main(int argc, char **argv)
                   what_was_sent_before_a_receiver_gave_up_arrives);
     loop_test_add("many bytes arrive in order", many_bytes_arrive_in_order);
     loop_test_add("a slow receiver bounds what is held", a_slow_receiver_bounds_what_is_held);
+    loop_test_add("what comes while the receiver is slow is read",
+                  what_comes_while_the_receiver_is_slow_is_read);
     loop_test_add("the loop sleeps while nobody reads", the_loop_sleeps_while_nobody_reads);
     loop_test_add("an idle connection has two descriptors", an_idle_connection_has_two_descriptors);
     loop_test_add("no delay is set on both sides", no_delay_is_set_on_both_sides);
