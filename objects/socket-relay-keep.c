@@ -132,7 +132,7 @@ static json_object *keep_connections(const Object *object, Keep *keep, RelayFroz
                 &g_array_index(connections, RelayFrozenConnection, i);
             json_object *state;
 
-            if ((connection->fd[1] < 0) != connecting) {
+            if ((connection->target == NULL) != connecting) {
                 continue;
             }
             state = keep_connection(keep, connection);
@@ -230,7 +230,7 @@ static bool flow_from_json(Kept *kept, json_object *state, RelayFrozenFlow *flow
     flow->eof = kept_get_bool(state, "eof");
     flow->bulk = kept_get_bool(state, "bulk");
     if (held > 0) {
-        const void *bytes = kept_bytes(kept, kept_get_int(state, "at"), held);
+        const void *bytes = kept_bytes(kept, (int64_t)get_number(state, "at"), held);
 
         if (!bytes) {
             return false;
