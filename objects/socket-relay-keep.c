@@ -3,7 +3,7 @@
  * back. The state is
  *
  *   { "connections": [ { "id", "began-ns", "client", "target", "address", "reset",
- *                        "in":  { "bytes", "held", "at", "eof", "bulk" },
+ *                        "in":  { "bytes", "held", "at", "eof", "broken", "bulk" },
  *                        "out": the same } ],
  *     "down": [ { "address", "until-ns" } ],
  *     "last-id", "total-connections", "refused", "bytes-in", "bytes-out",
@@ -75,6 +75,7 @@ static json_object *flow_to_json(const RelayFrozenFlow *flow, int64_t at)
     add_int(state, "held", flow->n_held);
     add_int(state, "at", at);
     add_bool(state, "eof", flow->eof);
+    add_bool(state, "broken", flow->broken);
     add_bool(state, "bulk", flow->bulk);
     return state;
 }
@@ -223,7 +224,8 @@ static bool flow_from_json(Kept *kept, json_object *state, RelayFrozenFlow *flow
 {
     uint64_t held = get_number(state, "held");
 
-    if (held > RELAY_BUFFER_SIZE_MAX) {
+    flow->broken = kept_get_bool(state, "broken");
+    if (held > RELAY_BUFFER_SIZE_MAX || (flow->broken && held == 0)) {
         return false;
     }
     flow->bytes = get_number(state, "bytes");

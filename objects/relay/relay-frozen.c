@@ -74,6 +74,7 @@ static bool freeze_flow(RelayFlow *flow, RelayFrozenFlow *frozen)
         .bytes = flow->bytes,
         .n_held = flow->held,
         .eof = flow->eof,
+        .broken = flow->broken,
         .bulk = flow->bulk,
     };
     return relay_flow_take_held(flow, &frozen->held);
@@ -203,6 +204,7 @@ static void thaw_flow(RelayFrozenFlow *frozen, RelayFlow *flow)
     flow->rest = g_steal_pointer(&frozen->held);
     flow->held = frozen->n_held;
     flow->eof = frozen->eof;
+    flow->broken = frozen->broken;
     flow->done = frozen->eof && frozen->n_held == 0;
     flow->bulk = frozen->bulk;
 }

@@ -18,6 +18,7 @@ typedef struct RelayFrozenFlow {
     char *held;      /* those of them that have not been written yet; or NULL */
     uint32_t n_held; /* up to RELAY_BUFFER_SIZE_MAX */
     bool eof;        /* nothing more is to be read */
+    bool broken;     /* nor can it: the source has failed, and something is held still */
     bool bulk;       /* a bulk transfer is under way */
 } RelayFrozenFlow;
 

@@ -494,6 +494,7 @@ def relay_state(target, **state):
     {"client": 3, "target": 5, "address": "unix:/x", "in": {"held": 4, "at": 0}},
     {"client": 3, "target": 5, "address": "unix:/x", "in": {"held": 1048577, "at": 0}},
     {"client": 3, "target": 5, "address": "unix:/x", "out": {"held": 1, "at": 3}},
+    {"client": 3, "target": 5, "address": "unix:/x", "in": {"broken": True}},
     {"client": 3, "target": 5, "address": "unix:/x", "in": {"eof": True}, "out": {"eof": True}},
 ])
 def test_a_connection_that_is_damaged_ends_alone(manager, target, connection):

@@ -5,7 +5,9 @@
 #include "tests/unit/relay-freeze-fixture.h"
 #include "tests/unit/relay-traffic.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -117,6 +119,67 @@ static void what_is_held_goes_on(Loop *loop)
     }
     g_assert_cmpuint(relay_test_stats(&self.test).bytes_in, ==, sent[0]);
     g_assert_cmpuint(relay_test_stats(&self.test).bytes_out, ==, sent[1]);
+    freeze_test_finish(&self);
+}
+
+/* Send until the relay holds some of it, in a pipe that is not full; how much that is in all. */
+static uint64_t have_some_held(FreezeTest *self, int client, int target)
+{
+    static const char bytes[32768];
+    uint64_t sent = 0;
+    uint64_t end = 131072; /* enough for a pipe to be used */
+    int waiting = 0;
+
+    while (sent < (uint64_t)waiting + 65536) {
+        while (sent < end) {
+            ssize_t n = send(client, bytes, MIN(sizeof(bytes), end - sent), MSG_NOSIGNAL);
+
+            sent += n > 0 ? (uint64_t)n : 0;
+        }
+        relay_test_wait_for(&self->test, relay_test_stats(&self->test).bytes_in == sent);
+        g_assert_cmpint(ioctl(target, FIONREAD, &waiting), ==, 0);
+        end += sizeof(bytes);
+    }
+    return sent;
+}
+
+/* Of a client that has broken off, the target gets all that came before. */
+static void what_came_before_a_break_goes_on(Loop *loop)
+{
+    const RelayFrozenFlow *flow;
+    uint64_t received = 0;
+    FreezeTest self;
+    uint64_t sent;
+    int client;
+    int target;
+
+    freeze_test_begin(&self, loop);
+    relay_test_start_one(&self.test, self.address);
+    relay_test_pair(&self.test, self.listener, &client, &target);
+    sent = have_some_held(&self, client, target);
+    /* To leave something unread is to break off. */
+    g_assert_cmpint(send(target, "x", 1, 0), ==, 1);
+    relay_test_wait_for(&self.test, relay_test_stats(&self.test).bytes_out == 1);
+    close(client);
+    loop_passes(loop, 5);
+    freeze_test_freeze(&self);
+    g_assert_cmpuint(self.frozen->connections->len, ==, 1);
+    flow = &g_array_index(self.frozen->connections, RelayFrozenConnection, 0).flow[0];
+    g_assert_true(flow->broken);
+    g_assert_cmpuint(flow->n_held, >, 0);
+    freeze_test_thaw(&self, self.address, 1);
+    while (received < sent) {
+        char bytes[65536];
+        ssize_t n = recv(target, bytes, sizeof(bytes), 0);
+
+        g_assert_true(n > 0 || (n < 0 && errno == EAGAIN));
+        received += n > 0 ? (uint64_t)n : 0;
+        loop_pass(loop, false);
+    }
+    relay_test_end_of(&self.test, target);
+    relay_test_wait_for(&self.test, relay_test_stats(&self.test).connections == 0);
+    g_assert_cmpuint(relay_test_stats(&self.test).errors[RELAY_CAUSE_RESET], ==, 1);
+    close(target);
     freeze_test_finish(&self);
 }
 
@@ -246,6 +309,7 @@ int main(int argc, char **argv)
     loop_test_init(&argc, &argv);
     loop_test_add("no byte is lost in a hundred restarts", no_byte_is_lost_in_a_hundred_restarts);
     loop_test_add("what is held goes on", what_is_held_goes_on);
+    loop_test_add("what came before a break goes on", what_came_before_a_break_goes_on);
     loop_test_add("a half-closed connection goes on", a_half_closed_connection_goes_on);
     loop_test_add("a connection that ends meanwhile ends", a_connection_that_ends_meanwhile_ends);
     loop_test_add("a connect under way begins again", a_connect_under_way_begins_again);
