@@ -4,7 +4,8 @@
  * Start: options, main loop, monitor thread, sockets, objects that options ask for, READY. What
  * fails on the way is one line on stderr and exit status 1, with all that was made so far undone.
  * End: the sockets are removed, no new command is started, those that run answer, objects go, and
- * output is flushed. A signal while it ends makes objects go without waiting.
+ * output is flushed. A signal while it ends makes objects go without waiting. With --fd-store they
+ * are left to the next daemon instead, daemon/keeping.h.
  */
 #include "config.h"
 
@@ -20,10 +21,12 @@
 #include "daemon/backtrace.h"
 #include "daemon/commands.h"
 #include "daemon/control-sockets.h"
+#include "daemon/keeping.h"
 #include "daemon/log.h"
 #include "daemon/loops.h"
 #include "daemon/options.h"
 #include "daemon/reload-signal.h"
+#include "daemon/restoring.h"
 #include "daemon/signals.h"
 #include "daemon/stall-watch.h"
 #include "daemon/startup.h"
@@ -39,6 +42,7 @@ static const int64_t flush_timeout_ns = 1000 * SCALE_MS;
 typedef struct Daemon {
     Options options;
     DaemonControl control;
+    bool hurried; /* a signal came while it ended */
     IOThread *monitor;
     ObjectTree *objects;
     QmpRegistry *registry;
@@ -61,6 +65,7 @@ static void end_arrived(void *opaque)
     if (self->control.shutdown != SHUTDOWN_CAUSE_NONE && self->objects) {
         qmp_log(QMP_LOG_ENDING, NULL, "ending at once, whatever connections there are");
         object_tree_hurry(self->objects);
+        self->hurried = true;
     }
     daemon_request_shutdown(&self->control, SHUTDOWN_CAUSE_HOST_SIGNAL);
 }
@@ -145,10 +150,27 @@ static void start_objects(Daemon *self)
     self->configurator = configurator_new(self->objects, &format, self->options.config_dir);
 }
 
+/* --object, --config and --config-dir, then what else the daemon before had. */
+static bool fill(Daemon *self, GError **errp)
+{
+    Kept *kept = restoring_begin(self->passed, self->objects);
+    bool ok = startup_run(&self->options, self->registry, self->configurator, errp);
+
+    if (kept && ok) {
+        restoring_end(kept, self->objects, self->registry, self->options.config_dir != NULL);
+    } else if (kept) {
+        restoring_give_up(kept, self->objects);
+    }
+    return ok;
+}
+
 static bool start(Daemon *self, GError **errp)
 {
     ask_for_exact_timers();
     raise_descriptor_limit();
+    if (self->options.fd_store && !systemd_is_there()) {
+        g_warning("--fd-store does nothing, for there is no service manager");
+    }
     /* First of all: a wrong LISTEN_FDS, or fd:NUMBER, must not cover descriptors of the daemon's
      * own. */
     if (!control_sockets_inherit(self->sockets, self->passed, errp)) {
@@ -171,7 +193,7 @@ static bool start(Daemon *self, GError **errp)
     start_objects(self);
     self->trace = trace_new();
     start_server(self);
-    return startup_run(&self->options, self->registry, self->configurator, errp);
+    return fill(self, errp);
 }
 
 typedef struct HeldSearch {
@@ -253,28 +275,6 @@ static void serve(Daemon *self)
 
 /* ---- end ---- */
 
-static void object_is_deleted(void *opaque)
-{
-}
-
-static void delete_unused(Object *object, void *opaque)
-{
-    if (!object->deleting && object->users->len == 0) {
-        object_delete(object, object_is_deleted, NULL, NULL);
-    }
-}
-
-static void delete_objects(ObjectTree *objects)
-{
-    unsigned count;
-
-    while ((count = object_count(objects)) > 0) {
-        object_foreach(objects, delete_unused, NULL);
-        /* One that has gone at once may have been the last user of another. */
-        main_loop_wait(object_count(objects) < count);
-    }
-}
-
 static void flush_time_is_over(void *opaque)
 {
     bool *over = opaque;
@@ -296,8 +296,38 @@ static void flush_output(QmpServer *server)
     timer_free(timer);
 }
 
+/* Whether the next daemon is to go on with the objects. A command to end is not meant so. */
+static bool keeps(const Daemon *self)
+{
+    return self->options.fd_store && systemd_is_there() && !self->hurried &&
+           self->control.shutdown == SHUTDOWN_CAUSE_HOST_SIGNAL;
+}
+
+/* Returns whether clients have been waited for. After it no thread emits events but this one and
+ * the monitor: what an object did on its loop's thread was over when that thread stopped it, which
+ * the main loop has then heard from it; and the IOThreads, being objects too, have been joined. */
+static bool end_objects(Daemon *self)
+{
+    while (qmp_server_is_busy(self->server) || configurator_is_busy(self->configurator)) {
+        if (keeps(self)) {
+            object_tree_hurry_deleted(self->objects);
+        }
+        main_loop_wait(false);
+    }
+    if (keeps(self)) {
+        /* Connections do not wait for clients that are slow. */
+        flush_output(self->server);
+        keeping_keep_all(self->objects, &self->hurried);
+        return true;
+    }
+    keeping_delete_all(self->objects);
+    return false;
+}
+
 static void end_server(Daemon *self)
 {
+    bool flushed;
+
     reload_signal_stop(&self->reload_signal);
     configurator_stop(self->configurator);
     if (self->control.shutdown != SHUTDOWN_CAUSE_NONE) {
@@ -307,17 +337,13 @@ static void end_server(Daemon *self)
         qmp_server_emit(self->server, &daemon_events[0], &event);
     }
     qmp_server_stop(self->server);
-    while (qmp_server_is_busy(self->server) || configurator_is_busy(self->configurator)) {
-        main_loop_wait(false);
-    }
-    /* After it no thread emits but this one and the monitor: what an object did on its loop's
-     * thread was over when that thread stopped it, which the main loop has then heard from it; and
-     * the IOThreads, being objects too, have been joined. */
-    delete_objects(self->objects);
+    flushed = end_objects(self);
     if (self->stall_watch) {
         stall_watch_stop(self->stall_watch);
     }
-    flush_output(self->server);
+    if (!flushed) {
+        flush_output(self->server);
+    }
     object_tree_set_server(self->objects, NULL);
     g_clear_pointer(&self->server, qmp_server_free);
 }

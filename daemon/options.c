@@ -170,7 +170,7 @@ static gboolean parse_time(const char *name, const char *value, gpointer data, G
 /* GOption takes --version=yes for --version. */
 static bool check_flags(int argc, char **argv, GError **errp)
 {
-    static const char *const flags[] = { "--debug-commands", "--version", "--help" };
+    static const char *const flags[] = { "--debug-commands", "--fd-store", "--version", "--help" };
 
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
         for (size_t j = 0; j < G_N_ELEMENTS(flags); j++) {
@@ -191,6 +191,7 @@ static const char summary[] =
 bool options_parse(Options *options, int argc, char **argv, GError **errp)
 {
     gboolean debug_commands = FALSE;
+    gboolean fd_store = FALSE;
     gboolean version = FALSE;
     /* FILENAME: values are bytes, whatever the locale makes of them. */
     const GOptionEntry entries[] = {
@@ -206,6 +207,8 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
           (gpointer)parse_config_dir,
           "Have the objects that DIR/*.json ask for, and those that they do when it is reloaded",
           "DIR" },
+        { "fd-store", 0, 0, G_OPTION_ARG_NONE, &fd_store,
+          "Have the next start go on with objects and connections, by the service manager", NULL },
         { "log-level", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer)parse_log_level,
           "Log error, warning, notice (the default), info or debug", "LEVEL" },
         { "max-request-size", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
@@ -257,6 +260,7 @@ bool options_parse(Options *options, int argc, char **argv, GError **errp)
         return qmp_error_set(errp, "'%s' is unexpected: there are options only", argv[1]);
     }
     options->debug_commands = debug_commands;
+    options->fd_store = fd_store;
     options->version = version;
     return true;
 }

@@ -29,7 +29,8 @@ typedef struct Options {
     GPtrArray *startup;  /* of StartupOption */
     char *config_dir;    /* or NULL */
     bool debug_commands;
-    bool version; /* print the version and be done */
+    bool fd_store; /* at the end, leave what there is with the service manager */
+    bool version;  /* print the version and be done */
     QmpJsonLimits limits;
     size_t max_output;
     size_t max_output_total;

@@ -39,18 +39,21 @@ static bool run_request(const QmpRegistry *registry, json_object *value, GError 
     return true;
 }
 
+bool startup_add_object(const QmpRegistry *registry, json_object *arguments, GError **errp)
+{
+    json_object *request = json_object_new_object();
+
+    json_object_object_add(request, "execute", json_object_new_string("object-add"));
+    json_object_object_add(request, "arguments", arguments);
+    return run_request(registry, request, errp);
+}
+
 static bool run_object(const QmpRegistry *registry, const char *text, GError **errp)
 {
     json_object *arguments = object_option_parse(text, errp);
-    json_object *request;
 
-    if (arguments) {
-        request = json_object_new_object();
-        json_object_object_add(request, "execute", json_object_new_string("object-add"));
-        json_object_object_add(request, "arguments", arguments);
-        if (run_request(registry, request, errp)) {
-            return true;
-        }
+    if (arguments && startup_add_object(registry, arguments, errp)) {
+        return true;
     }
     g_prefix_error(errp, "--object %s: ", text);
     return false;

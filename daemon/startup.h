@@ -19,4 +19,8 @@
 bool startup_run(const Options *options, const QmpRegistry *registry, Configurator *configurator,
                  GError **errp);
 
+/* Run object-add with @arguments, which are taken over, and wait for its answer. False and @errp.
+ * Main thread. */
+bool startup_add_object(const QmpRegistry *registry, json_object *arguments, GError **errp);
+
 #endif

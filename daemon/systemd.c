@@ -4,6 +4,7 @@
 #include "config.h"
 #include "daemon/systemd.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
@@ -88,6 +89,66 @@ void systemd_notify_reloading(void)
 void systemd_notify_stopping(void)
 {
     notify("STOPPING=1\nSTATUS=Stopping");
+}
+
+bool systemd_is_there(void)
+{
+    return g_getenv("NOTIFY_SOCKET") != NULL;
+}
+
+/* Longer than a manager takes that works. */
+static const uint64_t barrier_timeout_us = 5000000;
+
+/* The most that a message takes. */
+static const unsigned message_fds = 253;
+
+/* Once more when it is interrupted, which a ring that is taken apart does. */
+static int store(const char *state, const int *fds, unsigned n)
+{
+    unsigned done = 0;
+    int r = 0;
+
+    while (done < n && (r >= 0 || r == -EINTR)) {
+        unsigned some = MIN(n - done, message_fds);
+
+        r = sd_pid_notify_with_fds(0, 0, state, fds + done, some);
+        done += r >= 0 ? some : 0;
+    }
+    return r;
+}
+
+static int wait_for_manager(void)
+{
+    int r;
+
+    do {
+        r = sd_notify_barrier(0, barrier_timeout_us);
+    } while (r == -EINTR);
+    return r;
+}
+
+bool systemd_store(const char *name, const int *fds, unsigned n, GError **errp)
+{
+    /* It would drop those that hang up, as all do. */
+    g_autofree char *state = g_strdup_printf("FDSTORE=1\nFDNAME=%s\nFDPOLL=0", name);
+    int r = store(state, fds, n);
+
+    /* What it has not read yet it would not take from a process that has ended. */
+    if (r >= 0) {
+        r = wait_for_manager();
+    }
+    if (r < 0) {
+        g_set_error(errp, AIO_ERROR, AIO_ERROR_SYSTEM, "%s", g_strerror(-r));
+        return false;
+    }
+    return true;
+}
+
+void systemd_forget(const char *name)
+{
+    g_autofree char *state = g_strdup_printf("FDSTOREREMOVE=1\nFDNAME=%s", name);
+
+    notify(state);
 }
 
 static void watchdog_tick(void *opaque)

@@ -26,6 +26,16 @@ void systemd_notify_ready(const char *status);
 void systemd_notify_reloading(void);
 void systemd_notify_stopping(void);
 
+/* Whether there is a manager to be told. */
+bool systemd_is_there(void);
+
+/* Leave copies of the @n descriptors at @fds with the manager, all as @name: it passes them to the
+ * next start of the unit. Returns when it has them, or a few seconds later. False and @errp. */
+bool systemd_store(const char *name, const int *fds, unsigned n, GError **errp);
+
+/* Have the manager forget those as @name. */
+void systemd_forget(const char *name);
+
 /* Whether the daemon is well: nothing has held a loop for longer than @limit_ns. */
 typedef bool SystemdIsWellFunc(int64_t limit_ns, void *opaque);
 

@@ -3,6 +3,7 @@
  */
 #include "config.h"
 #include "loop/aio-internal.h"
+#include "loop/clock-state.h"
 
 #include <time.h>
 
@@ -48,6 +49,12 @@ static int64_t stoppable_now(StoppableClock *clock)
     }
 }
 
+/* What @clock shows at @monotonic. With clocks_lock held. */
+static int64_t stoppable_at(const StoppableClock *clock, int64_t monotonic)
+{
+    return clock->running ? monotonic + clock->base : clock->base;
+}
+
 /* Stop @clock or let it run, and make it show @at_least. Returns what it shows from here on. With
  * clocks_lock held. */
 static int64_t stoppable_set(StoppableClock *clock, int64_t at_least, bool running)
@@ -57,8 +64,7 @@ static int64_t stoppable_set(StoppableClock *clock, int64_t at_least, bool runni
 
     clock->seq++;
     monotonic = read_clock(CLOCK_MONOTONIC);
-    now = clock->running ? monotonic + clock->base : clock->base;
-    now = MAX(now, at_least);
+    now = MAX(stoppable_at(clock, monotonic), at_least);
     clock->base = running ? now - monotonic : now;
     clock->running = running;
     clock->seq++;
@@ -122,6 +128,43 @@ int64_t qemu_clock_advance_virtual_time(int64_t dest)
     }
     pthread_mutex_unlock(&clocks_lock);
     return now;
+}
+
+void clock_get_state(ClockState *state)
+{
+    int64_t monotonic;
+
+    pthread_mutex_lock(&clocks_lock);
+    monotonic = read_clock(CLOCK_MONOTONIC);
+    *state = (ClockState){
+        .realtime_ns = monotonic,
+        .virtual_ns = stoppable_at(&virtual_clock, monotonic),
+        .virtual_rt_ns = stoppable_at(&virtual_rt_clock, monotonic),
+        .running = virtual_clock.running,
+    };
+    pthread_mutex_unlock(&clocks_lock);
+}
+
+/* With clocks_lock held. */
+static void stoppable_load(StoppableClock *clock, int64_t base, bool running)
+{
+    clock->seq++;
+    clock->base = base;
+    clock->running = running;
+    clock->seq++;
+}
+
+void clock_set_state(const ClockState *state)
+{
+    int64_t less = state->running ? state->realtime_ns : 0;
+
+    pthread_mutex_lock(&clocks_lock);
+    atomic_store(&clock_enabled[QEMU_CLOCK_VIRTUAL], state->running);
+    atomic_store(&clock_enabled[QEMU_CLOCK_VIRTUAL_RT], state->running);
+    stoppable_load(&virtual_clock, state->virtual_ns - less, state->running);
+    stoppable_load(&virtual_rt_clock, state->virtual_rt_ns - less, state->running);
+    notify_all_contexts();
+    pthread_mutex_unlock(&clocks_lock);
 }
 
 void clock_register_context(AioContext *ctx)

@@ -7,40 +7,10 @@
 #include <string.h>
 
 #include "objects/object-types.h"
+#include "objects/object-values.h"
 #include "qmp/qmp-error.h"
 
 /* ---- values ---- */
-
-static void add_values(const QmpType *type, const void *properties, json_object *values)
-{
-    if (type->base) {
-        add_values(type->base, properties, values);
-    }
-    for (const QmpMember *member = type->members; member && member->name; member++) {
-        json_object *value;
-
-        if (member->flags & QMP_MEMBER_READ_ONLY) {
-            continue;
-        }
-        value = qmp_marshal_member(member, properties);
-        if (!value && member->type->kind == QMP_KIND_ARRAY) {
-            value = json_object_new_array();
-        }
-        /* No value and none given are the same. */
-        if (value || member->type->kind == QMP_KIND_STR_OR_NULL) {
-            json_object_object_add(values, member->name, value);
-        }
-    }
-}
-
-/* The values that an object with these @properties was, or could be, given. */
-static json_object *values_of(const ObjectType *type, const void *properties)
-{
-    json_object *values = json_object_new_object();
-
-    add_values(type->properties, properties, values);
-    return values;
-}
 
 /* @given, and the defaults. NULL and @errp when they do not go together. */
 static json_object *complete_values(const ObjectType *type, json_object *given, GError **errp)
@@ -50,7 +20,7 @@ static json_object *complete_values(const ObjectType *type, json_object *given, 
 
     qmp_bind(type->properties, given, properties);
     if (!type->check || type->check(properties, errp)) {
-        values = values_of(type, properties);
+        values = object_values(type, properties);
     }
     qmp_unbind(type->properties, properties);
     return values;
@@ -122,7 +92,7 @@ static DifferenceEntry *entry_new(const char *id, Object *object)
     entry->id = g_strdup(id);
     if (object) {
         entry->former = object->type;
-        entry->has = values_of(object->type, object->properties);
+        entry->has = object_values(object->type, object->properties);
     }
     return entry;
 }

@@ -23,6 +23,12 @@ static inline void counter_set(Counter *counter, int64_t value)
     atomic_store_explicit(counter, value, memory_order_relaxed);
 }
 
+/* What has been kept of it, which may be anything. */
+static inline void counter_restore(Counter *counter, int64_t value)
+{
+    counter_set(counter, value < 0 ? 0 : value);
+}
+
 /* Add @n, which is not negative; stays at the most that there is. */
 static inline void counter_increase(Counter *counter, int64_t n)
 {

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "qmp/qmp-error.h"
 
@@ -51,16 +52,28 @@ bool doorbell_map(Doorbell *bell, int fd, GError **errp)
                              g_strerror(errno));
     }
     bell->words = words;
+    bell->fd = fd;
     bell->seen = atomic_load(&bell->words->rings);
     atomic_store(&bell->words->awake, 0);
     return true;
 }
 
+int doorbell_unmap_steal(Doorbell *bell)
+{
+    if (!bell->words) {
+        return -1;
+    }
+    munmap(bell->words, sizeof(DoorbellWords));
+    bell->words = NULL;
+    return bell->fd;
+}
+
 void doorbell_unmap(Doorbell *bell)
 {
-    if (bell->words) {
-        munmap(bell->words, sizeof(DoorbellWords));
-        bell->words = NULL;
+    int fd = doorbell_unmap_steal(bell);
+
+    if (fd >= 0) {
+        close(fd);
     }
 }
 

@@ -37,18 +37,22 @@ typedef struct DoorbellWords {
 
 typedef struct Doorbell {
     DoorbellWords *words; /* NULL: there is none */
+    int fd;               /* of the memory, when there is one */
     uint64_t seen;        /* what rings was when we looked last */
 } Doorbell;
 
 /*
- * Map the memfd @fd, which stays the caller's. Only rings from now on count. It must not shrink
- * while it is mapped, so it gets the seal F_SEAL_SHRINK if it has not. False and @errp when it is
- * no memfd, one of huge pages, too small, can't be sealed or can't be written to. Main thread.
+ * Map the memfd @fd and take it over. Only rings from now on count. It must not shrink while it is
+ * mapped, so it gets the seal F_SEAL_SHRINK if it has not. False and @errp, and it stays the
+ * caller's, when it is no memfd, one of huge pages, too small, can't be sealed or can't be written
+ * to. Main thread.
  */
 bool doorbell_map(Doorbell *bell, int fd, GError **errp);
 
-/* Unmap it, if it is. Main thread; the object has stopped. */
+/* Unmap it, if it is, and close or give away the memfd; -1: it is not. Main thread; the object has
+ * stopped. */
 void doorbell_unmap(Doorbell *bell);
+int doorbell_unmap_steal(Doorbell *bell);
 
 /* Whether it has been rung since doorbell_take(). */
 bool doorbell_has_rung(const Doorbell *bell);

@@ -11,12 +11,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "objects/counter.h"
 #include "objects/doorbell.h"
 #include "objects/event-pace.h"
+#include "objects/keep.h"
 #include "objects/object-fd.h"
 #include "objects/object-types.h"
 #include "objects/placement.h"
@@ -394,10 +396,28 @@ static bool is_eventfd(int fd)
     return g_strcmp0(link, kind) == 0;
 }
 
+/* The eventfd that the process before has made. */
+static bool get_kept_notifier(NotifierObject *self)
+{
+    int fd = object_take_kept_fd(&self->parent, "fd", NULL);
+
+    if (fd >= 0 && is_eventfd(fd)) {
+        event_notifier_init_fd(&self->notifier, fd);
+        return true;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return false;
+}
+
 static bool get_notifier(NotifierObject *self, const char *name, GError **errp)
 {
     int fd;
 
+    if (!name && get_kept_notifier(self)) {
+        return true;
+    }
     if (!name) {
         return event_notifier_init(&self->notifier, false, errp);
     }
@@ -426,9 +446,7 @@ static bool get_doorbell(NotifierObject *self, const char *name, GError **errp)
         return false;
     }
     ok = doorbell_map(&self->bell, fd, errp);
-    if (ok) {
-        close(fd);
-    } else {
+    if (!ok) {
         object_give_fd_back(&self->parent, name, fd);
     }
     return ok;
@@ -441,6 +459,80 @@ static void give_notifier_back(NotifierObject *self, const char *name)
         object_give_fd_back(&self->parent, name, event_notifier_get_fd(&self->notifier));
     } else {
         event_notifier_cleanup(&self->notifier);
+    }
+}
+
+/* ---- going on in the next process: in the main thread ---- */
+
+static void add_number(json_object *state, const char *name, uint64_t number)
+{
+    g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT, number);
+
+    json_object_object_add(state, name, json_object_new_string(text));
+}
+
+static uint64_t get_number(json_object *state, const char *name)
+{
+    const char *text = kept_get_str(state, name);
+    guint64 number = 0;
+
+    if (text) {
+        g_ascii_string_to_unsigned(text, 10, 0, UINT64_MAX, &number, NULL);
+    }
+    return number;
+}
+
+/* What the memory of a doorbell is told by, whoever passes it. */
+static char *memory_id(int fd)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) != 0) {
+        return NULL;
+    }
+    return g_strdup_printf("%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+}
+
+static void keep_doorbell(NotifierObject *self, Keep *keep, json_object *state)
+{
+    const NotifierProperties *p = self->parent.properties;
+    g_autofree char *memory = memory_id(self->bell.fd);
+
+    if (memory) {
+        json_object_object_add(state, "memory", json_object_new_string(memory));
+    }
+    add_number(state, "rings-seen", self->bell.seen);
+    add_number(state, "own-kicks", atomic_load(&self->own_kicks));
+    object_keep_fd(&self->parent, keep, state, "doorbell", p->doorbell,
+                   doorbell_unmap_steal(&self->bell));
+}
+
+static void notifier_type_keep(Object *object, Keep *keep, json_object *state)
+{
+    NotifierObject *self = (NotifierObject *)object;
+    const NotifierProperties *p = object->properties;
+
+    event_pace_finish(&self->pace);
+    release_chain(self, self->chain);
+    json_object_object_add(state, "kicks", json_object_new_int64(counter_read(&self->kicks)));
+    json_object_object_add(state, "polled", json_object_new_int64(counter_read(&self->polled)));
+    if (self->bell.words) {
+        keep_doorbell(self, keep, state);
+    }
+    object_keep_fd(object, keep, state, "fd", p->fd, event_notifier_get_fd(&self->notifier));
+    object_finish_delete(object);
+}
+
+static void go_on(NotifierObject *self, json_object *state)
+{
+    g_autofree char *memory = self->bell.words ? memory_id(self->bell.fd) : NULL;
+
+    counter_restore(&self->kicks, kept_get_int(state, "kicks"));
+    counter_restore(&self->polled, kept_get_int(state, "polled"));
+    /* What has rung meanwhile is still to be counted. */
+    if (memory && g_strcmp0(memory, kept_get_str(state, "memory")) == 0) {
+        self->bell.seen = get_number(state, "rings-seen");
+        atomic_store(&self->own_kicks, get_number(state, "own-kicks"));
     }
 }
 
@@ -466,6 +558,9 @@ static bool notifier_type_create(Object *object, GError **errp)
     use_chain(self);
     self->source_name = source_name("notifier_kicked", object->id);
     event_pace_init(&self->pace, object->id, send_notifier_set, self);
+    if (object->kept_state) {
+        go_on(self, object->kept_state);
+    }
     return true;
 }
 
@@ -588,6 +683,7 @@ const ObjectType event_notifier_type = {
     .create = notifier_type_create,
     .apply = notifier_type_apply,
     .delete = notifier_type_delete,
+    .keep = notifier_type_keep,
     .refresh = notifier_type_refresh,
     .start = notifier_type_start,
     .stop = notifier_type_stop,

@@ -6,6 +6,8 @@
 
 #include <glib.h>
 
+#include "objects/keep.h"
+
 static double sum_of(Lateness *lateness)
 {
     return atomic_load_explicit(&lateness->sum_ns, memory_order_relaxed);
@@ -121,4 +123,40 @@ json_object *lateness_to_json(Lateness *lateness)
     value = qmp_marshal(&lateness_type, &info);
     qmp_unbind(&lateness_type, &info);
     return value;
+}
+
+/* ---- for the next process ---- */
+
+json_object *lateness_keep(Lateness *lateness)
+{
+    json_object *state = json_object_new_object();
+    json_object *buckets = json_object_new_array();
+
+    json_object_object_add(state, "count", json_object_new_int64(counter_read(&lateness->count)));
+    json_object_object_add(state, "sum-ns", json_object_new_double(sum_of(lateness)));
+    json_object_object_add(state, "min-ns", json_object_new_int64(counter_read(&lateness->min_ns)));
+    json_object_object_add(state, "max-ns", json_object_new_int64(counter_read(&lateness->max_ns)));
+    for (int i = 0; i < LATENESS_BUCKETS; i++) {
+        json_object_array_add(buckets, json_object_new_int64(counter_read(&lateness->buckets[i])));
+    }
+    json_object_object_add(state, "buckets", buckets);
+    return state;
+}
+
+void lateness_restore(Lateness *lateness, json_object *state)
+{
+    json_object *buckets = kept_get_array(state, "buckets");
+    double sum = json_object_get_double(json_object_object_get(state, "sum-ns"));
+
+    if (!buckets || json_object_array_length(buckets) != LATENESS_BUCKETS || !(sum >= 0)) {
+        return;
+    }
+    counter_restore(&lateness->count, kept_get_int(state, "count"));
+    atomic_store_explicit(&lateness->sum_ns, sum, memory_order_relaxed);
+    counter_restore(&lateness->min_ns, kept_get_int(state, "min-ns"));
+    counter_restore(&lateness->max_ns, kept_get_int(state, "max-ns"));
+    for (size_t i = 0; i < LATENESS_BUCKETS; i++) {
+        counter_restore(&lateness->buckets[i],
+                        json_object_get_int64(json_object_array_get_idx(buckets, i)));
+    }
 }

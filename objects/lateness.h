@@ -31,4 +31,9 @@ void lateness_record(Lateness *lateness, int64_t late_ns);
 /* What has been recorded; the caller owns the reference. Any thread. */
 json_object *lateness_to_json(Lateness *lateness);
 
+/* All of it for the next process, a reference for the caller; and that again, from what may be
+ * anything. While nothing records. */
+json_object *lateness_keep(Lateness *lateness);
+void lateness_restore(Lateness *lateness, json_object *state);
+
 #endif

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "objects/keep-store.h"
 #include "objects/passed-fds.h"
 #include "objects/placement.h"
 #include "qmp/qmp-error.h"
@@ -16,6 +17,7 @@ struct ObjectTree {
     GPtrArray *objects;   /* of Object, in the order of creation; owns them */
     QmpServer *server;    /* for events, or NULL; does not change while there are objects */
     PassedFds *passed;    /* or NULL; likewise */
+    Kept *kept;           /* for objects that are created, or NULL */
     bool reserved;        /* for one who changes it in many steps */
     GQueue held;          /* of HeldRequest: those who wait for that */
     pthread_mutex_t lock; /* held by the main thread when it changes by_id or an object's deleting,
@@ -167,6 +169,11 @@ PassedFds *object_tree_get_passed_fds(const ObjectTree *tree)
     return tree->passed;
 }
 
+void object_tree_set_kept(ObjectTree *tree, Kept *kept)
+{
+    tree->kept = kept;
+}
+
 Object *object_find(ObjectTree *tree, const char *id)
 {
     return g_hash_table_lookup(tree->by_id, id);
@@ -210,14 +217,27 @@ unsigned object_count(ObjectTree *tree)
 
 static void hurry(Object *object, void *opaque)
 {
-    if (object->type->hurry) {
+    if (object->type->hurry && !object->hurried) {
+        object->hurried = true;
         object->type->hurry(object);
+    }
+}
+
+static void hurry_deleted(Object *object, void *opaque)
+{
+    if (object->deleting && !object->keep) {
+        hurry(object, NULL);
     }
 }
 
 void object_tree_hurry(ObjectTree *tree)
 {
     object_foreach(tree, hurry, NULL);
+}
+
+void object_tree_hurry_deleted(ObjectTree *tree)
+{
+    object_foreach(tree, hurry_deleted, NULL);
 }
 
 void object_tree_reserve(ObjectTree *tree)
@@ -296,7 +316,7 @@ static void object_free(Object *object)
 }
 
 /* Get all that the object needs, or leave nothing behind. */
-static bool create(Object *object, GError **errp)
+static bool create_placed(Object *object, GError **errp)
 {
     bool placed = object->type->start != NULL;
 
@@ -310,6 +330,26 @@ static bool create(Object *object, GError **errp)
         return false;
     }
     return true;
+}
+
+/* The same, with what there is of it, if there is any. */
+static bool create(Object *object, QmpSession *session, GError **errp)
+{
+    Kept *kept = object->tree->kept;
+    KeptObject *former = kept ? kept_find(kept, object->type, object->id) : NULL;
+    bool ok;
+
+    object->session = session;
+    object->kept = kept;
+    object->kept_state = former ? former->state : NULL;
+    ok = create_placed(object, errp);
+    if (ok && former) {
+        former->used = true;
+    }
+    object->session = NULL;
+    object->kept = NULL;
+    object->kept_state = NULL;
+    return ok;
 }
 
 Object *object_create(ObjectTree *tree, const ObjectType *type, const char *id, json_object *values,
@@ -328,12 +368,11 @@ Object *object_create(ObjectTree *tree, const ObjectType *type, const char *id, 
     object->properties = g_malloc0(type->properties->size);
     g_queue_init(&object->waiters);
     qmp_bind(type->properties, values, object->properties);
-    object->session = session;
-    if (!create(object, errp)) {
+    object->from_start = session == NULL;
+    if (!create(object, session, errp)) {
         object_free(object);
         return NULL;
     }
-    object->session = NULL;
     pthread_mutex_lock(&tree->lock);
     g_hash_table_insert(tree->by_id, object->id, object);
     pthread_mutex_unlock(&tree->lock);
@@ -366,7 +405,28 @@ static void begin_delete(Object *object)
     if (object->placement) {
         placement_end(object);
     } else {
+        object_end(object);
+    }
+}
+
+void object_end(Object *object)
+{
+    if (object->keep && object->type->keep) {
+        object->type->keep(object, object->keep, object->keep_state);
+    } else {
         object->type->delete (object);
+    }
+}
+
+static void mark_deleting(Object *object, void (*deleted)(void *opaque), void *opaque)
+{
+    object->deleted = deleted;
+    object->deleted_opaque = opaque;
+    pthread_mutex_lock(&object->tree->lock);
+    object->deleting = true;
+    pthread_mutex_unlock(&object->tree->lock);
+    if (object_is_settled(object)) {
+        begin_delete(object);
     }
 }
 
@@ -379,15 +439,16 @@ bool object_delete(Object *object, void (*deleted)(void *opaque), void *opaque, 
         fail_in_use(object, errp);
         return false;
     }
-    object->deleted = deleted;
-    object->deleted_opaque = opaque;
-    pthread_mutex_lock(&object->tree->lock);
-    object->deleting = true;
-    pthread_mutex_unlock(&object->tree->lock);
-    if (object_is_settled(object)) {
-        begin_delete(object);
-    }
+    mark_deleting(object, deleted, opaque);
     return true;
+}
+
+void object_keep(Object *object, Keep *keep, void (*deleted)(void *opaque), void *opaque)
+{
+    g_assert(!object->deleting && object->users->len == 0);
+    object->keep = keep;
+    object->keep_state = json_object_new_object();
+    mark_deleting(object, deleted, opaque);
 }
 
 void object_finish_delete(Object *object)
@@ -402,7 +463,11 @@ void object_finish_delete(Object *object)
     g_hash_table_remove(tree->by_id, object->id);
     pthread_mutex_unlock(&tree->lock);
     g_ptr_array_remove(tree->objects, object);
-    emit(object, &object_events[OBJECT_DELETED], NULL, NULL);
+    if (object->keep) {
+        keep_set_state(object->keep, object->id, object->keep_state);
+    } else {
+        emit(object, &object_events[OBJECT_DELETED], NULL, NULL);
+    }
     object_free(object);
     deleted(opaque);
     while ((waiter = g_queue_pop_head(&waiters))) {

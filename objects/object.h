@@ -21,6 +21,8 @@
 typedef struct Object Object;
 typedef struct ObjectType ObjectType;
 typedef struct ObjectTree ObjectTree;
+typedef struct Keep Keep;           /* objects/keep.h */
+typedef struct Kept Kept;           /* likewise */
 typedef struct PassedFds PassedFds; /* objects/passed-fds.h */
 typedef struct Placement Placement;
 
@@ -29,13 +31,19 @@ struct Object {
     const ObjectType *type;
     ObjectTree *tree;
     char *id;
-    void *properties;     /* bound by type->properties */
-    GPtrArray *users;     /* of Object: those that can't be without this one */
-    Placement *placement; /* of a placed one, else NULL */
-    QmpSession *session;  /* during type->create: who adds it, or NULL */
-    GQueue waiters;       /* of object_when_settled() */
-    bool configured;      /* a configuration asked for it, see objects/configuration.h */
+    void *properties;        /* bound by type->properties */
+    GPtrArray *users;        /* of Object: those that can't be without this one */
+    Placement *placement;    /* of a placed one, else NULL */
+    QmpSession *session;     /* during type->create: who adds it, or NULL */
+    Kept *kept;              /* during type->create: what the process before has left, or NULL */
+    json_object *kept_state; /* likewise: what its type->keep wrote, a JSON object, or NULL */
+    GQueue waiters;          /* of object_when_settled() */
+    bool configured;         /* a configuration asked for it, see objects/configuration.h */
+    bool from_start;         /* it was added by nobody's session, but as the daemon started */
+    Keep *keep;              /* that it goes into as it ends; NULL: it is deleted */
+    json_object *keep_state; /* what type->keep writes */
     bool deleting;
+    bool hurried;                  /* type->hurry has been called */
     void (*deleted)(void *opaque); /* of object_delete() */
     void *deleted_opaque;
 };
@@ -67,6 +75,14 @@ struct ObjectType {
     /* Free all but the base; call object_finish_delete() when that is done, now or later. A placed
      * object has been stopped. */
     void (*delete)(Object *object);
+
+    /*
+     * As delete, but such that another process can go on with it: what others hold (connections,
+     * sockets, files) stays as it is. What the next type->create needs for that goes into @state, a
+     * JSON object, until object_finish_delete(), now or later; @keep and @state are there till
+     * then. NULL: as delete; nothing of it goes on but its properties.
+     */
+    void (*keep)(Object *object, Keep *keep, json_object *state);
 
     /* Before a read-only property is read: bring them up to date in object->properties. NULL: they
      * always are. */
@@ -111,6 +127,9 @@ void object_tree_set_server(ObjectTree *tree, QmpServer *server);
 void object_tree_set_passed_fds(ObjectTree *tree, PassedFds *fds);
 PassedFds *object_tree_get_passed_fds(const ObjectTree *tree);
 
+/* Objects that are created go on with what there is of them in @kept; NULL: they are new. */
+void object_tree_set_kept(ObjectTree *tree, Kept *kept);
+
 /* The object @id, or NULL; it may be about to be deleted. */
 Object *object_find(ObjectTree *tree, const char *id);
 
@@ -128,8 +147,10 @@ void object_foreach(ObjectTree *tree, void (*func)(Object *object, void *opaque)
 
 unsigned object_count(ObjectTree *tree);
 
-/* Have all objects go without waiting, those that are being deleted and those that will be. */
+/* Have all objects go without waiting, those that are being deleted and those that will be; or only
+ * the former, as they are now. */
 void object_tree_hurry(ObjectTree *tree);
+void object_tree_hurry_deleted(ObjectTree *tree);
 
 /* Reserve the tree for one who changes it in many steps, until object_tree_release(). Nobody has it
  * reserved yet. Those who hold a request meanwhile have theirs run when that is over. */
@@ -166,7 +187,15 @@ Object *object_create(ObjectTree *tree, const ObjectType *type, const char *id, 
  */
 bool object_delete(Object *object, void (*deleted)(void *opaque), void *opaque, GError **errp);
 
-/* For ObjectType.delete: all is done. Frees @object. */
+/* As object_delete(), of an object without users that is not being deleted; but with a type that
+ * can it goes into @keep, which has been told of it by keep_add_object(). There is no event for
+ * that. */
+void object_keep(Object *object, Keep *keep, void (*deleted)(void *opaque), void *opaque);
+
+/* For the placement: @object, which has stopped, is to end now, one way or the other. */
+void object_end(Object *object);
+
+/* For ObjectType.delete and keep: all is done. Frees @object. */
 void object_finish_delete(Object *object);
 
 /* @user can't be without @object: until object_remove_user(), deleting @object is an error. It may

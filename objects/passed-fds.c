@@ -66,6 +66,25 @@ void passed_fds_remove(PassedFds *fds, int fd)
     }
 }
 
+GArray *passed_fds_take(PassedFds *fds, const char *name)
+{
+    GArray *taken = g_array_new(FALSE, FALSE, sizeof(int));
+    guint i = 0;
+
+    while (i < fds->array->len) {
+        PassedFd *passed = g_ptr_array_index(fds->array, i);
+
+        if (strcmp(passed->name, name) == 0) {
+            g_array_append_val(taken, passed->fd);
+            passed->fd = -1;
+            g_ptr_array_remove_index(fds->array, i);
+        } else {
+            i++;
+        }
+    }
+    return taken;
+}
+
 /* ---- names ---- */
 
 /* The first one that is called @name, or NULL, and in *@count how many are. */

@@ -22,6 +22,9 @@ void passed_fds_add(PassedFds *fds, const char *name, int fd);
 /* Give @fd away, if it is one of them: it is the caller's. */
 void passed_fds_remove(PassedFds *fds, int fd);
 
+/* Give all away that are called @name: an array of int, for the caller, who closes them. */
+GArray *passed_fds_take(PassedFds *fds, const char *name);
+
 /* Whether one is called @name; and what all are called, such as "'a', 'b'", to be freed, or NULL
  * when there is none. */
 bool passed_fds_has(const PassedFds *fds, const char *name);

@@ -177,7 +177,7 @@ static void object_ended(void *opaque)
     Object *object = opaque;
 
     placement_cleanup(object);
-    object->type->delete (object);
+    object_end(object);
 }
 
 /* In the thread of its loop. */

@@ -5,432 +5,16 @@
  * objects/placement.h, and uses the IOThreads that it is on, leaves or goes to.
  */
 #include "config.h"
-#include "objects/relay/relay.h"
+#include "objects/socket-relay-internal.h"
 
 #include <string.h>
 
 #include "iothreads/iothread.h"
 #include "loop/main-loop.h"
+#include "objects/keep.h"
 #include "objects/object-fd.h"
 #include "objects/object-types.h"
 #include "qmp/qmp-error.h"
-#include "qmp/qmp-log-limit.h"
-
-typedef struct SocketRelayProperties {
-    char *iothread;
-    json_object *iothreads;
-    char *listen;
-    json_object *target;
-    RelayParams params;
-    int64_t drain_timeout_ms;
-    bool connection_events;
-    char *address;
-    int64_t connections;
-    int64_t total_connections;
-    int64_t refused;
-    int64_t bytes_in;
-    int64_t bytes_out;
-    json_object *errors;
-    json_object *targets_down;
-} SocketRelayProperties;
-
-typedef struct SocketRelayObject {
-    Object parent;
-    Relay *relay;
-    GPtrArray *iothreads;        /* of Object: those that it is on, or goes to */
-    GPtrArray *former_iothreads; /* those that it leaves; NULL: it does not move */
-    char *log_subject;
-    QmpLogLimit *log; /* of its targets, which may go up and down as often as they like */
-} SocketRelayObject;
-
-/* ---- properties ---- */
-
-typedef struct RelayErrors {
-    int64_t count[RELAY_CAUSE_MAX];
-} RelayErrors;
-
-static const QmpMember relay_errors_members[] = {
-    { .name = "reset",
-      .type = &qmp_type_int,
-      .offset = offsetof(RelayErrors, count[RELAY_CAUSE_RESET]),
-      .help = "a side broke the connection off" },
-    { .name = "idle-timeout",
-      .type = &qmp_type_int,
-      .offset = offsetof(RelayErrors, count[RELAY_CAUSE_IDLE_TIMEOUT]),
-      .help = "nothing was sent for too long" },
-    { .name = "limit",
-      .type = &qmp_type_int,
-      .offset = offsetof(RelayErrors, count[RELAY_CAUSE_LIMIT]),
-      .help = "there were too many connections" },
-    { .name = "accept",
-      .type = &qmp_type_int,
-      .offset = offsetof(RelayErrors, count[RELAY_CAUSE_ACCEPT]),
-      .help = "accepting a client failed" },
-    { .name = "resolve",
-      .type = &qmp_type_int,
-      .offset = offsetof(RelayErrors, count[RELAY_CAUSE_RESOLVE]),
-      .help = "a target's name could not be looked up" },
-    { .name = "refused",
-      .type = &qmp_type_int,
-      .offset = offsetof(RelayErrors, count[RELAY_CAUSE_REFUSED]),
-      .help = "the target refused, or there was none" },
-    { .name = "connect-timeout",
-      .type = &qmp_type_int,
-      .offset = offsetof(RelayErrors, count[RELAY_CAUSE_CONNECT_TIMEOUT]),
-      .help = "the target did not answer in time" },
-    { .name = "connect",
-      .type = &qmp_type_int,
-      .offset = offsetof(RelayErrors, count[RELAY_CAUSE_CONNECT]),
-      .help = "connecting to the target failed otherwise" },
-    { .name = "system",
-      .type = &qmp_type_int,
-      .offset = offsetof(RelayErrors, count[RELAY_CAUSE_SYSTEM]),
-      .help = "the system was out of descriptors or memory" },
-    { .name = "stopped",
-      .type = &qmp_type_int,
-      .offset = offsetof(RelayErrors, count[RELAY_CAUSE_STOPPED]),
-      .help = "the relay was deleted" },
-    { 0 },
-};
-static const QmpType relay_errors_type = {
-    .kind = QMP_KIND_OBJECT,
-    .name = "RelayErrors",
-    .members = relay_errors_members,
-    .size = sizeof(RelayErrors),
-};
-
-static const QmpMember socket_relay_properties[] = {
-    { .name = "iothread",
-      .type = &qmp_type_str_or_null,
-      .flags = QMP_MEMBER_OPTIONAL,
-      .offset = offsetof(SocketRelayProperties, iothread),
-      .refers_to = "iothread",
-      .help = "the id of the IOThread to work on; null: the main loop, or iothreads" },
-    { .name = "iothreads",
-      .type = &qmp_type_str_list,
-      .flags = QMP_MEMBER_OPTIONAL,
-      .offset = offsetof(SocketRelayProperties, iothreads),
-      .refers_to = "iothread",
-      .help = "the ids of IOThreads to spread connections over; the first accepts them" },
-    { .name = "listen",
-      .type = &qmp_type_str,
-      .flags = QMP_MEMBER_CREATE_ONLY,
-      .offset = offsetof(SocketRelayProperties, listen),
-      .help = "where to listen: unix:PATH, tcp:HOST:PORT, vsock:CID:PORT or fd:NAME" },
-    { .name = "target",
-      .type = &qmp_type_any,
-      .offset = offsetof(SocketRelayProperties, target),
-      .help = "where to connect to: an address like that of listen, or a list to take turns" },
-    { .name = "buffer-size",
-      .type = &qmp_type_int,
-      .flags = QMP_MEMBER_OPTIONAL,
-      .min = RELAY_BUFFER_SIZE_MIN,
-      .max = RELAY_BUFFER_SIZE_MAX,
-      .default_int = RELAY_BUFFER_SIZE_DEFAULT,
-      .offset = offsetof(SocketRelayProperties, params.buffer_size),
-      .help = "bytes that each direction of a connection holds at the most" },
-    { .name = "max-connections",
-      .type = &qmp_type_int,
-      .flags = QMP_MEMBER_OPTIONAL,
-      .max = INT64_MAX,
-      .offset = offsetof(SocketRelayProperties, params.max_connections),
-      .help = "connections at a time, beyond which clients are turned away; 0: no limit" },
-    { .name = "idle-timeout-ms",
-      .type = &qmp_type_int,
-      .flags = QMP_MEMBER_OPTIONAL,
-      .max = RELAY_TIMEOUT_MS_MAX,
-      .offset = offsetof(SocketRelayProperties, params.idle_timeout_ms),
-      .help = "end a connection on which nothing is sent for so long, in ms; 0: never" },
-    { .name = "connect-timeout-ms",
-      .type = &qmp_type_int,
-      .flags = QMP_MEMBER_OPTIONAL,
-      .max = RELAY_TIMEOUT_MS_MAX,
-      .default_int = RELAY_CONNECT_TIMEOUT_MS_DEFAULT,
-      .offset = offsetof(SocketRelayProperties, params.connect_timeout_ms),
-      .help =
-          "how long each address of a target may take to answer, in ms; 0: as long as the system "
-          "lets it" },
-    { .name = "target-retry-ms",
-      .type = &qmp_type_int,
-      .flags = QMP_MEMBER_OPTIONAL,
-      .max = RELAY_TIMEOUT_MS_MAX,
-      .default_int = RELAY_TARGET_RETRY_MS_DEFAULT,
-      .offset = offsetof(SocketRelayProperties, params.target_retry_ms),
-      .help = "how long a target that failed is passed over while there are others, in ms" },
-    { .name = "drain-timeout-ms",
-      .type = &qmp_type_int,
-      .flags = QMP_MEMBER_OPTIONAL | QMP_MEMBER_SET_LATE,
-      .max = RELAY_TIMEOUT_MS_MAX,
-      .offset = offsetof(SocketRelayProperties, drain_timeout_ms),
-      .help = "how long connections may go on when the relay is deleted, in ms" },
-    { .name = "connection-events",
-      .type = &qmp_type_bool,
-      .flags = QMP_MEMBER_OPTIONAL,
-      .offset = offsetof(SocketRelayProperties, connection_events),
-      .help = "whether to send RELAY_CONNECTED and RELAY_DISCONNECTED" },
-    { .name = "address",
-      .type = &qmp_type_str,
-      .flags = QMP_MEMBER_READ_ONLY,
-      .offset = offsetof(SocketRelayProperties, address),
-      .help = "where it listens, with the port that the system chose for a port 0" },
-    { .name = "connections",
-      .type = &qmp_type_int,
-      .flags = QMP_MEMBER_READ_ONLY,
-      .offset = offsetof(SocketRelayProperties, connections),
-      .help = "connections now" },
-    { .name = "total-connections",
-      .type = &qmp_type_int,
-      .flags = QMP_MEMBER_READ_ONLY,
-      .offset = offsetof(SocketRelayProperties, total_connections),
-      .help = "connections in all" },
-    { .name = "refused",
-      .type = &qmp_type_int,
-      .flags = QMP_MEMBER_READ_ONLY,
-      .offset = offsetof(SocketRelayProperties, refused),
-      .help = "clients that were turned away because of max-connections" },
-    { .name = "bytes-in",
-      .type = &qmp_type_int,
-      .flags = QMP_MEMBER_READ_ONLY,
-      .offset = offsetof(SocketRelayProperties, bytes_in),
-      .help = "bytes from clients to targets" },
-    { .name = "bytes-out",
-      .type = &qmp_type_int,
-      .flags = QMP_MEMBER_READ_ONLY,
-      .offset = offsetof(SocketRelayProperties, bytes_out),
-      .help = "bytes from targets to clients" },
-    { .name = "errors",
-      .type = &relay_errors_type,
-      .flags = QMP_MEMBER_READ_ONLY,
-      .offset = offsetof(SocketRelayProperties, errors),
-      .help = "how many connections went wrong, by cause" },
-    { .name = "targets-down",
-      .type = &qmp_type_str_list,
-      .flags = QMP_MEMBER_READ_ONLY,
-      .offset = offsetof(SocketRelayProperties, targets_down),
-      .help = "the targets that failed when they were last tried" },
-    { 0 },
-};
-static const QmpType socket_relay_properties_type = {
-    .kind = QMP_KIND_OBJECT,
-    .name = "SocketRelayProperties",
-    .members = socket_relay_properties,
-    .size = sizeof(SocketRelayProperties),
-};
-
-/* ---- events ---- */
-
-typedef struct RelayConnectionEvent {
-    char *id;
-    int64_t connection;
-    char *client;
-    char *target;
-    int64_t bytes_in;
-    int64_t bytes_out;
-    int64_t duration_ns;
-    char *cause;
-} RelayConnectionEvent;
-
-static const QmpMember relay_connected_members[] = {
-    { .name = "id",
-      .type = &qmp_type_str,
-      .offset = offsetof(RelayConnectionEvent, id),
-      .help = "the relay's id" },
-    { .name = "connection",
-      .type = &qmp_type_int,
-      .offset = offsetof(RelayConnectionEvent, connection),
-      .help = "the connection's number in the relay" },
-    { .name = "client",
-      .type = &qmp_type_str,
-      .offset = offsetof(RelayConnectionEvent, client),
-      .help = "the client's address" },
-    { .name = "target",
-      .type = &qmp_type_str,
-      .offset = offsetof(RelayConnectionEvent, target),
-      .help = "the target that it was connected to" },
-    { 0 },
-};
-static const QmpType relay_connected_type = {
-    .kind = QMP_KIND_OBJECT,
-    .name = "RelayConnectedEvent",
-    .members = relay_connected_members,
-    .size = sizeof(RelayConnectionEvent),
-};
-
-static const QmpMember relay_disconnected_members[] = {
-    { .name = "id",
-      .type = &qmp_type_str,
-      .offset = offsetof(RelayConnectionEvent, id),
-      .help = "the relay's id" },
-    { .name = "connection",
-      .type = &qmp_type_int,
-      .offset = offsetof(RelayConnectionEvent, connection),
-      .help = "the connection's number in the relay" },
-    { .name = "target",
-      .type = &qmp_type_str,
-      .offset = offsetof(RelayConnectionEvent, target),
-      .help = "the target that it was connected to" },
-    { .name = "bytes-in",
-      .type = &qmp_type_int,
-      .offset = offsetof(RelayConnectionEvent, bytes_in),
-      .help = "bytes from the client to the target" },
-    { .name = "bytes-out",
-      .type = &qmp_type_int,
-      .offset = offsetof(RelayConnectionEvent, bytes_out),
-      .help = "bytes from the target to the client" },
-    { .name = "duration-ns",
-      .type = &qmp_type_int,
-      .offset = offsetof(RelayConnectionEvent, duration_ns),
-      .help = "how long it lasted, in ns" },
-    { .name = "cause",
-      .type = &qmp_type_str,
-      .offset = offsetof(RelayConnectionEvent, cause),
-      .help = "'none' when both sides were done, else one of RelayErrors" },
-    { 0 },
-};
-static const QmpType relay_disconnected_type = {
-    .kind = QMP_KIND_OBJECT,
-    .name = "RelayDisconnectedEvent",
-    .members = relay_disconnected_members,
-    .size = sizeof(RelayConnectionEvent),
-};
-
-typedef struct RelayTargetEvent {
-    char *id;
-    char *target;
-    char *reason;
-} RelayTargetEvent;
-
-static const QmpMember relay_target_down_members[] = {
-    { .name = "id",
-      .type = &qmp_type_str,
-      .offset = offsetof(RelayTargetEvent, id),
-      .help = "the relay's id" },
-    { .name = "target",
-      .type = &qmp_type_str,
-      .offset = offsetof(RelayTargetEvent, target),
-      .help = "the target's address" },
-    { .name = "reason",
-      .type = &qmp_type_str,
-      .offset = offsetof(RelayTargetEvent, reason),
-      .help = "why it could not be connected to" },
-    { 0 },
-};
-static const QmpType relay_target_down_type = {
-    .kind = QMP_KIND_OBJECT,
-    .name = "RelayTargetDownEvent",
-    .members = relay_target_down_members,
-    .size = sizeof(RelayTargetEvent),
-};
-
-static const QmpMember relay_target_up_members[] = {
-    { .name = "id",
-      .type = &qmp_type_str,
-      .offset = offsetof(RelayTargetEvent, id),
-      .help = "the relay's id" },
-    { .name = "target",
-      .type = &qmp_type_str,
-      .offset = offsetof(RelayTargetEvent, target),
-      .help = "the target's address" },
-    { 0 },
-};
-static const QmpType relay_target_up_type = {
-    .kind = QMP_KIND_OBJECT,
-    .name = "RelayTargetUpEvent",
-    .members = relay_target_up_members,
-    .size = sizeof(RelayTargetEvent),
-};
-
-enum {
-    RELAY_CONNECTED,
-    RELAY_DISCONNECTED,
-    RELAY_TARGET_DOWN,
-    RELAY_TARGET_UP,
-};
-
-static const QmpEvent socket_relay_events[] = {
-    [RELAY_CONNECTED] = { .name = "RELAY_CONNECTED",
-                          .data = &relay_connected_type,
-                          .help = "a client of a relay has been connected to a target; sent with "
-                                  "connection-events" },
-    [RELAY_DISCONNECTED] = { .name = "RELAY_DISCONNECTED",
-                             .data = &relay_disconnected_type,
-                             .help = "a connection of a relay has ended; sent with "
-                                     "connection-events" },
-    [RELAY_TARGET_DOWN] = { .name = "RELAY_TARGET_DOWN",
-                            .data = &relay_target_down_type,
-                            .help = "a relay could not connect to a target" },
-    [RELAY_TARGET_UP] = { .name = "RELAY_TARGET_UP",
-                          .data = &relay_target_up_type,
-                          .help = "a relay could connect again to a target that was down" },
-    { 0 },
-};
-
-static void emit_connection(Object *object, int event, const RelayConnectionInfo *info)
-{
-    RelayConnectionEvent data = {
-        .id = object->id,
-        .connection = (int64_t)info->id,
-        .client = (char *)info->client,
-        .target = (char *)info->target,
-        .bytes_in = (int64_t)info->bytes_in,
-        .bytes_out = (int64_t)info->bytes_out,
-        .duration_ns = info->duration_ns,
-        .cause = (char *)relay_cause_name(info->cause),
-    };
-
-    object_emit(object, &socket_relay_events[event], &data);
-}
-
-static void relay_connected(void *opaque, const RelayConnectionInfo *info)
-{
-    emit_connection(opaque, RELAY_CONNECTED, info);
-}
-
-static void relay_disconnected(void *opaque, const RelayConnectionInfo *info)
-{
-    emit_connection(opaque, RELAY_DISCONNECTED, info);
-}
-
-static QmpLogFields log_fields(const Object *object)
-{
-    return (QmpLogFields){ .object = object->id, .type = object->type->name };
-}
-
-static void relay_target_down(void *opaque, const char *target, const char *reason)
-{
-    Object *object = opaque;
-    RelayTargetEvent data = {
-        .id = object->id,
-        .target = (char *)target,
-        .reason = (char *)reason,
-    };
-    QmpLogFields fields = log_fields(object);
-
-    fields.target = target;
-    fields.reason = reason;
-    qmp_log_limit_say(((SocketRelayObject *)object)->log, QMP_LOG_TARGET_DOWN, &fields,
-                      "target '%s' is down: %s", target, reason);
-    object_emit(object, &socket_relay_events[RELAY_TARGET_DOWN], &data);
-}
-
-static void relay_target_up(void *opaque, const char *target)
-{
-    Object *object = opaque;
-    RelayTargetEvent data = { .id = object->id, .target = (char *)target };
-    QmpLogFields fields = log_fields(object);
-
-    fields.target = target;
-    qmp_log_limit_say(((SocketRelayObject *)object)->log, QMP_LOG_TARGET_UP, &fields,
-                      "target '%s' is up again", target);
-    object_emit(object, &socket_relay_events[RELAY_TARGET_UP], &data);
-}
-
-static const RelayEvents relay_events = {
-    .connected = relay_connected,
-    .disconnected = relay_disconnected,
-    .target_down = relay_target_down,
-    .target_up = relay_target_up,
-};
 
 /* ---- places ---- */
 
@@ -552,7 +136,7 @@ static bool socket_relay_is_settled(const Object *object)
     return !((const SocketRelayObject *)object)->former_iothreads;
 }
 
-/* ---- targets and descriptors ---- */
+/* ---- targets ---- */
 
 /* The addresses in @value, a string or a list of strings, ended by NULL; or NULL and @errp. */
 static const char **targets_of(json_object *value, GError **errp)
@@ -579,41 +163,7 @@ static const char **targets_of(json_object *value, GError **errp)
     return g_steal_pointer(&targets);
 }
 
-/* The name in the address @listen when that is "fd:NAME", else NULL. */
-static const char *fd_name(const char *listen)
-{
-    size_t length = strlen("fd:");
-
-    return g_str_has_prefix(listen, "fd:") && listen[length] ? listen + length : NULL;
-}
-
 /* ---- life ---- */
-
-static void bring_up_to_date(Object *object)
-{
-    SocketRelayObject *self = (SocketRelayObject *)object;
-    SocketRelayProperties *p = object->properties;
-    RelayErrors errors;
-    RelayStats stats;
-    g_auto(GStrv) down = relay_get_targets_down(self->relay);
-
-    relay_get_stats(self->relay, &stats);
-    p->connections = (int64_t)stats.connections;
-    p->total_connections = (int64_t)stats.total_connections;
-    p->refused = (int64_t)stats.refused;
-    p->bytes_in = (int64_t)stats.bytes_in;
-    p->bytes_out = (int64_t)stats.bytes_out;
-    for (int i = 0; i < RELAY_CAUSE_MAX; i++) {
-        errors.count[i] = (int64_t)stats.errors[i];
-    }
-    json_object_put(p->errors);
-    p->errors = qmp_marshal(&relay_errors_type, &errors);
-    json_object_put(p->targets_down);
-    p->targets_down = json_object_new_array();
-    for (char **target = down; *target; target++) {
-        json_object_array_add(p->targets_down, json_object_new_string(*target));
-    }
-}
 
 static bool socket_relay_check(const void *properties, GError **errp)
 {
@@ -623,11 +173,45 @@ static bool socket_relay_check(const void *properties, GError **errp)
     return targets && check_places(p, errp) && relay_check_addresses(p->listen, targets, errp);
 }
 
+/* Another relay's socket may be in the way, one that was kept: those that nobody wanted so far go.
+ */
+static Relay *new_relay(const Object *object, const RelaySetup *setup, GError **errp)
+{
+    g_autoptr(GError) err = NULL;
+    Relay *relay = relay_new(setup, &err);
+
+    if (!relay && err->domain != RELAY_ERROR && object->kept && kept_drop_listeners(object->kept)) {
+        g_clear_error(&err);
+        relay = relay_new(setup, &err);
+    }
+    if (!relay) {
+        g_propagate_error(errp, g_steal_pointer(&err));
+    }
+    return relay;
+}
+
+/* A relay on the descriptor @name, of a session or of the daemon's. */
+static Relay *new_relay_on_fd(Object *object, RelaySetup *setup, const char *name, GError **errp)
+{
+    Relay *relay;
+
+    setup->listen_fd = object_take_fd(object, "listen", name, errp);
+    if (setup->listen_fd < 0) {
+        return NULL;
+    }
+    relay = new_relay(object, setup, errp);
+    if (!relay) {
+        object_give_fd_back(object, name, setup->listen_fd);
+    }
+    return relay;
+}
+
 static bool create_relay(Object *object, GPtrArray *iothreads, const char *const *targets,
                          GError **errp)
 {
     SocketRelayObject *self = (SocketRelayObject *)object;
     SocketRelayProperties *p = object->properties;
+    g_autoptr(RelayFrozen) frozen = socket_relay_read_state(object);
     RelaySetup setup = {
         .id = object->id,
         .owner = qemu_get_aio_context(),
@@ -636,23 +220,17 @@ static bool create_relay(Object *object, GPtrArray *iothreads, const char *const
         .targets = targets,
         .params = p->params,
         .verbose = p->connection_events,
-        .events = &relay_events,
+        .events = &socket_relay_callbacks,
         .opaque = object,
+        .frozen = frozen,
     };
     g_autofree AioContext **contexts = contexts_of(iothreads, &setup.n_contexts);
-    const char *name = fd_name(p->listen);
+    const char *name = socket_relay_fd_name(p->listen);
 
     setup.contexts = contexts;
-    if (name) {
-        setup.listen_fd = object_take_fd(object, "listen", name, errp);
-        if (setup.listen_fd < 0) {
-            return false;
-        }
-    }
-    self->relay = relay_new(&setup, errp);
-    if (!self->relay && name) {
-        object_give_fd_back(object, name, setup.listen_fd);
-    }
+    self->relay = name && !(frozen && frozen->listen_fd >= 0)
+                      ? new_relay_on_fd(object, &setup, name, errp)
+                      : new_relay(object, &setup, errp);
     return self->relay != NULL;
 }
 
@@ -662,7 +240,7 @@ static bool socket_relay_create(Object *object, GError **errp)
     SocketRelayProperties *p = object->properties;
     g_autofree const char **targets = targets_of(p->target, errp);
     GPtrArray *iothreads = targets ? find_iothreads(object, p, errp) : NULL;
-    const QmpLogFields about = log_fields(object);
+    const QmpLogFields about = socket_relay_log_fields(object);
 
     if (!iothreads) {
         return false;
@@ -683,10 +261,12 @@ static bool socket_relay_create(Object *object, GError **errp)
     return true;
 }
 
-/* Whether socket_relay_delete() has been called, which waits for moves that are under way. */
+/* Whether socket_relay_delete() has been called, which waits for moves that are under way. What is
+ * kept does not drain. */
 static bool is_draining(const Object *object)
 {
-    return object->deleting && socket_relay_is_settled(object);
+    return object->deleting && socket_relay_is_settled(object) &&
+           !((const SocketRelayObject *)object)->keep;
 }
 
 static bool socket_relay_apply(Object *object, const QmpMember *changed, const void *properties,
@@ -734,6 +314,24 @@ static void socket_relay_delete(Object *object)
     relay_delete(((SocketRelayObject *)object)->relay, p->drain_timeout_ms, relay_is_gone, object);
 }
 
+static void relay_is_frozen(void *opaque, RelayFrozen *frozen)
+{
+    SocketRelayObject *self = opaque;
+
+    socket_relay_write_state(&self->parent, frozen, self->keep, self->state);
+    relay_frozen_free(frozen);
+    relay_is_gone(self);
+}
+
+static void socket_relay_keep(Object *object, Keep *keep, json_object *state)
+{
+    SocketRelayObject *self = (SocketRelayObject *)object;
+
+    self->keep = keep;
+    self->state = state;
+    relay_freeze(self->relay, relay_is_frozen, self);
+}
+
 static void socket_relay_hurry(Object *object)
 {
     SocketRelayProperties *p = object->properties;
@@ -754,7 +352,8 @@ const ObjectType socket_relay_type = {
     .create = socket_relay_create,
     .apply = socket_relay_apply,
     .delete = socket_relay_delete,
-    .refresh = bring_up_to_date,
+    .keep = socket_relay_keep,
+    .refresh = socket_relay_refresh,
     .is_settled = socket_relay_is_settled,
     .hurry = socket_relay_hurry,
 };

@@ -7,6 +7,7 @@
 #include "config.h"
 #include "objects/clock-commands.h"
 #include "objects/event-pace.h"
+#include "objects/keep.h"
 #include "objects/lateness.h"
 #include "objects/object-types.h"
 #include "objects/placement.h"
@@ -281,6 +282,48 @@ static bool timer_type_check(const void *properties, GError **errp)
     return check_properties(properties, "period-ns", errp);
 }
 
+/* What makes a deadline: a timer of another clock or period has no use for it. */
+static json_object *schedule_of(const TimerProperties *p)
+{
+    json_object *schedule = json_object_new_object();
+
+    json_object_object_add(schedule, "clock", json_object_new_int(p->clock));
+    json_object_object_add(schedule, "period-ns", json_object_new_int64(p->period_ns));
+    json_object_object_add(schedule, "deadline-ns", json_object_new_int64(p->deadline_ns));
+    json_object_object_add(schedule, "one-shot", json_object_new_boolean(p->one_shot));
+    return schedule;
+}
+
+static void timer_type_keep(Object *object, Keep *keep, json_object *state)
+{
+    TimerObject *self = (TimerObject *)object;
+
+    event_pace_finish(&self->pace);
+    json_object_object_add(state, "schedule", schedule_of(object->properties));
+    if (self->next_ns >= 0) {
+        json_object_object_add(state, "next-ns", json_object_new_int64(self->next_ns));
+    }
+    json_object_object_add(state, "expirations",
+                           json_object_new_int64(counter_read(&self->expirations)));
+    json_object_object_add(state, "missed", json_object_new_int64(counter_read(&self->missed)));
+    json_object_object_add(state, "lateness", lateness_keep(&self->lateness));
+    object_finish_delete(object);
+}
+
+static void go_on(TimerObject *self, json_object *state)
+{
+    json_object *schedule = schedule_of(self->parent.properties);
+
+    if (json_object_equal(kept_get_object(state, "schedule"), schedule)) {
+        self->begin = BEGIN_KEEP;
+        self->next_ns = kept_get_int(state, "next-ns");
+    }
+    json_object_put(schedule);
+    counter_restore(&self->expirations, kept_get_int(state, "expirations"));
+    counter_restore(&self->missed, kept_get_int(state, "missed"));
+    lateness_restore(&self->lateness, kept_get_object(state, "lateness"));
+}
+
 static bool timer_type_create(Object *object, GError **errp)
 {
     TimerObject *self = (TimerObject *)object;
@@ -292,6 +335,9 @@ static bool timer_type_create(Object *object, GError **errp)
     self->next_ns = -1;
     self->source_name = source_name("timer_expired", object->id);
     event_pace_init(&self->pace, object->id, send_timer_expired, self);
+    if (object->kept_state) {
+        go_on(self, object->kept_state);
+    }
     return true;
 }
 
@@ -344,6 +390,7 @@ const ObjectType timer_type = {
     .create = timer_type_create,
     .apply = timer_type_apply,
     .delete = timer_type_delete,
+    .keep = timer_type_keep,
     .refresh = timer_type_refresh,
     .start = timer_type_start,
     .stop = timer_type_stop,

@@ -32,10 +32,8 @@ static const int lock_tries = 200;
 static const gulong lock_pause_us = 10000;
 
 struct UnixSocket {
-    char *path;
+    UnixSocketFile file; /* its inode is 0 while there is none */
     int fd;
-    dev_t device; /* of the file, to know it again */
-    ino_t inode;
 };
 
 static bool fail(GError **errp, const char *what)
@@ -183,14 +181,14 @@ static bool bind_and_listen(UnixSocket *self, const struct sockaddr_un *address,
     if (bind(self->fd, (const struct sockaddr *)address, sizeof(*address)) != 0) {
         return fail_errno(errp, "bind");
     }
-    if (lstat(self->path, &st) == 0) {
-        self->device = st.st_dev;
-        self->inode = st.st_ino;
+    if (lstat(self->file.path, &st) == 0) {
+        self->file.device = st.st_dev;
+        self->file.inode = st.st_ino;
     }
-    if (group != UNIX_SOCKET_ANY_GROUP && lchown(self->path, (uid_t)-1, group) != 0) {
+    if (group != UNIX_SOCKET_ANY_GROUP && lchown(self->file.path, (uid_t)-1, group) != 0) {
         return fail_errno(errp, "chown");
     }
-    if (mode != UNIX_SOCKET_ANY_MODE && chmod(self->path, mode) != 0) {
+    if (mode != UNIX_SOCKET_ANY_MODE && chmod(self->file.path, mode) != 0) {
         return fail_errno(errp, "chmod");
     }
     return listen(self->fd, SOMAXCONN) == 0 || fail_errno(errp, "listen");
@@ -211,7 +209,7 @@ UnixSocket *unix_socket_listen(const char *path, mode_t mode, gid_t group, GErro
         return NULL;
     }
     self = g_new0(UnixSocket, 1);
-    self->path = g_strdup(path);
+    self->file.path = g_strdup(path);
     self->fd = -1;
     ok = remove_stale(path, &address, errp) && bind_and_listen(self, &address, mode, group, errp);
     close(lock);
@@ -230,17 +228,52 @@ int unix_socket_take_fd(UnixSocket *self)
     return fd;
 }
 
-void unix_socket_remove(UnixSocket *self)
+/* Whether @file is still at its path. */
+static bool is_there(const UnixSocketFile *file)
 {
     struct stat st;
 
-    if (self->inode != 0 && lstat(self->path, &st) == 0 && st.st_dev == self->device &&
-        st.st_ino == self->inode && unlink(self->path) != 0) {
-        g_warning("socket '%s': unlink: %s", self->path, g_strerror(errno));
-    }
+    return file->inode != 0 && lstat(file->path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+           st.st_dev == file->device && st.st_ino == file->inode;
+}
+
+static void free_socket(UnixSocket *self)
+{
     if (self->fd >= 0) {
         close(self->fd);
     }
-    g_free(self->path);
+    g_free(self->file.path);
     g_free(self);
+}
+
+const UnixSocketFile *unix_socket_get_file(const UnixSocket *self)
+{
+    return &self->file;
+}
+
+void unix_socket_leave(UnixSocket *self)
+{
+    free_socket(self);
+}
+
+UnixSocket *unix_socket_take_up(const UnixSocketFile *file)
+{
+    UnixSocket *self;
+
+    if (!is_there(file)) {
+        return NULL;
+    }
+    self = g_new0(UnixSocket, 1);
+    self->file = *file;
+    self->file.path = g_strdup(file->path);
+    self->fd = -1;
+    return self;
+}
+
+void unix_socket_remove(UnixSocket *self)
+{
+    if (is_there(&self->file) && unlink(self->file.path) != 0) {
+        g_warning("socket '%s': unlink: %s", self->file.path, g_strerror(errno));
+    }
+    free_socket(self);
 }

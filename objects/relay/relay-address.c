@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "objects/relay/relay.h"
@@ -189,6 +190,120 @@ void relay_address_clear(RelayAddress *address)
     g_clear_pointer(&address->host, g_free);
     g_clear_pointer(&address->port, g_free);
 }
+
+/* ---- where an address leads to ---- */
+
+static bool unix_leads_to(const RelaySockaddr *address, const RelaySockaddr *bound)
+{
+    const char *path = ((const struct sockaddr_un *)&address->storage)->sun_path;
+    const char *bound_path = ((const struct sockaddr_un *)&bound->storage)->sun_path;
+    struct stat st;
+    struct stat bound_st;
+
+    if (address->length == bound->length &&
+        memcmp(&address->storage, &bound->storage, bound->length) == 0) {
+        return true;
+    }
+    /* One file may have many paths. */
+    return path[0] && bound_path[0] && stat(path, &st) == 0 && stat(bound_path, &bound_st) == 0 &&
+           st.st_dev == bound_st.st_dev && st.st_ino == bound_st.st_ino;
+}
+
+static bool vsock_leads_to(const RelaySockaddr *address, const RelaySockaddr *bound)
+{
+    const struct sockaddr_vm *svm = (const struct sockaddr_vm *)&address->storage;
+    const struct sockaddr_vm *bound_svm = (const struct sockaddr_vm *)&bound->storage;
+
+    return svm->svm_port == bound_svm->svm_port &&
+           (svm->svm_cid == bound_svm->svm_cid ||
+            (svm->svm_cid == VMADDR_CID_LOCAL && bound_svm->svm_cid == VMADDR_CID_ANY));
+}
+
+/* An IPv4 address is written as one of IPv6 here. */
+typedef struct IpAddress {
+    struct in6_addr ip;
+    in_port_t port;
+} IpAddress;
+
+static IpAddress ip_of(const RelaySockaddr *sockaddr)
+{
+    const struct sockaddr_in *sin = (const struct sockaddr_in *)&sockaddr->storage;
+    const struct sockaddr_in6 *sin6 = (const struct sockaddr_in6 *)&sockaddr->storage;
+    IpAddress ip = { .ip.s6_addr = { [10] = 0xff, [11] = 0xff } };
+
+    if (sockaddr->storage.ss_family == AF_INET) {
+        memcpy(&ip.ip.s6_addr[12], &sin->sin_addr, sizeof(sin->sin_addr));
+        ip.port = sin->sin_port;
+    } else {
+        ip.ip = sin6->sin6_addr;
+        ip.port = sin6->sin6_port;
+    }
+    return ip;
+}
+
+static bool is_any(const IpAddress *ip)
+{
+    static const unsigned char zero[4];
+
+    return IN6_IS_ADDR_UNSPECIFIED(&ip->ip) ||
+           (IN6_IS_ADDR_V4MAPPED(&ip->ip) && memcmp(&ip->ip.s6_addr[12], zero, sizeof(zero)) == 0);
+}
+
+static bool is_loopback(const IpAddress *ip)
+{
+    return IN6_IS_ADDR_LOOPBACK(&ip->ip) ||
+           (IN6_IS_ADDR_V4MAPPED(&ip->ip) && ip->ip.s6_addr[12] == 127);
+}
+
+static bool ip_leads_to(IpAddress ip, const IpAddress *bound, bool only_ipv6)
+{
+    if (is_any(&ip)) {
+        /* So the kernel takes it. */
+        ip.ip.s6_addr[12] = IN6_IS_ADDR_V4MAPPED(&ip.ip) ? 127 : 0;
+        ip.ip.s6_addr[15] = 1;
+    }
+    if (ip.port != bound->port || ip.port == 0) {
+        return false;
+    }
+    if (is_any(bound)) {
+        return is_loopback(&ip) &&
+               (IN6_IS_ADDR_V4MAPPED(&ip.ip) == IN6_IS_ADDR_V4MAPPED(&bound->ip) ||
+                (IN6_IS_ADDR_V4MAPPED(&ip.ip) && !only_ipv6));
+    }
+    return IN6_ARE_ADDR_EQUAL(&ip.ip, &bound->ip);
+}
+
+static bool tcp_leads_to(const RelayAddress *address, const RelaySockaddr *bound, bool only_ipv6)
+{
+    IpAddress bound_ip = ip_of(bound);
+    IpAddress ip4 = { .ip.s6_addr = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 } };
+    IpAddress ip6 = { .ip = IN6ADDR_LOOPBACK_INIT };
+
+    if (!address->is_name) {
+        return ip_leads_to(ip_of(&address->sockaddr), &bound_ip, only_ipv6);
+    }
+    ip4.port = ip6.port = htons((uint16_t)atoi(address->port));
+    return g_str_equal(address->host, "localhost") &&
+           (ip_leads_to(ip4, &bound_ip, only_ipv6) || ip_leads_to(ip6, &bound_ip, only_ipv6));
+}
+
+bool relay_address_leads_to(const RelayAddress *address, const RelaySockaddr *bound, bool only_ipv6)
+{
+    sa_family_t family = bound->storage.ss_family;
+
+    switch (address->kind) {
+    case RELAY_ADDRESS_UNIX:
+        return family == AF_UNIX && unix_leads_to(&address->sockaddr, bound);
+    case RELAY_ADDRESS_TCP:
+        return (family == AF_INET || family == AF_INET6) && tcp_leads_to(address, bound, only_ipv6);
+    case RELAY_ADDRESS_VSOCK:
+        return family == AF_VSOCK && vsock_leads_to(&address->sockaddr, bound);
+    default:
+        return false;
+    }
+}
+
+/* ---- sockets' addresses as text ---- */
 
 static char *unix_to_text(const RelaySockaddr *sockaddr)
 {

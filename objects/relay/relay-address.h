@@ -43,6 +43,14 @@ typedef struct RelayAddress {
 bool relay_address_parse(RelayAddress *address, const char *text, GError **errp);
 void relay_address_clear(RelayAddress *address);
 
+/*
+ * Whether who connects to @address, as far as that can be told without looking up a name, gets to
+ * the socket that is bound to @bound. @only_ipv6: one that is bound to all of IPv6 does not take
+ * IPv4 too. There may be other ways to it, such as by another address of the machine.
+ */
+bool relay_address_leads_to(const RelayAddress *address, const RelaySockaddr *bound,
+                            bool only_ipv6);
+
 /* The socket's address @sockaddr as text, to be freed: "tcp:[::1]:80", "unix:/run/x",
  * "unix:" when it has no name. */
 char *relay_sockaddr_to_text(const RelaySockaddr *sockaddr);

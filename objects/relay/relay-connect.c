@@ -144,6 +144,15 @@ static TryResult open_socket(RelayConnection *connection, int family)
     return TRY_CONNECTED;
 }
 
+/* Have it told when the socket has been connected. That can fail only because the user's share of
+ * epoll is used up, or memory is, so it is tried again. */
+static TryResult wait_for_answer(RelayConnection *connection)
+{
+    connection->connect->is_short =
+        !relay_connection_set_events(connection, RELAY_TARGET, EPOLLOUT);
+    return connection->connect->is_short ? retry_later(connection) : TRY_PENDING;
+}
+
 static TryResult try_address(RelayConnection *connection)
 {
     const RelaySockaddr *address = present_address(connection);
@@ -168,9 +177,7 @@ static TryResult try_address(RelayConnection *connection)
         return TRY_CONNECTED;
     }
     if (errno == EALREADY || errno == EINPROGRESS || errno == EINTR) {
-        return relay_connection_set_events(connection, RELAY_TARGET, EPOLLOUT)
-                   ? TRY_PENDING
-                   : address_failed(connection, errno);
+        return wait_for_answer(connection);
     }
     return errno == EAGAIN ? retry_later(connection) : address_failed(connection, errno);
 }

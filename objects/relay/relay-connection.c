@@ -162,6 +162,16 @@ RelayConnection *relay_connection_new(RelayWorker *worker, int fd)
     return connection;
 }
 
+void relay_connection_free(RelayConnection *connection)
+{
+    if (connection->targets) {
+        relay_targets_unref(connection->targets);
+    }
+    /* Relaxed: only the number matters. */
+    atomic_fetch_sub_explicit(&connection->worker->relay->n_connections, 1, memory_order_relaxed);
+    g_free(connection);
+}
+
 void relay_connection_established(RelayConnection *connection)
 {
     RelayWorker *worker = connection->worker;
@@ -216,10 +226,6 @@ void relay_connection_close(RelayConnection *connection, RelayCause cause)
         relay_flow_drop(&connection->flow[i]);
         close_side(connection, i, reset);
     }
-    if (connection->targets) {
-        relay_targets_unref(connection->targets);
-    }
-    atomic_fetch_sub_explicit(&worker->relay->n_connections, 1, memory_order_relaxed);
-    g_free(connection);
+    relay_connection_free(connection);
     relay_worker_check_drained(worker);
 }

@@ -249,6 +249,44 @@ FlowResult relay_flow_pump(RelayFlow *flow, RelayLoop *loop, int source, int sin
     }
 }
 
+static bool read_pipe(int pipe, char *bytes, size_t length)
+{
+    size_t done = 0;
+
+    while (done < length) {
+        ssize_t n = read(pipe, bytes + done, length - done);
+
+        if (n <= 0 && (n == 0 || errno != EINTR)) {
+            return false;
+        }
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
+bool relay_flow_take_held(RelayFlow *flow, char **held)
+{
+    g_autofree char *bytes = NULL;
+
+    *held = NULL;
+    if (flow->held == 0) {
+        return true;
+    }
+    /* There may be many connections that hold much, so a shortage is theirs. */
+    bytes = g_try_malloc(flow->held);
+    if (!bytes) {
+        return false;
+    }
+    if (flow->rest) {
+        memcpy(bytes, flow->rest + flow->rest_offset, flow->held);
+    } else if (!read_pipe(flow->pipe->out, bytes, flow->held)) {
+        return false;
+    }
+    relay_flow_drop(flow);
+    *held = g_steal_pointer(&bytes);
+    return true;
+}
+
 void relay_flow_drop(RelayFlow *flow)
 {
     if (flow->pipe) {

@@ -2,7 +2,10 @@
  * The inside of a relay: the map of the files of this folder.
  *
  *   relay.c             life, parameters, statistics, events
- *   relay-move.c        going over to other contexts, and the end
+ *   relay-operation.c   what takes several steps, one after the other; relay-operation.h
+ *   relay-move.c        going over to other contexts
+ *   relay-end.c         the end
+ *   relay-frozen.c      connections that are frozen, to go on in another relay
  *   relay-worker.c      the connections on one context, and their timeouts
  *   relay-listener.c    accepting clients
  *   relay-connect.c     connecting to a target; relay-resolve.c looking up its name
@@ -25,6 +28,7 @@
 #include <stdatomic.h>
 
 #include "objects/relay/relay-address.h"
+#include "objects/relay/relay-frozen.h"
 #include "objects/relay/relay.h"
 #include "sockets/acceptor.h"
 #include "sockets/unix-socket.h"
@@ -140,6 +144,10 @@ bool relay_flow_wants(const RelayFlow *flow, size_t limit);
 /* Copy from @source to @sink what is there and fits, up to @limit bytes held at a time. */
 FlowResult relay_flow_pump(RelayFlow *flow, RelayLoop *loop, int source, int sink, size_t limit);
 
+/* Have what it holds in *@held, @flow->held bytes, to be freed, or NULL; then it holds nothing.
+ * False when out of memory. */
+bool relay_flow_take_held(RelayFlow *flow, char **held);
+
 /* Forget what it holds. */
 void relay_flow_drop(RelayFlow *flow);
 
@@ -177,6 +185,9 @@ void relay_connection_unwatch(RelayConnection *connection);
 
 /* It has a target now, connected to fd[RELAY_TARGET]. */
 void relay_connection_established(RelayConnection *connection);
+
+/* Free it, which is in no list; its descriptors are somebody else's. */
+void relay_connection_free(RelayConnection *connection);
 
 /* End and free it. */
 void relay_connection_close(RelayConnection *connection, RelayCause cause);
@@ -237,6 +248,8 @@ void relay_resolve_abandon(Relay *relay, RelayResolve *resolve);
 typedef struct RelayList {
     RelayConnection *head, *tail;
 } RelayList;
+
+void relay_list_append(RelayList *list, RelayConnection *connection);
 
 struct RelayWorker {
     Relay *relay;
@@ -314,6 +327,7 @@ struct RelayListener {
     Relay *relay;
     int fd;
     UnixSocket *file; /* of a unix socket of the relay's own making; or NULL */
+    bool is_borrowed; /* the descriptor is another's still */
     RelayCounters counters;
     /* Home thread of the first worker, while attached: */
     RelayWorker *const *workers;
@@ -324,10 +338,17 @@ struct RelayListener {
     int64_t next_log_ns;  /* when it may */
 };
 
-/* Listen on @address; @fd is the socket when that is an fd. NULL and @errp. */
-RelayListener *relay_listener_new(Relay *relay, const RelayAddress *address, int fd, GError **errp);
-/* It is detached. With @close_fd its descriptor is closed. */
-void relay_listener_free(RelayListener *listener, bool close_fd);
+/* Listen on @address: on the socket of @frozen, if there is that, or on @fd, when it is an fd. What
+ * was given is borrowed only, until relay_listener_own(). NULL and @errp. */
+RelayListener *relay_listener_new(Relay *relay, const RelayAddress *address, int fd,
+                                  const RelayFrozen *frozen, GError **errp);
+/* Take over what was borrowed; of @frozen, or NULL. */
+void relay_listener_own(RelayListener *listener, RelayFrozen *frozen);
+/* It is detached. What is its own is closed and removed. */
+void relay_listener_free(RelayListener *listener);
+
+/* It is detached: let @frozen have the socket as it is, and free the rest. */
+void relay_listener_freeze(RelayListener *listener, RelayFrozen *frozen);
 
 /* Accept for @workers, on the first one's context, and stop that; in its home thread. */
 void relay_listener_attach(RelayListener *listener, RelayWorker *const *workers, size_t n);
@@ -367,15 +388,35 @@ struct Relay {
 
     /* The owner's thread: */
     RelayListener *listener;
+    RelaySockaddr bound; /* where it listens; constant, and so are the next two */
+    bool only_ipv6;      /* not IPv4 too, when that is all of IPv6 */
     char *address;
     RelayWorker **workers;
     size_t n_workers;
     RelayStats past;   /* of workers that are gone */
-    GQueue ops;        /* of RelayOp (relay-move.c): the first is under way */
+    GQueue ops;        /* of RelayOp (relay-operation.h): the first is under way */
     RelayOp *deletion; /* set before workers drain */
 };
 
-/* The worker is done with draining (relay-move.c); in its home thread. */
+/* ---- frozen connections (relay-frozen.c) ---- */
+
+/* Freeze all connections of @worker, which drains: an array of RelayFrozenConnection. In its home
+ * thread. */
+GArray *relay_worker_freeze(RelayWorker *worker);
+
+/* In the owner's thread: add such an array, which is freed; and those of @targets that are down. */
+void relay_frozen_add(RelayFrozen *frozen, GArray *connections);
+void relay_frozen_add_down(RelayFrozen *frozen, RelayTargets *targets);
+
+/* Let @relay, which begins, go on with the connections and numbers of @frozen. */
+void relay_thaw(Relay *relay, RelayFrozen *frozen);
+
+/* Let those of @targets be down that are so in @frozen. */
+void relay_thaw_down(RelayTargets *targets, const RelayFrozen *frozen);
+
+/* ---- operations ---- */
+
+/* The worker is done with draining (relay-end.c); in its home thread. */
 void relay_worker_drained(RelayWorker *worker);
 
 /* Let all workers know that timeouts have been changed, after what is under way. */

@@ -94,6 +94,25 @@ static bool open_address(RelayListener *listener, const RelayAddress *address, G
     return listener->fd >= 0;
 }
 
+/* The socket of a relay that was frozen. A unix socket's file has to be there still; @frozen keeps
+ * all until relay_listener_own(). */
+static bool take_frozen(RelayListener *listener, const RelayAddress *address,
+                        const RelayFrozen *frozen)
+{
+    bool has_path = address->kind == RELAY_ADDRESS_UNIX && address->host[0] != '@';
+
+    if (!frozen || frozen->listen_fd < 0 || (has_path && !frozen->file) ||
+        !listening_socket_adopt(frozen->listen_fd, NULL)) {
+        return false;
+    }
+    if (address->kind != RELAY_ADDRESS_FD) {
+        /* Who asks a unix socket which process listens on it is to be told of this one. */
+        listen(frozen->listen_fd, SOMAXCONN);
+    }
+    listener->fd = frozen->listen_fd;
+    return true;
+}
+
 /* The socket that was handed to us. */
 static bool take_fd(RelayListener *listener, int fd, GError **errp)
 {
@@ -114,13 +133,27 @@ static const AcceptorOps acceptor_ops = {
     .shut_down = shut_down,
 };
 
-RelayListener *relay_listener_new(Relay *relay, const RelayAddress *address, int fd, GError **errp)
+static bool get_socket(RelayListener *listener, const RelayAddress *address, int fd,
+                       const RelayFrozen *frozen, GError **errp)
+{
+    if (take_frozen(listener, address, frozen)) {
+        listener->is_borrowed = true;
+        return true;
+    }
+    if (address->kind == RELAY_ADDRESS_FD) {
+        listener->is_borrowed = true;
+        return take_fd(listener, fd, errp);
+    }
+    return open_address(listener, address, errp);
+}
+
+RelayListener *relay_listener_new(Relay *relay, const RelayAddress *address, int fd,
+                                  const RelayFrozen *frozen, GError **errp)
 {
     static const int on = 1;
     RelayListener *listener = g_new0(RelayListener, 1);
 
-    if (!(address->kind == RELAY_ADDRESS_FD ? take_fd(listener, fd, errp)
-                                            : open_address(listener, address, errp))) {
+    if (!get_socket(listener, address, fd, frozen, errp)) {
         g_prefix_error(errp, "can't listen on '%s': ", address->text);
         g_free(listener);
         return NULL;
@@ -133,10 +166,26 @@ RelayListener *relay_listener_new(Relay *relay, const RelayAddress *address, int
     return listener;
 }
 
-void relay_listener_free(RelayListener *listener, bool close_fd)
+void relay_listener_own(RelayListener *listener, RelayFrozen *frozen)
+{
+    listener->is_borrowed = false;
+    if (frozen && frozen->listen_fd == listener->fd) {
+        listener->file = g_steal_pointer(&frozen->file);
+        frozen->listen_fd = -1;
+    }
+}
+
+void relay_listener_freeze(RelayListener *listener, RelayFrozen *frozen)
+{
+    frozen->listen_fd = listener->fd;
+    frozen->file = listener->file;
+    g_free(listener);
+}
+
+void relay_listener_free(RelayListener *listener)
 {
     g_clear_pointer(&listener->file, unix_socket_remove);
-    if (close_fd) {
+    if (!listener->is_borrowed) {
         close(listener->fd);
     }
     g_free(listener);

@@ -1,79 +1,25 @@
 /*
- * Going over to other contexts, and the end of a relay.
+ * Going over to other contexts.
  *
- * Both are operations in steps, one at a time, that begin and end in the owner's thread; so nothing
- * else reaches for a worker that is about to go. Where there is one worker before and after, it
- * hands its epoll set on as it is, and the listener goes along. Else the listener stops first, in a
- * step of its own, for bottom halves may be on their way that take accepted clients to other
- * workers: what is scheduled after it runs after them. Then each worker that leaves gives up its
- * connections in its own thread, and bottom halves take them, one list for each new worker, to
- * their new threads.
+ * Where there is one worker before and after, it hands its epoll set on as it is, and the listener
+ * goes along. Else the listener stops first, in a step of its own, for bottom halves may be on
+ * their way that take accepted clients to other workers: what is scheduled after it runs after
+ * them. Then each worker that leaves gives up its connections in its own thread, and bottom halves
+ * take them, one list for each new worker, to their new threads.
  */
 #include "config.h"
-#include "objects/relay/relay-internal.h"
-
-#include <unistd.h>
-
-typedef enum {
-    OP_MOVE,
-    OP_PARAMS,
-    OP_DELETE,
-} OpKind;
-
-struct RelayOp {
-    Relay *relay;
-    OpKind kind;
-    AioContext **contexts; /* references */
-    int *epolls;           /* for a new worker on each, -1 once used */
-    size_t n_contexts;
-    int64_t drain_until_ns;
-    QEMUBHFunc *done; /* or NULL */
-    void *opaque;
-
-    RelayWorker **workers; /* the new ones */
-    RelayWorker **leaving;
-    size_t n_leaving;
-    atomic_size_t pending; /* bottom halves that are to run before the last step */
-};
-
-/* What a bottom half of a move needs. */
-typedef struct RelayStep {
-    RelayOp *op;
-    RelayWorker *worker;
-    RelayList list;
-    int64_t drain_until_ns;
-} RelayStep;
-
-static void start_next(Relay *relay);
+#include "objects/relay/relay-operation.h"
 
 static void schedule_step(AioContext *ctx, QEMUBHFunc *func, RelayOp *op, RelayWorker *worker,
                           const RelayList *list, const char *name)
 {
-    RelayStep *step = g_new0(RelayStep, 1);
+    RelayStep *step = relay_step_new(op, worker);
 
-    step->op = op;
-    step->worker = worker;
     if (list) {
         step->list = *list;
     }
-    aio_bh_schedule_oneshot_full(ctx, func, step, name);
+    relay_step_schedule(step, ctx, func, name);
 }
-
-/* ---- parameters ---- */
-
-static void params_changed(RelayOp *op)
-{
-    Relay *relay = op->relay;
-
-    for (size_t i = 0; i < relay->n_workers; i++) {
-        aio_bh_schedule_oneshot(relay->workers[i]->ctx, relay_worker_params_changed,
-                                relay->workers[i]);
-    }
-    /* Whatever comes next is scheduled behind these. */
-    start_next(relay);
-}
-
-/* ---- moving ---- */
 
 static bool contains(RelayWorker *const *workers, size_t n, const RelayWorker *worker)
 {
@@ -120,7 +66,7 @@ static void moved(void *opaque)
     g_free(relay->workers);
     relay->workers = op->workers;
     relay->n_workers = op->n_contexts;
-    start_next(relay);
+    relay_op_finish(relay);
 }
 
 /* One of the bottom halves that moved() waits for has run. */
@@ -188,8 +134,10 @@ static void leave(void *opaque)
 }
 
 /* Those that leave do so, and the listener goes to the first of the new ones. */
-static void move_workers(RelayOp *op)
+static void move_workers(void *opaque)
 {
+    RelayOp *op = opaque;
+
     /* One for the listener. Relaxed: nobody else knows of the operation yet. */
     atomic_store_explicit(&op->pending, op->n_leaving + 1, memory_order_relaxed);
     schedule_step(op->workers[0]->ctx, attach_listener, op, NULL, NULL, "relay_attach");
@@ -198,7 +146,7 @@ static void move_workers(RelayOp *op)
     }
 }
 
-static void start_move(RelayOp *op, void (*detach)(RelayOp *op))
+static void start_move(RelayOp *op)
 {
     Relay *relay = op->relay;
 
@@ -217,178 +165,14 @@ static void start_move(RelayOp *op, void (*detach)(RelayOp *op))
         schedule_step(relay->workers[0]->ctx, leave_to_one, op, relay->workers[0], NULL,
                       "relay_leave");
     } else {
-        detach(op);
-    }
-}
-
-/* ---- the end ---- */
-
-static void deleted(RelayOp *op)
-{
-    Relay *relay = op->relay;
-    QEMUBHFunc *done = op->done;
-    void *opaque = op->opaque;
-
-    for (size_t i = 0; i < relay->n_workers; i++) {
-        relay_worker_free(relay->workers[i]);
-    }
-    g_queue_pop_head(&relay->ops);
-    g_free(op);
-    relay_unref(relay);
-    done(opaque);
-}
-
-static void worker_is_drained(void *opaque)
-{
-    RelayOp *op = opaque;
-
-    /* Relaxed: only the owner's thread counts here. */
-    if (atomic_fetch_sub_explicit(&op->pending, 1, memory_order_relaxed) == 1) {
-        deleted(op);
-    }
-}
-
-void relay_worker_drained(RelayWorker *worker)
-{
-    Relay *relay = worker->relay;
-
-    aio_bh_schedule_oneshot_full(relay->owner, worker_is_drained, relay->deletion, "relay_drained");
-}
-
-static void drain(void *opaque)
-{
-    g_autofree RelayStep *step = opaque;
-
-    relay_worker_drain(step->worker, step->drain_until_ns);
-}
-
-static void drain_until(void *opaque)
-{
-    g_autofree RelayStep *step = opaque;
-
-    relay_worker_drain_until(step->worker, step->drain_until_ns);
-    relay_worker_drained(step->worker); /* as far as this step goes */
-}
-
-/* Have each worker call @func, which ends in relay_worker_drained(). */
-static void schedule_drain(RelayOp *op, QEMUBHFunc *func)
-{
-    Relay *relay = op->relay;
-
-    /* Relaxed: only the owner's thread counts here. */
-    atomic_fetch_add_explicit(&op->pending, relay->n_workers, memory_order_relaxed);
-    for (size_t i = 0; i < relay->n_workers; i++) {
-        RelayStep *step = g_new0(RelayStep, 1);
-
-        step->worker = relay->workers[i];
-        step->drain_until_ns = op->drain_until_ns;
-        aio_bh_schedule_oneshot_full(step->worker->ctx, func, step, "relay_drain");
-    }
-}
-
-static void drain_workers(RelayOp *op)
-{
-    Relay *relay = op->relay;
-
-    relay_stats_add(&relay->past, &relay->listener->counters);
-    relay_listener_free(relay->listener, true);
-    relay->listener = NULL;
-    relay->deletion = op;
-    schedule_drain(op, drain);
-}
-
-/* ---- operations ---- */
-
-static void listener_is_out(void *opaque)
-{
-    RelayOp *op = opaque;
-
-    if (op->kind == OP_DELETE) {
-        drain_workers(op);
-    } else {
-        move_workers(op);
-    }
-}
-
-static void take_listener_out(void *opaque)
-{
-    RelayOp *op = opaque;
-
-    relay_listener_detach(op->relay->listener);
-    aio_bh_schedule_oneshot_full(op->relay->owner, listener_is_out, op, "relay_listener_is_out");
-}
-
-static void detach_listener(RelayOp *op)
-{
-    aio_bh_schedule_oneshot_full(op->relay->workers[0]->ctx, take_listener_out, op, "relay_detach");
-}
-
-static void start(RelayOp *op)
-{
-    switch (op->kind) {
-    case OP_MOVE:
-        start_move(op, detach_listener);
-        break;
-    case OP_PARAMS:
-        params_changed(op);
-        break;
-    case OP_DELETE:
-        detach_listener(op);
-        break;
-    }
-}
-
-static void release_contexts(RelayOp *op)
-{
-    for (size_t i = 0; i < op->n_contexts; i++) {
-        aio_context_unref(op->contexts[i]);
-        if (op->epolls[i] >= 0) {
-            close(op->epolls[i]);
-        }
-    }
-    g_free(op->contexts);
-    g_free(op->epolls);
-}
-
-/* The first operation is over. */
-static void start_next(Relay *relay)
-{
-    RelayOp *op = g_queue_pop_head(&relay->ops);
-    RelayOp *next = g_queue_peek_head(&relay->ops);
-
-    if (next) {
-        start(next);
-    }
-    release_contexts(op);
-    if (op->done) {
-        op->done(op->opaque);
-    }
-    g_free(op);
-}
-
-static RelayOp *op_new(Relay *relay, OpKind kind, QEMUBHFunc *done, void *opaque)
-{
-    RelayOp *op = g_new0(RelayOp, 1);
-
-    op->relay = relay;
-    op->kind = kind;
-    op->done = done;
-    op->opaque = opaque;
-    return op;
-}
-
-static void queue(RelayOp *op)
-{
-    g_queue_push_tail(&op->relay->ops, op);
-    if (g_queue_peek_head(&op->relay->ops) == op) {
-        start(op);
+        relay_op_detach_listener(op, move_workers);
     }
 }
 
 bool relay_set_contexts(Relay *relay, AioContext *const *contexts, size_t n_contexts,
                         QEMUBHFunc *done, void *opaque, GError **errp)
 {
-    RelayOp *op = op_new(relay, OP_MOVE, done, opaque);
+    RelayOp *op = relay_op_new(relay, start_move, done, opaque);
 
     op->contexts = g_new(AioContext *, n_contexts);
     op->epolls = g_new(int, n_contexts);
@@ -396,7 +180,7 @@ bool relay_set_contexts(Relay *relay, AioContext *const *contexts, size_t n_cont
         int epoll = relay_worker_open(errp);
 
         if (epoll < 0) {
-            release_contexts(op);
+            relay_op_release_contexts(op);
             g_free(op);
             return false;
         }
@@ -404,32 +188,8 @@ bool relay_set_contexts(Relay *relay, AioContext *const *contexts, size_t n_cont
         op->contexts[op->n_contexts] = contexts[op->n_contexts];
         op->epolls[op->n_contexts++] = epoll;
     }
-    queue(op);
+    relay_op_queue(op);
     return true;
-}
-
-void relay_params_changed(Relay *relay)
-{
-    queue(op_new(relay, OP_PARAMS, NULL, NULL));
-}
-
-void relay_delete(Relay *relay, int64_t drain_timeout_ms, QEMUBHFunc *done, void *opaque)
-{
-    RelayOp *op = op_new(relay, OP_DELETE, done, opaque);
-
-    op->drain_until_ns = relay_now_ns() + drain_timeout_ms * SCALE_MS;
-    queue(op);
-}
-
-void relay_set_drain_timeout(Relay *relay, int64_t drain_timeout_ms)
-{
-    RelayOp *op = g_queue_peek_tail(&relay->ops);
-
-    g_assert(op && op->kind == OP_DELETE);
-    op->drain_until_ns = relay_now_ns() + drain_timeout_ms * SCALE_MS;
-    if (relay->deletion) {
-        schedule_drain(op, drain_until);
-    }
 }
 
 void relay_add_moving_stats(Relay *relay, RelayStats *stats)

@@ -19,7 +19,7 @@
 
 /* ---- lists ---- */
 
-static void list_append(RelayList *list, RelayConnection *connection)
+void relay_list_append(RelayList *list, RelayConnection *connection)
 {
     connection->prev = list->tail;
     connection->next = NULL;
@@ -70,7 +70,7 @@ static void list_sort(RelayList *list)
     g_ptr_array_sort(connections, compare_activity);
     *list = (RelayList){ 0 };
     for (guint i = 0; i < connections->len; i++) {
-        list_append(list, g_ptr_array_index(connections, i));
+        relay_list_append(list, g_ptr_array_index(connections, i));
     }
 }
 
@@ -230,7 +230,7 @@ void relay_worker_add(RelayWorker *worker, RelayConnection *connection)
     RelayList *list = list_of(worker, connection);
 
     connection->active_ns = relay_now_ns();
-    list_append(list, connection);
+    relay_list_append(list, connection);
     set_timer(worker, list_due_ns(worker, list));
 }
 
@@ -245,7 +245,7 @@ void relay_worker_touch(RelayWorker *worker, RelayConnection *connection)
     connection->active_ns = relay_now_ns();
     if (has_idle_timeout(worker) && worker->established.tail != connection) {
         list_remove(&worker->established, connection);
-        list_append(&worker->established, connection);
+        relay_list_append(&worker->established, connection);
     }
 }
 
@@ -283,7 +283,7 @@ static size_t evacuate_list(RelayList *list, RelayWorker *const *to, size_t n, R
         relay_connection_unwatch(connection);
         list_remove(list, connection);
         set_home(connection, to[turn], true);
-        list_append(&lists[turn], connection);
+        relay_list_append(&lists[turn], connection);
         turn = (turn + 1) % n;
     }
     return turn;
@@ -307,7 +307,7 @@ void relay_worker_take_in(RelayWorker *worker, RelayList *list)
         RelayConnection *next = connection->next;
 
         set_home(connection, worker, false);
-        list_append(list_of(worker, connection), connection);
+        relay_list_append(list_of(worker, connection), connection);
         relay_connection_watch(connection);
         connection = next;
     }

@@ -4,6 +4,7 @@
 #include "config.h"
 #include "objects/relay/relay-internal.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -123,6 +124,57 @@ void relay_tell_target(Relay *relay, RelayTarget *target, const char *down_reaso
     send_event(event);
 }
 
+/* ---- addresses ---- */
+
+static bool parse_listen(RelayAddress *address, const char *text, GError **errp)
+{
+    if (!relay_address_parse(address, text, errp)) {
+        g_prefix_error(errp, "listen: ");
+        return false;
+    }
+    return true;
+}
+
+/* A relay that is its own target would connect to itself, and that connection to itself again,
+ * until something runs out. False and @errp when one of @targets leads to @bound. */
+static bool check_is_no_circle(const RelayTargets *targets, const RelaySockaddr *bound,
+                               bool only_ipv6, GError **errp)
+{
+    for (unsigned i = 0; i < targets->n; i++) {
+        const RelayAddress *address = &targets->target[i].address;
+
+        if (relay_address_leads_to(address, bound, only_ipv6)) {
+            g_set_error(errp, RELAY_ERROR, RELAY_ERROR_INVALID,
+                        "target: '%s' is where the relay itself listens", address->text);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool relay_check_addresses(const char *listen, const char *const *targets, GError **errp)
+{
+    g_autoptr(RelayTargets) parsed = relay_targets_new(targets, errp);
+    RelayAddress address;
+    bool ok;
+
+    if (!parsed || !parse_listen(&address, listen, errp)) {
+        return false;
+    }
+    /* Whether IPv6 includes IPv4 is known when it listens. */
+    ok = address.sockaddr.length == 0 || check_is_no_circle(parsed, &address.sockaddr, true, errp);
+    relay_address_clear(&address);
+    return ok;
+}
+
+bool relay_check_target(const char *address)
+{
+    const char *const addresses[] = { address, NULL };
+    g_autoptr(RelayTargets) targets = relay_targets_new(addresses, NULL);
+
+    return targets != NULL;
+}
+
 /* ---- parameters ---- */
 
 static bool check_param(const char *name, int64_t value, int64_t min, int64_t max, GError **errp)
@@ -170,17 +222,17 @@ bool relay_set_params(Relay *relay, const RelayParams *params, GError **errp)
 
 bool relay_set_targets(Relay *relay, const char *const *targets, GError **errp)
 {
-    RelayTargets *new_targets = relay_targets_new(targets, errp);
+    g_autoptr(RelayTargets) new_targets = relay_targets_new(targets, errp);
     RelayTargets *old_targets;
 
-    if (!new_targets) {
+    if (!new_targets || !check_is_no_circle(new_targets, &relay->bound, relay->only_ipv6, errp)) {
         return false;
     }
     /* Only this thread changes them. */
     relay_targets_inherit(new_targets, relay->targets);
     pthread_mutex_lock(&relay->lock);
     old_targets = relay->targets;
-    relay->targets = new_targets;
+    relay->targets = g_steal_pointer(&new_targets);
     pthread_mutex_unlock(&relay->lock);
     relay_targets_unref(old_targets);
     return true;
@@ -288,14 +340,18 @@ static Relay *relay_alloc(const RelaySetup *setup, RelayTargets *targets)
     return relay;
 }
 
-static char *address_of(int fd)
+static void get_bound(Relay *relay, int fd)
 {
-    RelaySockaddr sockaddr = { .length = sizeof(sockaddr.storage) };
+    int only_ipv6 = 0;
+    socklen_t length = sizeof(only_ipv6);
 
-    if (getsockname(fd, (struct sockaddr *)&sockaddr.storage, &sockaddr.length) != 0) {
-        return g_strdup("");
+    relay->only_ipv6 =
+        getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_ipv6, &length) == 0 && only_ipv6;
+    relay->bound.length = sizeof(relay->bound.storage);
+    if (getsockname(fd, (struct sockaddr *)&relay->bound.storage, &relay->bound.length) != 0) {
+        relay->bound = (RelaySockaddr){ 0 };
     }
-    return relay_sockaddr_to_text(&sockaddr);
+    relay->address = relay_sockaddr_to_text(&relay->bound);
 }
 
 static void begin(void *opaque)
@@ -303,6 +359,13 @@ static void begin(void *opaque)
     Relay *relay = opaque;
 
     relay_listener_attach(relay->listener, relay->workers, relay->n_workers);
+}
+
+static void free_workers(Relay *relay)
+{
+    while (relay->n_workers > 0) {
+        relay_worker_free(relay->workers[--relay->n_workers]);
+    }
 }
 
 /* False and @errp, with none left behind, when out of descriptors. */
@@ -313,9 +376,7 @@ static bool make_workers(Relay *relay, const RelaySetup *setup, GError **errp)
         int epoll = relay_worker_open(errp);
 
         if (epoll < 0) {
-            while (relay->n_workers > 0) {
-                relay_worker_free(relay->workers[--relay->n_workers]);
-            }
+            free_workers(relay);
             return false;
         }
         relay->workers[relay->n_workers] =
@@ -325,24 +386,22 @@ static bool make_workers(Relay *relay, const RelaySetup *setup, GError **errp)
     return true;
 }
 
-static bool parse_listen(RelayAddress *address, const char *text, GError **errp)
+/* Listen, where no target is. False and @errp, with nothing left behind. */
+static bool make_listener(Relay *relay, const RelaySetup *setup, const RelayAddress *listen,
+                          GError **errp)
 {
-    if (!relay_address_parse(address, text, errp)) {
-        g_prefix_error(errp, "listen: ");
+    RelayListener *listener =
+        relay_listener_new(relay, listen, setup->listen_fd, setup->frozen, errp);
+
+    if (!listener) {
         return false;
     }
-    return true;
-}
-
-bool relay_check_addresses(const char *listen, const char *const *targets, GError **errp)
-{
-    g_autoptr(RelayTargets) parsed = relay_targets_new(targets, errp);
-    RelayAddress address;
-
-    if (!parsed || !parse_listen(&address, listen, errp)) {
+    get_bound(relay, listener->fd);
+    if (!check_is_no_circle(relay->targets, &relay->bound, relay->only_ipv6, errp)) {
+        relay_listener_free(listener);
         return false;
     }
-    relay_address_clear(&address);
+    relay->listener = listener;
     return true;
 }
 
@@ -363,18 +422,19 @@ Relay *relay_new(const RelaySetup *setup, GError **errp)
         return NULL;
     }
     relay = relay_alloc(setup, g_steal_pointer(&targets));
-    relay->listener = relay_listener_new(relay, &listen, setup->listen_fd, errp);
-    relay_address_clear(&listen);
-    if (!relay->listener) {
+    if (setup->frozen) {
+        relay_thaw_down(relay->targets, setup->frozen);
+    }
+    if (!make_workers(relay, setup, errp) || !make_listener(relay, setup, &listen, errp)) {
+        free_workers(relay);
+        relay_address_clear(&listen);
         relay_unref(relay);
         return NULL;
     }
-    relay->address = address_of(relay->listener->fd);
-    if (!make_workers(relay, setup, errp)) {
-        /* A descriptor that was given stays the caller's. */
-        relay_listener_free(relay->listener, listen.kind != RELAY_ADDRESS_FD);
-        relay_unref(relay);
-        return NULL;
+    relay_address_clear(&listen);
+    relay_listener_own(relay->listener, setup->frozen);
+    if (setup->frozen) {
+        relay_thaw(relay, setup->frozen);
     }
     aio_bh_schedule_oneshot_full(relay->workers[0]->ctx, begin, relay, "relay_begin");
     return relay;

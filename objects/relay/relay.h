@@ -31,6 +31,7 @@
 G_BEGIN_DECLS
 
 typedef struct Relay Relay;
+typedef struct RelayFrozen RelayFrozen; /* objects/relay/relay-frozen.h */
 
 #define RELAY_ERROR relay_error_quark()
 GQuark relay_error_quark(void);
@@ -108,6 +109,10 @@ typedef struct RelaySetup {
     bool verbose;
     const RelayEvents *events;
     void *opaque;
+    /* Go on with this, of relay_freeze(), and listen on its socket, if there is one, in place of
+     * @listen; or NULL. What it has is taken out when relay_new() succeeds, and it stays the
+     * caller's. */
+    RelayFrozen *frozen;
 } RelaySetup;
 
 /* The numbers since the relay began; "now" is the state at one moment. */
@@ -124,6 +129,9 @@ typedef struct RelayStats {
  * the first that could not. Any thread. */
 bool relay_check_addresses(const char *listen, const char *const *targets, GError **errp);
 
+/* Whether @address is one to connect to. Any thread. */
+bool relay_check_target(const char *address);
+
 /*
  * A relay that listens by the time this returns. NULL and @errp, which names the address or value,
  * with nothing left behind, when that can't be.
@@ -137,6 +145,16 @@ Relay *relay_new(const RelaySetup *setup, GError **errp);
  * until then.
  */
 void relay_delete(Relay *relay, int64_t drain_timeout_ms, QEMUBHFunc *done, void *opaque);
+
+typedef void RelayFrozenFunc(void *opaque, RelayFrozen *frozen);
+
+/*
+ * End as relay_delete() does, but leave the listening socket and the connections as they are, for
+ * another relay to go on with: @done is called with @opaque and what there is, to be freed, when
+ * the relay is freed. No byte is lost, and nobody is waited for but the loops. The same holds for
+ * @relay until then.
+ */
+void relay_freeze(Relay *relay, RelayFrozenFunc *done, void *opaque);
 
 /* After relay_delete(): let connections go on for @drain_timeout_ms from now, whatever was said
  * before. */

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import container
+from service import DROP_INS, UNITS
 
 PACKAGES = Path(os.environ.get("EVLOOPD_BUILD",
                                Path(__file__).parents[2] / "build")) / "packages"
@@ -33,3 +34,24 @@ def install(machine):
         return machine.run("dpkg", "--install", *(f"/packages/{path.name}" for path in files))
 
     return run
+
+
+@pytest.fixture(scope="module")
+def installed(machine, install):
+    """The container, with evloopd and users: a member, a reader and an outsider."""
+    install("evloopd")
+    machine.run("useradd", "--no-create-home", "--groups=evloopd", "member")
+    machine.run("useradd", "--no-create-home", "--groups=evloopd-ro", "reader")
+    machine.run("useradd", "--no-create-home", "outsider")
+    return machine
+
+
+@pytest.fixture
+def service(installed):
+    """The container with the sockets open and the service stopped, as after a boot."""
+    installed.run("systemctl", "stop", *UNITS)
+    installed.run("rm", "-rf", DROP_INS)
+    installed.run("systemctl", "daemon-reload")
+    installed.try_run("systemctl", "reset-failed", *UNITS)
+    installed.run("systemctl", "start", *UNITS[:2])
+    return installed

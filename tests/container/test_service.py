@@ -1,16 +1,11 @@
 """evloopd as systemd runs it: started by its first client, guarded, locked up, read in the journal."""
 
-import json
-import re
 import statistics
 from pathlib import Path
 
 import pytest
 
-SOCKETS = ["/run/evloopd/qmp.sock", "/run/evloopd/qmp-ro.sock"]
-UNITS = ["evloopd.socket", "evloopd-ro.socket", "evloopd.service"]
-DROP_INS = "/run/systemd/system/evloopd.service.d"
-EXAMPLES = "/usr/share/doc/evloopd/examples/evloopd.service.d"
+from service import (SOCKETS, UNITS, call, configure, ctl, journal, main_pid, use_example)
 
 # Connects to the socket in the first argument, prints the seconds until the first command's reply.
 FIRST_REPLY = """
@@ -58,70 +53,6 @@ with socket.socket(socket.AF_UNIX) as sock:
 """
 TCP_CLIENT = FIRST_REPLY.replace("AF_UNIX", "AF_INET").replace("sys.argv[1]",
                                                              "('127.0.0.1', 4711)")
-
-
-@pytest.fixture(scope="module")
-def installed(machine, install):
-    """The container, with evloopd and users: a member, a reader and an outsider."""
-    install("evloopd")
-    machine.run("useradd", "--no-create-home", "--groups=evloopd", "member")
-    machine.run("useradd", "--no-create-home", "--groups=evloopd-ro", "reader")
-    machine.run("useradd", "--no-create-home", "outsider")
-    return machine
-
-
-@pytest.fixture
-def service(installed):
-    """The container with the sockets open and the service stopped, as after a boot."""
-    installed.run("systemctl", "stop", *UNITS)
-    installed.run("rm", "-rf", DROP_INS)
-    installed.run("systemctl", "daemon-reload")
-    installed.try_run("systemctl", "reset-failed", *UNITS)
-    installed.run("systemctl", "start", *UNITS[:2])
-    return installed
-
-
-def configure(machine, *lines):
-    """Give the service a drop-in file."""
-    machine.write(f"{DROP_INS}/test.conf", "\n".join(["[Service]", *lines, ""]))
-    machine.run("systemctl", "daemon-reload")
-
-
-def use_example(machine, name):
-    machine.run("mkdir", "-p", DROP_INS)
-    machine.run("cp", f"{EXAMPLES}/{name}", DROP_INS)
-    machine.run("systemctl", "daemon-reload")
-
-
-def ctl(machine, *words, user="member"):
-    return machine.run("evloopctl", *words, user=user)
-
-
-def call(machine, command, user="member", **arguments):
-    """Run a command of the daemon; its result, or the text of the error."""
-    status, output = machine.try_run("evloopctl", "call", command, "-", user=user, stdin=None,
-                                     input=json.dumps(arguments))
-    return json.loads(output) if status == 0 else output
-
-
-def main_pid(machine):
-    """The process of the service, once there is one that is ready."""
-    def running():
-        state, pid = machine.show("evloopd.service", "ActiveState", "MainPID")
-        return int(pid) if state == "active" else None
-
-    return machine.wait_for("a running daemon", running)
-
-
-def journal(machine, pattern, **fields):
-    """Entries of the service whose message matches @pattern, once there are some."""
-    def matching():
-        output = machine.run("journalctl", "--unit=evloopd.service", "--output=json")
-        entries = [json.loads(line) for line in output.splitlines()]
-        return [entry for entry in entries if re.search(pattern, str(entry["MESSAGE"])) and
-                all(entry.get(name) == value for name, value in fields.items())]
-
-    return machine.wait_for(f"{pattern!r} in the journal", matching)
 
 
 # ---- who may connect ----
@@ -199,14 +130,14 @@ def test_it_runs_without_its_socket_units_on_sockets_of_its_own(service):
         service.run("systemctl", "unmask", "--runtime", *UNITS[:2])
 
 
-def test_a_restart_is_a_new_daemon_on_the_same_sockets(service):
+def test_a_restart_is_a_new_daemon_on_the_same_sockets_with_the_same_objects(service):
     sockets = service.run("stat", "--format=%i", *SOCKETS)
     ctl(service, "iothread", "add", "io0")
     pid = main_pid(service)
     service.run("systemctl", "restart", "evloopd.service")
     assert main_pid(service) != pid
     assert service.run("stat", "--format=%i", *SOCKETS) == sockets
-    assert call(service, "query-iothreads") == []
+    assert [item["id"] for item in call(service, "query-iothreads")] == ["io0"]
 
 
 def test_reloading_changes_what_the_files_ask_for_and_no_more(service):
@@ -440,7 +371,6 @@ def test_threads_have_cpus_and_scheduling_policies_but_for_real_time(service):
         # A limit can't be raised here. The rest of the file must do.
         configure(service, "CapabilityBoundingSet=CAP_SYS_NICE", "AmbientCapabilities=CAP_SYS_NICE")
     service.run("systemctl", "restart", "evloopd.service")
-    ctl(service, "iothread", "add", "io0")
     service.run(*words, user="member")
 
 

@@ -1,6 +1,7 @@
 """Fixtures: the programs, and daemons that are started and ended for a test."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from qmp_client import DEADLINE, Qmp
+from service_manager import ServiceManager
 
 # Programs under test would inherit what is ignored: a shell starts jobs in the background without
 # SIGINT and SIGQUIT, and nohup a command without SIGHUP.
@@ -27,6 +29,8 @@ import os, sys
 fds = [int(fd) for fd in sys.argv[1].split(",") if fd]
 spare = [os.dup(fd) for fd in fds]
 spare = [os.dup2(fd, 100 + i, inheritable=False) for i, fd in enumerate(spare)]
+for fd in fds:
+    os.close(fd)
 for i, fd in enumerate(spare):
     os.dup2(fd, 3 + i, inheritable=True)
 os.environ["LISTEN_PID"] = str(os.getpid() + int(os.environ.pop("PID_OFF_BY", "0")))
@@ -240,3 +244,31 @@ def activate(evloopd):
         finally:
             proc.kill()
             proc.stderr.close()
+
+
+# ---- restarts ----
+
+
+@pytest.fixture
+def manager(evloopd, sockets):
+    """A service manager that keeps what daemons with --fd-store leave."""
+    daemons = []
+
+    def launch(fds, *options, limit_fds=None, **popen_options):
+        path = sockets / "managed.sock"
+        if limit_fds:
+            popen_options["preexec_fn"] = lambda: resource.setrlimit(resource.RLIMIT_NOFILE,
+                                                                     (limit_fds, limit_fds))
+        command = [sys.executable, "-c", WRAPPER, ",".join(map(str, fds))] if fds else []
+        command += [evloopd, "--qmp", f"unix:{path}", "--stall-threshold-ms=600000", *options]
+        daemon = Daemon(command[0], path, command[1:], pass_fds=fds, **popen_options)
+        daemons.append(daemon)
+        return daemon
+
+    managing = ServiceManager(sockets, launch)
+    yield managing
+    try:
+        for daemon in daemons:
+            daemon.end()
+    finally:
+        managing.close()

@@ -123,6 +123,69 @@ static void a_path_is_as_long_as_a_socket_takes(void)
     g_assert_nonnull(strstr(err->message, "the path has 108 bytes"));
 }
 
+static void a_way_back_to_the_own_socket_is_seen(void)
+{
+    static const struct {
+        const char *bound;
+        const char *target;
+        bool leads_there;
+    } cases[] = {
+        { "tcp:127.0.0.1:80", "tcp:127.0.0.1:80", true },
+        { "tcp:127.0.0.1:80", "tcp:127.0.0.1:81", false },
+        { "tcp:127.0.0.1:80", "tcp:127.0.0.2:80", false },
+        { "tcp:127.0.0.1:80", "tcp:0.0.0.0:80", true },
+        { "tcp:127.0.0.1:80", "tcp:localhost:80", true },
+        { "tcp:127.0.0.1:80", "tcp:local.example:80", false },
+        { "tcp:127.0.0.1:80", "tcp:[::ffff:127.0.0.1]:80", true },
+        { "tcp:127.0.0.1:80", "tcp:[::1]:80", false },
+        { "tcp:127.0.0.1:80", "unix:/run/x", false },
+        { "tcp:[::1]:80", "tcp:[::1]:80", true },
+        { "tcp:[::1]:80", "tcp:[::]:80", true },
+        { "tcp:[::1]:80", "tcp:localhost:80", true },
+        { "tcp:0.0.0.0:80", "tcp:127.0.0.2:80", true },
+        { "tcp:0.0.0.0:80", "tcp:[::1]:80", false },
+        { "tcp:0.0.0.0:80", "tcp:192.0.2.1:80", false },
+        { "tcp:[::]:80", "tcp:[::1]:80", true },
+        { "tcp:[::]:80", "tcp:127.0.0.1:80", true },
+        { "tcp:[::]:80", "tcp:localhost:80", true },
+        { "unix:@x", "unix:@x", true },
+        { "unix:@x", "unix:@xy", false },
+        { "unix:@x", "unix:x", false },
+        { "unix:/run/x", "unix:/run/x", true },
+        { "unix:/run/x", "unix:/run/y", false },
+        { "vsock:any:80", "vsock:local:80", true },
+        { "vsock:3:80", "vsock:3:80", true },
+        { "vsock:3:80", "vsock:4:80", false },
+        { "vsock:any:80", "vsock:local:81", false },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        RelayAddress bound;
+        RelayAddress target;
+
+        g_assert_true(relay_address_parse(&bound, cases[i].bound, NULL));
+        g_assert_true(relay_address_parse(&target, cases[i].target, NULL));
+        g_test_message("%s to %s", cases[i].target, cases[i].bound);
+        g_assert_cmpint(relay_address_leads_to(&target, &bound.sockaddr, false), ==,
+                        cases[i].leads_there);
+        relay_address_clear(&bound);
+        relay_address_clear(&target);
+    }
+}
+
+/* Then another one may have its port of IPv4. */
+static void all_of_ipv6_may_leave_out_ipv4(void)
+{
+    RelayAddress bound;
+    RelayAddress target;
+
+    g_assert_true(relay_address_parse(&bound, "tcp:[::]:80", NULL));
+    g_assert_true(relay_address_parse(&target, "tcp:127.0.0.1:80", NULL));
+    g_assert_false(relay_address_leads_to(&target, &bound.sockaddr, true));
+    relay_address_clear(&bound);
+    relay_address_clear(&target);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -133,5 +196,9 @@ int main(int argc, char **argv)
                     each_bad_address_is_named_with_its_fault);
     g_test_add_func("/relay-address/a path is as long as a socket takes",
                     a_path_is_as_long_as_a_socket_takes);
+    g_test_add_func("/relay-address/a way back to the own socket is seen",
+                    a_way_back_to_the_own_socket_is_seen);
+    g_test_add_func("/relay-address/all of IPv6 may leave out IPv4",
+                    all_of_ipv6_may_leave_out_ipv4);
     return g_test_run();
 }

@@ -1,6 +1,5 @@
 /*
- * Connecting to a target when names are slow or have several addresses, and when the daemon itself
- * is short of descriptors.
+ * Connecting to a target when names are slow or have several addresses.
  *
  * The program is linked such that the test looks up the names, and sees when a connect begins.
  */
@@ -15,7 +14,6 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -296,84 +294,6 @@ static void a_shortage_that_a_look_up_meets_is_not_the_targets_fault(Loop *loop)
     }
 }
 
-/* So that a client can still be accepted, but not connected to a target. Returns what was before.
- */
-static struct rlimit allow_one_descriptor(void)
-{
-    int next = dup(STDIN_FILENO);
-    struct rlimit before;
-    struct rlimit one;
-
-    close(next);
-    getrlimit(RLIMIT_NOFILE, &before);
-    one = (struct rlimit){ .rlim_cur = (rlim_t)next + 1, .rlim_max = before.rlim_max };
-    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &one), ==, 0);
-    return before;
-}
-
-/* Once it was the target's fault. */
-static void being_short_of_descriptors_is_not_the_targets_fault(Loop *loop)
-{
-    g_auto(GStrv) down = NULL;
-    struct rlimit before;
-    RelayTest test;
-    RelayStats stats;
-    int listener;
-    int client;
-
-    relay_test_init(&test, loop);
-    test.setup.params.connect_timeout_ms = 20;
-    listener = relay_test_listen(relay_test_unix(&test, "target"), 64);
-    relay_test_start_one(&test, relay_test_unix(&test, "target"));
-    loop_passes(loop, 5);
-    client = relay_test_client(&test);
-    before = allow_one_descriptor();
-    log_test_expect(QMP_LOG_ACCEPT_PAUSED, "*can't accept clients for now*");
-    relay_test_wait_for(&test, (stats = relay_test_stats(&test)).total_connections == 1 &&
-                                   stats.connections == 0);
-    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
-    log_test_assert_all();
-    g_assert_cmpuint(stats.errors[RELAY_CAUSE_SYSTEM], ==, 1);
-    g_assert_cmpuint(stats.errors[RELAY_CAUSE_CONNECT_TIMEOUT], ==, 0);
-    down = relay_get_targets_down(test.relay);
-    g_assert_cmpuint(g_strv_length(down), ==, 0);
-    loop_passes(loop, 5);
-    g_assert_cmpuint(test.events->len, ==, 0);
-    close(client);
-    close(listener);
-    unlink(relay_test_unix(&test, "target") + strlen("unix:"));
-    relay_test_clear(&test);
-}
-
-/* Less than its timeout, and nobody notices. */
-static void a_connection_waits_for_descriptors(Loop *loop)
-{
-    struct rlimit before;
-    RelayTest test;
-    int listener;
-    int client;
-    int target;
-
-    relay_test_init(&test, loop);
-    listener = relay_test_listen(relay_test_unix(&test, "target"), 64);
-    relay_test_start_one(&test, relay_test_unix(&test, "target"));
-    loop_passes(loop, 5);
-    client = relay_test_client(&test);
-    before = allow_one_descriptor();
-    log_test_expect(QMP_LOG_ACCEPT_PAUSED, "*can't accept clients for now*");
-    relay_test_wait_for(&test, relay_test_stats(&test).connections == 1);
-    loop_passes(loop, 5);
-    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
-    log_test_assert_all();
-    target = relay_test_accept(&test, listener);
-    pass_a_byte(&test, client, target);
-    close(client);
-    close(target);
-    close(listener);
-    unlink(relay_test_unix(&test, "target") + strlen("unix:"));
-    relay_test_clear(&test);
-}
-
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -389,9 +309,5 @@ int main(int argc, char **argv)
                   a_name_that_nobody_waits_for_is_not_looked_up);
     loop_test_add("a shortage that a look-up meets is not the target's fault",
                   a_shortage_that_a_look_up_meets_is_not_the_targets_fault);
-    loop_test_add_aio_poll("being short of descriptors is not the target's fault",
-                           being_short_of_descriptors_is_not_the_targets_fault);
-    loop_test_add_aio_poll("a connection waits for descriptors",
-                           a_connection_waits_for_descriptors);
     return g_test_run();
 }

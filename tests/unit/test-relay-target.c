@@ -338,6 +338,65 @@ static void targets_that_are_none_are_refused(Loop *loop)
     relay_test_clear(&test);
 }
 
+static void assert_is_own(const GError *err, const char *target)
+{
+    g_autofree char *message =
+        g_strdup_printf("target: '%s' is where the relay itself listens", target);
+
+    g_assert_error(err, RELAY_ERROR, RELAY_ERROR_INVALID);
+    g_assert_cmpstr(err->message, ==, message);
+}
+
+/* Once it connected to itself until there were no descriptors. */
+static void a_relay_is_not_its_own_target(Loop *loop)
+{
+    RelayTest test;
+    const char *link;
+
+    relay_test_init(&test, loop);
+    link = relay_test_unix(&test, "link");
+    g_assert_cmpint(symlink(test.setup.listen + strlen("unix:"), link + strlen("unix:")), ==, 0);
+    for (int i = 0; i < 2; i++) {
+        const char *const targets[] = { relay_test_unix(&test, "a"),
+                                        i == 0 ? test.setup.listen : link, NULL };
+        g_autoptr(GError) err = NULL;
+        int fds = test_count_fds();
+
+        test.setup.targets = targets;
+        g_assert_null(relay_new(&test.setup, &err));
+        assert_is_own(err, targets[1]);
+        g_assert_cmpint(test_count_fds(), ==, fds);
+        /* Before there is a socket, a path alone shows it. */
+        g_assert_cmpint(relay_check_addresses(test.setup.listen, targets, NULL), ==, i == 1);
+    }
+    unlink(link + strlen("unix:"));
+    relay_test_clear(&test);
+}
+
+static void a_relay_does_not_become_its_own_target(Loop *loop)
+{
+    static const char *const hosts[] = { "127.0.0.1", "localhost", "[::ffff:127.0.0.1]" };
+    static const char *const listen[] = { "tcp:127.0.0.1:0", "tcp:*:0" };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(listen); i++) {
+        RelayTest test;
+
+        relay_test_init(&test, loop);
+        test.setup.listen = listen[i];
+        relay_test_start_one(&test, "tcp:127.0.0.1:1");
+        for (size_t j = 0; j < G_N_ELEMENTS(hosts); j++) {
+            g_autofree char *target =
+                g_strdup_printf("tcp:%s%s", hosts[j], strrchr(relay_get_address(test.relay), ':'));
+            const char *const targets[] = { target, NULL };
+            g_autoptr(GError) err = NULL;
+
+            g_assert_false(relay_set_targets(test.relay, targets, &err));
+            assert_is_own(err, target);
+        }
+        relay_test_clear(&test);
+    }
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -358,5 +417,8 @@ int main(int argc, char **argv)
                            a_name_that_there_is_not_is_an_error);
     loop_test_add("other targets are for new connections", other_targets_are_for_new_connections);
     loop_test_add_aio_poll("targets that are none are refused", targets_that_are_none_are_refused);
+    loop_test_add_aio_poll("a relay is not its own target", a_relay_is_not_its_own_target);
+    loop_test_add_aio_poll("a relay does not become its own target",
+                           a_relay_does_not_become_its_own_target);
     return g_test_run();
 }

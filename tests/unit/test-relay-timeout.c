@@ -2,6 +2,7 @@
  * The timeouts of a relay's connections, by a clock that the test puts forward by hours.
  */
 #include "config.h"
+#include "objects/relay/relay-frozen.h"
 #include "tests/unit/clock-fixture.h"
 #include "tests/unit/log-fixture.h"
 #include "tests/unit/relay-fixture.h"
@@ -191,6 +192,37 @@ static void a_timeout_that_is_taken_back_ends_nothing(Loop *loop)
     finish(&test, listener);
 }
 
+static void frozen(void *opaque, RelayFrozen *frozen)
+{
+    *(RelayFrozen **)opaque = frozen;
+}
+
+/* The time before counts no more: nobody could have sent anything between. */
+static void idle_time_counts_from_a_restart(Loop *loop)
+{
+    g_autoptr(RelayFrozen) kept = NULL;
+    RelayTest test;
+    int listener = start(&test, loop, HOUR_MS);
+    int client;
+    int target;
+
+    relay_test_pair(&test, listener, &client, &target);
+    pass_a_byte(&test, client, target);
+    wait_minutes(&test, 40);
+    relay_freeze(test.relay, frozen, &kept);
+    relay_test_wait_for(&test, kept);
+    put_clock_forward(60);
+    test.setup.frozen = kept;
+    relay_test_start_one(&test, relay_test_unix(&test, "target"));
+    loop_passes(loop, 5);
+    wait_minutes(&test, 40);
+    g_assert_cmpuint(relay_test_stats(&test).connections, ==, 1);
+    wait_minutes(&test, 40);
+    assert_ended(&test, client, target);
+    g_assert_cmpuint(relay_test_stats(&test).errors[RELAY_CAUSE_IDLE_TIMEOUT], ==, 1);
+    finish(&test, listener);
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -203,5 +235,6 @@ int main(int argc, char **argv)
                   a_timeout_that_is_set_ends_only_the_idle);
     loop_test_add("an idle timeout that is taken back ends nothing",
                   a_timeout_that_is_taken_back_ends_nothing);
+    loop_test_add("idle time counts from a restart", idle_time_counts_from_a_restart);
     return g_test_run();
 }

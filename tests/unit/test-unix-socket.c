@@ -366,6 +366,47 @@ static void a_descriptor_that_was_taken_outlives_the_file(void)
 
 /* ---- permissions ---- */
 
+/* A socket that another process is to go on with: its descriptor, and which file it is. */
+static int leave(UnixSocketFile *file)
+{
+    UnixSocket *socket = must_make();
+    int fd = unix_socket_take_fd(socket);
+
+    *file = *unix_socket_get_file(socket);
+    file->path = path;
+    unix_socket_leave(socket);
+    return fd;
+}
+
+static void a_socket_that_was_left_is_taken_up(void)
+{
+    UnixSocketFile file;
+    int fd = leave(&file);
+    UnixSocket *socket;
+
+    g_assert_cmpint(try_connect(), ==, 0);
+    socket = unix_socket_take_up(&file);
+    g_assert_nonnull(socket);
+    g_assert_cmpstr(unix_socket_get_file(socket)->path, ==, path);
+    unix_socket_remove(socket);
+    g_assert_false(exists());
+    close(fd);
+}
+
+static void another_in_its_place_is_not_taken_up(void)
+{
+    UnixSocketFile file;
+    int fd = leave(&file);
+
+    g_assert_cmpint(unlink(path), ==, 0);
+    g_assert_null(unix_socket_take_up(&file));
+    close(bind_socket());
+    g_assert_null(unix_socket_take_up(&file));
+    g_assert_true(exists());
+    unlink(path);
+    close(fd);
+}
+
 static void permissions_are_those_asked_for(void)
 {
     g_autoptr(GError) err = NULL;
@@ -423,6 +464,8 @@ int main(int argc, char **argv)
         a_socket_that_another_has_put_there_is_left_alone);
     add("a descriptor that was taken outlives the file",
         a_descriptor_that_was_taken_outlives_the_file);
+    add("a socket that was left is taken up", a_socket_that_was_left_is_taken_up);
+    add("another in its place is not taken up", another_in_its_place_is_not_taken_up);
     add("permissions are those asked for", permissions_are_those_asked_for);
     add("paths that can't be are refused", paths_that_can_not_be_are_refused);
     status = g_test_run();
