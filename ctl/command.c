@@ -22,7 +22,8 @@ static void append_members(GString *help, const CtlCommand *command)
             g_string_append_printf(help, "  %-21s %s\n", (*member)->name, (*member)->summary);
         }
     }
-    g_string_append_printf(help, "\nSee '%s COMMAND --help' for each.\n", g_get_prgname());
+    g_string_append_printf(help, "\nSee '%s%sCOMMAND --help' for each.\n", g_get_prgname(),
+                           *g_get_prgname() ? " " : "");
 }
 
 /* Print @text as all that this run does; @errp gets CTL_ERROR_DONE. */
