@@ -4,8 +4,6 @@
  * Of its own commands the program knows that; of the daemon's, the daemon's schema does.
  */
 #include "ctl/command.h"
-#include "ctl/error.h"
-#include "ctl/near.h"
 #include "ctl/print.h"
 #include "ctl/schema.h"
 #include "ctl/text.h"
@@ -253,21 +251,16 @@ static bool show_all(Ctl *ctl, GError **errp)
 
 /* ---- finding it ---- */
 
-/* Fail with that there is no command @name, and which are near. Always false. */
-static bool fail_unknown(const Ctl *ctl, const Schema *schema, const char *name, GError **errp)
+/* Whether the daemon has it; else what it has, and what there is here, is compared with it. */
+static bool check(const Ctl *ctl, const Schema *schema, const char *name, GError **errp)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new();
-    g_autofree char *near = NULL;
 
-    for (const CtlCommand *const *member = ctl->program->members; *member; member++) {
-        if (!(*member)->hidden) {
-            g_ptr_array_add(names, (gpointer)(*member)->name);
-        }
+    if (schema_has_name(schema, "command", name)) {
+        return true;
     }
     schema_foreach_name(schema, "command", take_name, names);
-    near = near_names(name, names);
-    g_set_error(errp, CTL_ERROR, CTL_ERROR_USAGE, "there is no command '%s'%s%s", name,
-                near ? "; near are: " : "", near ? near : "");
+    ctl_fail_unknown(ctl->program, name, names, errp);
     return false;
 }
 
@@ -276,8 +269,7 @@ bool ctl_check_daemon_command(Ctl *ctl, const char *name, GError **errp)
     g_autoptr(Client) client = ctl_connect(ctl, CLIENT_OOB_IF_OFFERED, errp);
     g_autoptr(Schema) schema = client ? schema_new(client, errp) : NULL;
 
-    return schema &&
-           (schema_has_name(schema, "command", name) || fail_unknown(ctl, schema, name, errp));
+    return schema && check(ctl, schema, name, errp);
 }
 
 static bool show_daemon_command(Ctl *ctl, const char *name, GError **errp)
@@ -286,11 +278,8 @@ static bool show_daemon_command(Ctl *ctl, const char *name, GError **errp)
     g_autoptr(Schema) schema = client ? schema_new(client, errp) : NULL;
     g_autofree char *text = NULL;
 
-    if (!schema) {
+    if (!schema || !check(ctl, schema, name, errp)) {
         return false;
-    }
-    if (!schema_has_name(schema, "command", name)) {
-        return fail_unknown(ctl, schema, name, errp);
     }
     text = command_help(schema, name);
     return print_text(text, errp);

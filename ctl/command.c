@@ -22,7 +22,8 @@ static void append_members(GString *help, const CtlCommand *command)
             g_string_append_printf(help, "  %-21s %s\n", (*member)->name, (*member)->summary);
         }
     }
-    g_string_append_printf(help, "\nSee '%s COMMAND --help' for each.\n", g_get_prgname());
+    g_string_append_printf(help, "\nSee '%s%sCOMMAND --help' for each.\n", g_get_prgname(),
+                           *g_get_prgname() ? " " : "");
 }
 
 /* Print @text as all that this run does; @errp gets CTL_ERROR_DONE. */
@@ -286,10 +287,9 @@ const CtlCommand *ctl_find_member(const CtlCommand *group, const char *name)
     return NULL;
 }
 
-/* Fail with that @group has no member @name, and which are near. */
-static void fail_unknown(const CtlCommand *group, const char *name, GError **errp)
+void ctl_fail_unknown(const CtlCommand *group, const char *name, GPtrArray *others, GError **errp)
 {
-    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    g_autoptr(GPtrArray) names = others ? g_ptr_array_ref(others) : g_ptr_array_new();
     g_autofree char *near = NULL;
 
     for (const CtlCommand *const *member = group->members; *member; member++) {
@@ -320,7 +320,7 @@ bool ctl_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)
         return ctl_run(command->otherwise, ctl, rest, errp);
     }
     if (!member) {
-        fail_unknown(command, rest[0], errp);
+        ctl_fail_unknown(command, rest[0], NULL, errp);
         return false;
     }
     typed = g_strdup_printf("%s%s%s", g_get_prgname(), *g_get_prgname() ? " " : "", member->name);

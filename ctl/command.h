@@ -71,6 +71,10 @@ bool ctl_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp);
 /* The member of @group that is called @name, or NULL. */
 const CtlCommand *ctl_find_member(const CtlCommand *group, const char *name);
 
+/* Fail with that @group has no member @name, and which are near, those of @others (which gets them
+ * all; NULL: none) among them. */
+void ctl_fail_unknown(const CtlCommand *group, const char *name, GPtrArray *others, GError **errp);
+
 /*
  * Take the options out of @words: those of all commands, which go to @ctl, and @options, those of
  * this one (ended by an entry of zeros; NULL for none). Returns what stays, at least @min words and

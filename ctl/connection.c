@@ -77,14 +77,17 @@ Client *connection_lend(Connection *connection, ClientOob oob, int64_t deadline,
     return client_ref(connection->client);
 }
 
-void connection_rest(Connection *connection)
+bool connection_rest(Connection *connection)
 {
+    bool was_lost = connection->lost;
+
     if (!check(connection) && !connection->lost) {
         connect_client(connection, g_get_monotonic_time() + ANEW_US, NULL, NULL);
     }
     if (connection->client) {
         client_renew(connection->client, CLIENT_IN_BAND, CLIENT_NO_DEADLINE, NULL, NULL);
     }
+    return was_lost || !connection->lost;
 }
 
 /* ---- whichever a command has ---- */

@@ -34,8 +34,8 @@ Client *connection_lend(Connection *connection, ClientOob oob, int64_t deadline,
                         const ClientPatience *patience, GError **errp);
 
 /* No command runs. One that can't be used any more is closed and, unless the daemon has closed it
- * itself, made anew, for its events. */
-void connection_rest(Connection *connection);
+ * itself, made anew, for its events. False when the daemon has closed it since it was last used. */
+bool connection_rest(Connection *connection);
 
 /* The daemon has closed it, or something else is wrong with it: close it. */
 void connection_lose(Connection *connection);

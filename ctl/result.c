@@ -154,7 +154,9 @@ static void append_list(GString *text, json_object *list, guint columns)
 
 /* ---- all of it ---- */
 
-char *result_to_text(json_object *value, guint columns)
+/* For people, in lines of @columns at most where a table can be avoided; 0: however long. The
+ * caller frees it. */
+static char *to_text(json_object *value, guint columns)
 {
     GString *text = g_string_new(NULL);
 
@@ -189,6 +191,6 @@ bool result_print(json_object *value, ResultFormat format, GError **errp)
     if (format == RESULT_JSON || (format == RESULT_AUTO && !isatty(STDOUT_FILENO))) {
         return print_json(value, errp);
     }
-    text = result_to_text(value, output_columns());
+    text = to_text(value, output_columns());
     return print_text(text, errp);
 }

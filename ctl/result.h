@@ -21,10 +21,6 @@ typedef enum {
 /* Print @value (NULL is null). False and @errp when stdout takes no more. */
 bool result_print(json_object *value, ResultFormat format, GError **errp);
 
-/* The same for people, in lines of @columns at most where a table can be avoided; 0: however long.
- * The caller frees it. */
-char *result_to_text(json_object *value, guint columns);
-
 G_END_DECLS
 
 #endif

@@ -124,15 +124,22 @@ void shell_edit_print(ShellEdit *edit, const char *text)
 
 /* ---- keys ---- */
 
-/* The connection is over: there is none until the next command. */
-static void lose_connection(ShellEdit *edit, const GError *error)
+/* There is no connection until the next command. */
+static void tell_lost(ShellEdit *edit, const char *why)
 {
-    g_autofree char *clean = text_clean(error->message);
+    g_autofree char *clean = text_clean(why);
     g_autofree char *text =
         g_strdup_printf("evloopctl: %s; the next command connects again\n", clean);
 
-    connection_lose(edit->ctl->connection);
     shell_edit_print(edit, text);
+}
+
+/* No command runs: see to the connection. */
+static void rest(ShellEdit *edit)
+{
+    if (!connection_rest(edit->ctl->connection)) {
+        tell_lost(edit, "the daemon closed the connection");
+    }
 }
 
 /* Wait for a key. False when a signal came. */
@@ -151,7 +158,8 @@ static bool wait_for_key(ShellEdit *edit)
     case CLIENT_INPUT:
         return true;
     case CLIENT_FAILED:
-        lose_connection(edit, error);
+        connection_lose(edit->ctl->connection);
+        tell_lost(edit, error->message);
         return wait_for_key(edit);
     default:
         return false;
@@ -243,7 +251,7 @@ static unsigned char complete_key(EditLine *el, wint_t key)
 
     el_get(el, EL_CLIENTDATA, &edit);
     choices = shell_complete(edit->ctl, typed);
-    connection_rest(edit->ctl->connection);
+    rest(edit);
     signals_interrupted(); /* what it ended was the completion */
     if (*choices->rest) {
         return insert(el, choices->rest);
@@ -399,7 +407,7 @@ char *shell_edit_read(ShellEdit *edit)
     char *line;
 
     signals_interrupted(); /* one that came too late for the command before */
-    connection_rest(edit->ctl->connection);
+    rest(edit);
     text = edit_line(edit);
     if (edit->end) {
         raise(edit->end); /* the terminal is as it was */

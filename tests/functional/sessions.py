@@ -1,8 +1,8 @@
 """Sessions that a document shows: taken out of it, typed into shells, and what comes compared.
 
-A session is a block of lines: what is typed stands after a prompt, "$ " or "# " for root, and goes
-on after "> ", and after a backslash at a line's end; the lines up to the next prompt are what it
-prints. A line "..." stands for any lines. What else differs from one run to the next is listed by a
+A session is a block of lines: what is typed stands after a prompt, "$ " or "# " for root, or that of
+evloopctl's own shell, and goes on after "> ", and after a backslash at a line's end; the lines up to
+the next prompt are what it prints. A line "..." stands for any lines. What else differs from one run to the next is listed by a
 mark before the block, as <!-- varies: 4711 --> in Markdown and .\\" varies: 4711 in a manual page;
 "numbers" stands for all of them. What is true of the installed service only stands after the mark
 <!-- only as installed -->.
@@ -21,6 +21,7 @@ from typing import NamedTuple
 from qmp_client import DEADLINE
 
 END_OF_OUTPUT = "\036"  # the shells' prompt
+EVLOOPCTL_PROMPT = "evloopd> "
 # What a shell says of a job that has ended comes before one of the prompts that follow.
 JOB_HAS_ENDED = re.compile(r"^\[\d+\][-+ ] +(Done|Exit \d+|Terminated) .*\n", re.MULTILINE)
 NUMBER = r"\d+(?:\.\d+)?"
@@ -45,7 +46,7 @@ class File(NamedTuple):
 
 def parse_session(block, varies=(), installed=False):
     """The steps of one block."""
-    parts = re.split(r"^([$#]) ((?:.*\\\n)*.*\n(?:> .*\n)*)", block, flags=re.MULTILINE)
+    parts = re.split(r"^([$#]|evloopd>) ((?:.*\\\n)*.*\n(?:> .*\n)*)", block, flags=re.MULTILINE)
     assert parts[0] == "", f"output before the first command: {parts[0]!r}"
     return [Step(re.sub(r"^> ", "", typed, flags=re.MULTILINE).rstrip("\n"),
                  shown.replace("\\\n", ""), prompt == "#", tuple(varies), installed)
@@ -99,17 +100,17 @@ class Shell:
         """What is printed up to the next prompt."""
         output = b""
         deadline = time.monotonic() + DEADLINE
-        while not output.endswith(END_OF_OUTPUT.encode()):
+        while not output.endswith((END_OF_OUTPUT.encode(), EVLOOPCTL_PROMPT.encode())):
             left = deadline - time.monotonic()
             assert left > 0 and select.select([self.master], [], [], left)[0], \
                 f"no end of it: {output.decode(errors='replace')}"
             output += os.read(self.master, 65536)
-        return output.decode().removesuffix(END_OF_OUTPUT)
+        return output.decode().removesuffix(END_OF_OUTPUT).removesuffix(EVLOOPCTL_PROMPT)
 
     def type(self, command):
         """Type @command: what it prints."""
         os.write(self.master, f"{command}\n".encode())
-        return self.read_output()
+        return re.sub(rf"^{re.escape(command)}\r?\n", "", self.read_output())  # where it is shown
 
     def close(self):
         """Hang up: jobs in the background that are left end too."""

@@ -592,6 +592,25 @@ def test_the_end_of_the_daemon_is_told_and_the_next_one_is_connected_to(shells, 
             again.terminate()
 
 
+def test_the_end_of_the_daemon_that_a_command_asked_for_is_told(shells, start_daemon):
+    daemon = start_daemon()
+    shell = shells(daemon.socket)
+    shell.type("call quit\r")
+    shell.expect("evloopctl: the daemon closed the connection; the next command connects again")
+    shell.expect_line(PROMPT.rstrip())
+    assert sum("closed the connection" in line for line in shell.screen.text()) == 1
+
+
+def test_ctrl_c_while_completion_gets_no_answer_is_not_for_the_line(shell, busy):
+    with busy.block_main_loop(600000), busy.connect(oob=True) as other:
+        shell.type("object show t\t")
+        wait_for_unanswered(other, shell)
+        shell.type(CTRL_C)
+        shell.wait_for(lambda screen: screen.bells > 0)  # nothing is found
+        other.oob("x-debug-unblock")
+    type_line(shell, "ick", "object show tick")
+
+
 def test_without_a_daemon_it_does_not_begin(evloopctl, shells, tmp_path):
     shell = shells(str(tmp_path / "nowhere"), wait=False)
     assert shell.end() == 2

@@ -51,11 +51,16 @@ def sessions_of_evloopctl():
             yield display
 
 
+def sessions_with(text):
+    return [display for display in sessions_of_evloopctl() if text in display.text]
+
+
 def test_the_examples_of_evloopctl_work_as_typed_one_after_another(start_daemon, tmp_path):
     daemon = start_daemon()
+    (tmp_path / "FILE").write_text("query-version\n")
     with Shell(cwd=tmp_path, env=environment(EVLOOPD_SOCKET=daemon.socket)) as shell:
         for display in sessions_of_evloopctl():
-            if "evloopctl apply" in display.text:
+            if display in [*sessions_with("evloopctl apply"), *sessions_with("evloopctl shell\n")]:
                 continue  # below
             for step in display.steps():
                 if "jq" in step.typed and not shutil.which("jq"):
@@ -80,11 +85,20 @@ def test_the_example_of_apply_works_as_typed(start_daemon, tmp_path):
     write("loops.json", {"qom-type": "iothread", "id": "io0"},
           {"qom-type": "iothread", "id": "io1"})
     daemon = start_daemon("--config-dir", str(tmp_path / "conf.d"))
-    [display] = [display for display in sessions_of_evloopctl()
-                 if "evloopctl apply" in display.text]
+    [display] = sessions_with("evloopctl apply")
     with Shell(cwd=tmp_path, env=environment(EVLOOPD_SOCKET=daemon.socket)) as shell:
         for step in display.steps():
             check_step(step, shell.type(step.typed))
+
+
+@pytest.mark.parametrize("display", sessions_with("evloopctl shell\n"))
+def test_the_example_of_its_shell_works_as_typed(start_daemon, tmp_path, display):
+    daemon = start_daemon()
+    with Shell(cwd=tmp_path, env=environment(EVLOOPD_SOCKET=daemon.socket)) as shell:
+        for step in display.steps():
+            check_step(step._replace(shown=step.shown.replace("/run/evloopd/qmp.sock",
+                                                              daemon.socket)),
+                       shell.type(step.typed))
 
 
 def test_evloopctl_says_what_holds_the_main_loop_as_shown(evloopctl, daemon):
