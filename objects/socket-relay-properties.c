@@ -48,7 +48,7 @@ static const QmpMember relay_errors_members[] = {
     { .name = "stopped",
       .type = &qmp_type_int,
       .offset = offsetof(RelayErrors, count[RELAY_CAUSE_STOPPED]),
-      .help = "the relay was deleted" },
+      .help = "the relay or the daemon ended" },
     { 0 },
 };
 static const QmpType relay_errors_type = {

@@ -53,7 +53,7 @@ typedef enum {
     RELAY_CAUSE_CONNECT_TIMEOUT, /* a target did not answer in time */
     RELAY_CAUSE_CONNECT,         /* connecting failed otherwise */
     RELAY_CAUSE_SYSTEM,          /* out of descriptors or memory, or an unexpected error */
-    RELAY_CAUSE_STOPPED,         /* the relay was deleted */
+    RELAY_CAUSE_STOPPED,         /* the relay was deleted, or did not go on after a restart */
 } RelayCause;
 #define RELAY_CAUSE_MAX 11
 

@@ -430,6 +430,23 @@ def test_a_listening_socket_that_a_client_has_sent_is_used_on(manager, target):
             add, qmp, "socket-relay", "q", listen="fd:l", target=target.address)
 
 
+def test_a_listening_socket_that_the_daemon_is_passed_is_taken_from_there(manager, target):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = "tcp:127.0.0.1:%d" % listener.getsockname()[1]
+        manager.put(os.dup(listener.fileno()), name="web")
+    option = f"socket-relay,id=r,listen=fd:web,target={target.address}"
+    with manager.start("--object", option).connect():
+        ends = pair(address, target)
+    for _ in range(2):
+        manager.stop()
+        between = connect(address)
+        with manager.start("--object", option).connect() as qmp:
+            exchange(*ends)
+            exchange(between, target.accept())
+            assert "is in use by 'r'" in error_of(
+                add, qmp, "socket-relay", "q", listen="fd:web", target=target.address)
+
+
 # ---- what does not go on ----
 
 
