@@ -37,16 +37,17 @@ def test_installing_opens_the_sockets_and_starts_no_daemon(clean, install):
     assert "evloopd-ro" in clean.run("id", "-nG", "evloopd").split()
 
 
-def test_an_upgrade_starts_a_running_daemon_anew_and_leaves_its_sockets(clean, install):
+def test_an_upgrade_starts_a_running_daemon_anew_which_goes_on(clean, install):
     install("evloopd")
     sockets = clean.run("stat", "--format=%i", *SOCKETS)
-    clean.run("evloopctl", "call", "query-version")
+    clean.run("evloopctl", "iothread", "add", "io0")
     [pid] = clean.show("evloopd.service", "MainPID")
     install("evloopd")
     assert states(clean) == ["active"] * 3
     assert clean.show("evloopd.service", "MainPID", "Result")[1] == "success"
     assert clean.show("evloopd.service", "MainPID") != (pid,)
     assert clean.run("stat", "--format=%i", *SOCKETS) == sockets
+    assert "io0" in clean.run("evloopctl", "iothread", "list")
 
 
 def test_an_upgrade_leaves_what_is_stopped_stopped(clean, install):

@@ -346,6 +346,30 @@ def test_an_object_that_is_being_deleted_goes(manager, sockets):
         assert ids(qmp) == ["n"]
 
 
+def test_a_reload_that_waits_for_connections_does_not_hold_up_a_restart(manager, sockets, tmp_path):
+    """What it was about to delete goes; what it has done beside is done."""
+    files = ConfigDir(tmp_path)
+    relay = add_line("socket-relay", "r", listen=f"unix:{sockets}/r",
+                     target=f"unix:{sockets}/target", drain_timeout_ms=3600000)
+    files.write("a.json", relay)
+    options = ("--config-dir", str(files.path))
+    with socket.socket(socket.AF_UNIX) as target, manager.start(*options).connect() as qmp:
+        target.bind(f"{sockets}/target")
+        target.listen()
+        add(qmp, "event-notifier", "n")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(f"{sockets}/r")
+            with target.accept()[0]:
+                files.write("a.json", add_line("event-notifier", "m"))
+                qmp.send({"execute": "reload"})
+                qmp.send({"execute": "object-add", "arguments": {"qom-type": "event-notifier",
+                                                                 "id": "late"}})
+                wait_for(lambda: not os.path.exists(f"{sockets}/r"))
+                manager.stop()
+    with manager.start(*options).connect() as qmp:
+        assert sorted(ids(qmp)) == ["m", "n"]
+
+
 # ---- what goes wrong ----
 
 
