@@ -40,6 +40,19 @@ def target(sockets):
     target.listener.close()
 
 
+def start(manager, *options, **others):
+    """Without counting its descriptors: their number changes, for there is traffic at once."""
+    count = len(manager.messages)
+    daemon = manager.start(*options, wait=False, **others)
+    manager.wait_until_ready(count)
+    return daemon
+
+
+def restart(manager, *options, **others):
+    manager.stop()
+    return start(manager, *options, **others)
+
+
 def connect(address):
     kind, path = address.split(":", 1)
     if kind == "unix":
@@ -107,7 +120,7 @@ def inode(address):
 
 def test_connections_listening_socket_and_numbers_go_on(manager, sockets, target):
     listen = f"unix:{sockets}/r"
-    with manager.start().connect() as qmp:
+    with start(manager).connect() as qmp:
         add(qmp, "iothread", "io0")
         add(qmp, "iothread", "io1")
         add(qmp, "socket-relay", "r", listen=listen, target=target.address,
@@ -120,7 +133,7 @@ def test_connections_listening_socket_and_numbers_go_on(manager, sockets, target
         manager.stop()
         between = connect(listen)  # nobody accepts it yet
         pairs[0][0].sendall(b"sent to nobody")
-        with manager.start().connect() as qmp:
+        with start(manager).connect() as qmp:
             pairs.append((between, target.accept()))
             assert receive(pairs[0][1], len(b"sent to nobody")) == b"sent to nobody"
             for ends in pairs:
@@ -143,7 +156,7 @@ def test_connections_listening_socket_and_numbers_go_on(manager, sockets, target
 def test_what_a_connection_holds_and_its_ends_go_on(manager, sockets, target, side):
     listen = f"unix:{sockets}/r"
     data = hashlib.shake_128(b"data").digest(4000000)
-    with manager.start().connect() as qmp:
+    with start(manager).connect() as qmp:
         add(qmp, "socket-relay", "r", listen=listen, target=target.address)
         ends = pair(listen, target)
         source, sink = ends[side], ends[1 - side]
@@ -154,16 +167,16 @@ def test_what_a_connection_holds_and_its_ends_go_on(manager, sockets, target, si
     for _ in range(4):
         manager.stop()
         received += sink.recv(200000)
-        with manager.start().connect():
+        with start(manager).connect():
             received += sink.recv(200000)
             sent += fill(source, data[sent:])
     source.shutdown(socket.SHUT_WR)
-    with manager.restart().connect() as qmp:
+    with restart(manager).connect() as qmp:
         received += receive(sink, sent - len(received))
         assert sink.recv(1) == b""
         assert received == data[:sent]
         assert get(qmp, "r", key) == sent
-    with manager.restart().connect() as qmp:
+    with restart(manager).connect() as qmp:
         sink.sendall(b"the other half")
         assert receive(source, len(b"the other half")) == b"the other half"
         sink.close()
@@ -174,12 +187,12 @@ def test_what_a_connection_holds_and_its_ends_go_on(manager, sockets, target, si
 
 def test_events_go_on_with_the_same_numbers(manager, sockets, target):
     listen = f"unix:{sockets}/r"
-    with manager.start().connect() as qmp:
+    with start(manager).connect() as qmp:
         add(qmp, "socket-relay", "r", listen=listen, target=target.address, connection_events=True)
         client, other = pair(listen, target)
         exchange(client, other, b"four")
         number = qmp.wait_event("RELAY_CONNECTED")["data"]["connection"]
-    with manager.restart().connect() as qmp:
+    with restart(manager).connect() as qmp:
         exchange(client, other, b"four")
         client.close()
         other.close()
@@ -193,12 +206,12 @@ def test_a_client_without_a_target_yet_gets_one(manager, sockets):
     full = Target(sockets / "full")
     full.listener.listen(0)
     listen = f"unix:{sockets}/r"
-    with connect(full.address), manager.start().connect() as qmp:
+    with connect(full.address), start(manager).connect() as qmp:
         add(qmp, "socket-relay", "r", listen=listen, target=full.address)
         with connect(listen) as client:
             wait_for(lambda: get(qmp, "r", "connections") == 1)
             client.sendall(b"hello")
-            with manager.restart().connect() as after:
+            with restart(manager).connect() as after:
                 assert get(after, "r", "connections") == 1
                 full.accept().close()
                 with full.accept() as other:
@@ -261,18 +274,9 @@ def echo(target):
     return thread
 
 
-def restart_under_traffic(manager):
-    """Without counting its descriptors, whose number changes."""
-    manager.stop()
-    count = len(manager.messages)
-    daemon = manager.start(wait=False)
-    manager.wait_until_ready(count)
-    return daemon
-
-
 def test_traffic_does_not_notice(manager, sockets, target):
     server = echo(target)
-    with manager.start().connect() as qmp:
+    with start(manager).connect() as qmp:
         add(qmp, "iothread", "io0")
         add(qmp, "socket-relay", "r", listen="tcp:127.0.0.1:0", target=target.address,
             iothread="io0")
@@ -282,7 +286,7 @@ def test_traffic_does_not_notice(manager, sockets, target):
         thread.start()
     for _ in range(10):
         rounds = [thread.rounds for thread in threads]
-        with restart_under_traffic(manager).connect() as qmp:
+        with restart(manager).connect() as qmp:
             assert get(qmp, "r", "address") == address
             wait_for(lambda: any(thread.error for thread in threads) or all(
                 thread.rounds > before for thread, before in zip(threads, rounds)))
@@ -310,10 +314,10 @@ def test_connections_go_on_where_the_address_does_not(manager, sockets, target, 
     files = ConfigDir(tmp_path)
     options = ("--config-dir", str(files.path))
     files.write("a.json", relay_line("r", old, target))
-    with manager.start(*options).connect():
+    with start(manager, *options).connect():
         ends = [pair(old, target) for _ in range(3)]
     files.write("a.json", relay_line("r", new, target, max_connections=1))
-    with manager.restart(*options).connect() as qmp:
+    with restart(manager, *options).connect() as qmp:
         for client, other in ends:
             exchange(client, other)
         assert not os.path.exists(f"{sockets}/old")
@@ -332,13 +336,13 @@ def test_a_relay_of_another_name_has_the_listening_socket(manager, sockets, targ
     files = ConfigDir(tmp_path)
     options = ("--config-dir", str(files.path))
     files.write("a.json", relay_line("web", listen, target))
-    with manager.start(*options).connect():
+    with start(manager, *options).connect():
         before = inode(listen)
         old = pair(listen, target)
     files.write("a.json", relay_line("front", listen, target))
     manager.stop()
     between = connect(listen)
-    with manager.start(*options).connect():
+    with start(manager, *options).connect():
         exchange(between, target.accept())
         assert inode(listen) == before
         assert_ended(*old)
@@ -349,11 +353,11 @@ def test_addresses_change_places(manager, sockets, target, tmp_path):
     files = ConfigDir(tmp_path)
     options = ("--config-dir", str(files.path))
     files.write("a.json", *(relay_line(f"r{i}", names[i], target) for i in range(2)))
-    with manager.start(*options).connect():
+    with start(manager, *options).connect():
         inodes = [inode(name) for name in names]
         ends = [pair(name, target) for name in names]
     files.write("a.json", *(relay_line(f"r{i}", names[1 - i], target) for i in range(2)))
-    with manager.restart(*options).connect() as qmp:
+    with restart(manager, *options).connect() as qmp:
         assert [inode(name) for name in names] == inodes
         for i, (client, other) in enumerate(ends):
             exchange(client, other)
@@ -368,11 +372,11 @@ def test_a_socket_that_is_in_the_way_goes(manager, target, tmp_path):
     files = ConfigDir(tmp_path)
     options = ("--config-dir", str(files.path))
     files.write("a.json", relay_line("r", f"tcp:127.0.0.1:{port}", target))
-    with manager.start(*options).connect():
+    with start(manager, *options).connect():
         ends = pair(f"tcp:127.0.0.1:{port}", target)
     for name, listen in (("r", f"tcp:0.0.0.0:{port}"), ("q", f"tcp:localhost:{port}")):
         files.write("a.json", relay_line(name, listen, target))
-        with manager.restart(*options).connect():
+        with restart(manager, *options).connect():
             exchange(*pair(f"tcp:127.0.0.1:{port}", target))
             if name == "r":
                 exchange(*ends)
@@ -384,17 +388,17 @@ def test_the_file_of_a_socket_that_nobody_wants_is_removed(manager, sockets, tar
     files = ConfigDir(tmp_path)
     options = ("--config-dir", str(files.path))
     files.write("a.json", relay_line("r", listen, target))
-    with manager.start(*options).connect():
+    with start(manager, *options).connect():
         ends = pair(listen, target)
     files.write("a.json")
-    with manager.restart(*options).connect():
+    with restart(manager, *options).connect():
         assert not os.path.exists(f"{sockets}/r")
         assert_ended(*ends)
 
 
 def test_a_file_that_another_has_put_there_stays(manager, sockets, target):
     listen = f"unix:{sockets}/r"
-    with manager.start().connect() as qmp:
+    with start(manager).connect() as qmp:
         add(qmp, "socket-relay", "r", listen=listen, target=target.address)
         ends = pair(listen, target)
     manager.stop()
@@ -402,7 +406,7 @@ def test_a_file_that_another_has_put_there_stays(manager, sockets, target):
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(f"{sockets}/r")
         other.listen()
-        with manager.start().connect() as qmp:
+        with start(manager).connect() as qmp:
             assert "There is no object" in error_of(get, qmp, "r", "address")
             assert os.path.exists(f"{sockets}/r")
     assert ("evloopd: warning: restart: socket-relay 'r' is lost: can't listen on "
@@ -416,13 +420,13 @@ def test_a_file_that_another_has_put_there_stays(manager, sockets, target):
 def test_a_listening_socket_that_a_client_has_sent_is_used_on(manager, target):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = "tcp:127.0.0.1:%d" % listener.getsockname()[1]
-        with manager.start().connect() as qmp:
+        with start(manager).connect() as qmp:
             qmp.send_with_fds({"execute": "getfd", "arguments": {"fdname": "l"}},
                               [listener.fileno()])
             assert qmp.receive_reply() == {"return": {}}
             add(qmp, "socket-relay", "r", listen="fd:l", target=target.address)
             ends = pair(address, target)
-    with manager.restart().connect() as qmp:
+    with restart(manager).connect() as qmp:
         exchange(*ends)
         exchange(*pair(address, target))
         assert get(qmp, "r", "listen") == "fd:l"
@@ -435,12 +439,12 @@ def test_a_listening_socket_that_the_daemon_is_passed_is_taken_from_there(manage
         address = "tcp:127.0.0.1:%d" % listener.getsockname()[1]
         manager.put(os.dup(listener.fileno()), name="web")
     option = f"socket-relay,id=r,listen=fd:web,target={target.address}"
-    with manager.start("--object", option).connect():
+    with start(manager, "--object", option).connect():
         ends = pair(address, target)
     for _ in range(2):
         manager.stop()
         between = connect(address)
-        with manager.start("--object", option).connect() as qmp:
+        with start(manager, "--object", option).connect() as qmp:
             exchange(*ends)
             exchange(between, target.accept())
             assert "is in use by 'r'" in error_of(
@@ -452,17 +456,18 @@ def test_a_listening_socket_that_the_daemon_is_passed_is_taken_from_there(manage
 
 def test_what_there_is_no_room_for_ends(manager, sockets, target):
     listen = f"unix:{sockets}/r"
-    with manager.start(limit_fds=200).connect() as qmp:
+    with start(manager, limit_fds=200).connect() as qmp:
         add(qmp, "socket-relay", "r", listen=listen, target=target.address)
         # The daemon leaves 64 descriptors for itself.
         ends = [pair(listen, target) for _ in range(75)]
         wait_for_count(qmp, "r", "total-connections", 75)
     manager.stop()
     [line] = [line for line in manager.daemon.stderr().splitlines() if "relay 'r'" in line]
-    lost, total = map(int, re.fullmatch(r"evloopd: warning: relay 'r': (\d+) of (\d+) connections end "
-                                        "with the daemon: Too many open files", line).groups())
+    found = re.fullmatch(r"evloopd: warning: relay 'r': (\d+) of (\d+) connections end with the "
+                         "daemon: Too many open files", line)
+    lost, total = map(int, found.groups())
     assert total == 75 and 5 < lost < 25
-    with manager.start(limit_fds=200).connect() as qmp:
+    with start(manager, limit_fds=200).connect() as qmp:
         assert get(qmp, "r", "connections") == 75 - lost
         assert get(qmp, "r", "errors")["stopped"] == lost
         assert get(qmp, "r", "total-connections") == 75
@@ -474,7 +479,7 @@ def test_what_there_is_no_room_for_ends(manager, sockets, target):
 
 def test_what_is_not_kept_in_the_end_leaves_no_socket(manager, sockets, target):
     listen = f"unix:{sockets}/r"
-    with manager.start().connect() as qmp:
+    with start(manager).connect() as qmp:
         add(qmp, "iothread", "io0")
         add(qmp, "socket-relay", "r", listen=listen, target=target.address, iothread="io0")
         ends = pair(listen, target)
@@ -526,7 +531,7 @@ def test_a_connection_that_is_damaged_ends_alone(manager, target, connection):
     for _, other in ends:
         other.close()
     manager.put(parcel.finish())
-    with manager.start().connect() as qmp:
+    with start(manager).connect() as qmp:
         assert receive(ends[2][0], 3) == b"abc"
         exchange(ends[2][0], ends[3][0])
         assert get(qmp, "r", "connections") == 1
@@ -557,6 +562,6 @@ def test_a_relay_s_state_that_is_damaged_is_no_harm(manager, target, state, list
     with open("/dev/null", "rb") as file:
         parcel.send([*parcel.fds, file.fileno()])
     manager.put(parcel.finish())
-    with manager.start().connect() as qmp:
+    with start(manager).connect() as qmp:
         exchange(*pair(get(qmp, "r", "address"), target))
         assert get(qmp, "r", "total-connections") == 1
