@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "objects/keep-private.h"
+
 typedef struct Listener {
     char *name;
     int64_t key;
@@ -128,6 +130,13 @@ bool keep_listener(Keep *keep, const char *name, int fd, UnixSocket *file)
     return true;
 }
 
+void kept_give_listener_back(Kept *kept, const char *name, int fd, UnixSocket *file)
+{
+    Listener listener = { .name = g_strdup(name), .key = kept_add_fd(kept, fd), .file = file };
+
+    g_array_append_val(kept_get_listeners(kept)->array, listener);
+}
+
 int kept_take_listener(Kept *kept, const char *name, UnixSocket **file)
 {
     KeepListeners *listeners = kept_get_listeners(kept);
@@ -154,12 +163,10 @@ bool kept_drop_listeners(Kept *kept)
     bool any = listeners->array->len > 0;
 
     while (listeners->array->len > 0) {
-        int fd = kept_take_fd(kept, get(listeners, 0)->key);
+        int64_t key = get(listeners, 0)->key;
 
         g_array_remove_index(listeners->array, 0);
-        if (fd >= 0) {
-            close(fd);
-        }
+        kept_close_fd(kept, key);
     }
     return any;
 }

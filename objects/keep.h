@@ -51,12 +51,18 @@ bool keep_listener(Keep *keep, const char *name, int fd, UnixSocket *file);
  * has been taken. */
 int kept_take_fd(Kept *kept, int64_t key);
 
+/* Nothing comes of the object: give back @fd, which has been taken with @key. */
+void kept_give_fd_back(Kept *kept, int64_t key, int fd);
+
 /* The @length bytes at @offset, valid while @kept is; NULL when they are not all there. */
 const void *kept_bytes(Kept *kept, int64_t offset, size_t length);
 
 /* The listening socket that has been kept as @name, for the caller, and its file in *@file, if it
  * has one that is still there, else NULL; -1 when there is none. */
 int kept_take_listener(Kept *kept, const char *name, UnixSocket **file);
+
+/* Nothing comes of the object: give back what has been taken, with its @file or NULL. */
+void kept_give_listener_back(Kept *kept, const char *name, int fd, UnixSocket *file);
 
 /* Close those that nobody has taken so far, for they may be in the way of another one. Returns
  * whether there were any. */

@@ -231,6 +231,9 @@ static bool create_relay(Object *object, GPtrArray *iothreads, const char *const
     self->relay = name && !(frozen && frozen->listen_fd >= 0)
                       ? new_relay_on_fd(object, &setup, name, errp)
                       : new_relay(object, &setup, errp);
+    if (!self->relay && frozen) {
+        socket_relay_give_back(object, frozen);
+    }
     return self->relay != NULL;
 }
 

@@ -383,6 +383,45 @@ def test_a_socket_that_is_in_the_way_goes(manager, target, tmp_path):
     assert_ended(*ends)
 
 
+def test_a_start_that_fails_breaks_no_connection(manager, sockets, target, tmp_path):
+    """Whether the relay had been there already, or was what failed, or was to come yet."""
+    listen = {name: f"unix:{sockets}/{name}" for name in ("there", "fails", "later")}
+    files = ConfigDir(tmp_path)
+    options = ("--config-dir", str(files.path))
+    lines = {name: relay_line(name, listen[name], target) for name in ("there", "fails")}
+    files.write("a.json", *lines.values())
+    with start(manager, *options).connect() as qmp:
+        add(qmp, "socket-relay", "later", listen=listen["later"], target=target.address)
+        before = inode(listen["there"])
+        ends = {name: pair(address, target) for name, address in listen.items()}
+        data = os.urandom(1 << 22)
+        held = {name: fill(client, data) for name, (client, _) in ends.items()}
+    manager.stop()
+    with socket.socket() as used:
+        used.bind(("127.0.0.1", 0))
+        used.listen()
+        wrong = relay_line("fails", f"tcp:127.0.0.1:{used.getsockname()[1]}", target)
+        files.write("a.json", lines["there"], wrong)
+        for _ in range(2):
+            failed = manager.start(*options, wait=False)
+            assert failed.proc.wait(DEADLINE) == 1
+            failed.proc.returncode = 0  # as it should
+            assert "Address already in use" in failed.stderr()
+            assert "restart: kept: objects 3, descriptors 7\n" in failed.stderr()
+    files.write("a.json", *lines.values())
+    between = connect(listen["there"])
+    with start(manager, *options).connect() as qmp:
+        for name, (client, other) in ends.items():
+            assert get(qmp, name, "total-connections") >= 1
+            assert receive(other, held[name]) == data[:held[name]]
+            exchange(client, other)
+            exchange(other, client)
+        assert inode(listen["there"]) == before
+        exchange(between, target.accept())
+        for address in listen.values():
+            exchange(*pair(address, target))
+
+
 def test_the_file_of_a_socket_that_nobody_wants_is_removed(manager, sockets, target, tmp_path):
     listen = f"unix:{sockets}/r"
     files = ConfigDir(tmp_path)
