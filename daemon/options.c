@@ -108,6 +108,16 @@ static gboolean parse_log_level(const char *name, const char *value, gpointer da
     return TRUE;
 }
 
+/* The option @name is to be a number from @min to @max. */
+static bool parse_number(const char *name, const char *value, guint64 min, guint64 max,
+                         guint64 *number, GError **errp)
+{
+    return g_ascii_string_to_unsigned(value, 10, min, max, number, NULL) ||
+           qmp_error_set(errp,
+                         "%s: '%s' is no integer from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT,
+                         name, value, min, max);
+}
+
 /* The options that are numbers from 1 to a limit of their own. */
 static gboolean parse_size(const char *name, const char *value, gpointer data, GError **errp)
 {
@@ -129,9 +139,8 @@ static gboolean parse_size(const char *name, const char *value, gpointer data, G
     while (strcmp(sizes[i].name, name) != 0) {
         i++;
     }
-    if (!g_ascii_string_to_unsigned(value, 10, 1, sizes[i].max, &number, NULL)) {
-        return qmp_error_set(errp, "%s: '%s' is no integer from 1 to %" G_GUINT64_FORMAT, name,
-                             value, sizes[i].max);
+    if (!parse_number(name, value, 1, sizes[i].max, &number, errp)) {
+        return FALSE;
     }
     *sizes[i].target = number;
     return TRUE;
@@ -159,9 +168,8 @@ static gboolean parse_time(const char *name, const char *value, gpointer data, G
     while (strcmp(times[i].name, name) != 0) {
         i++;
     }
-    if (!g_ascii_string_to_unsigned(value, 10, 0, times[i].max, &number, NULL)) {
-        return qmp_error_set(errp, "%s: '%s' is no integer from 0 to %" G_GUINT64_FORMAT, name,
-                             value, times[i].max);
+    if (!parse_number(name, value, 0, times[i].max, &number, errp)) {
+        return FALSE;
     }
     *times[i].target_ns = (int64_t)number * times[i].unit_ns;
     return TRUE;

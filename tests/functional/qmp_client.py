@@ -152,9 +152,9 @@ class Qmp:
         assert reply == expected
         self.sync()
 
-    def has_input(self):
-        """Whether something has arrived that is not read yet."""
-        return self.buffer != b"" or select.select([self.socket], [], [], 0)[0] != []
+    def has_input(self, timeout=0):
+        """Whether something has arrived that is not read yet, or does within so many seconds."""
+        return self.buffer != b"" or select.select([self.socket], [], [], timeout)[0] != []
 
     def at_end(self):
         """Whether the server has closed, with nothing left to read."""

@@ -370,6 +370,21 @@ def test_a_reload_that_waits_for_connections_does_not_hold_up_a_restart(manager,
         assert sorted(ids(qmp)) == ["m", "n"]
 
 
+def test_an_end_that_comes_before_the_start_is_over_loses_nothing(manager, tmp_path):
+    with manager.start().connect() as qmp:
+        add(qmp, "event-notifier", "n")
+    manager.stop()
+    config = tmp_path / "config.fifo"
+    os.mkfifo(config)
+    daemon = manager.start("--config", str(config), wait=False)
+    with open(config, "w", encoding="utf-8"):  # it is open: the daemon has taken what was left
+        wait_for(lambda: manager.has_been_told("FDSTOREREMOVE=1", f"FDNAME={NAME}"))
+        daemon.proc.send_signal(signal.SIGTERM)
+    assert daemon.proc.wait(DEADLINE) == 0
+    with manager.start().connect() as qmp:
+        assert ids(qmp) == ["n"]
+
+
 # ---- what goes wrong ----
 
 

@@ -2,6 +2,7 @@
  * A relay that goes on with what another one had: the listening socket, the numbers, the limits.
  */
 #include "config.h"
+#include "tests/unit/log-fixture.h"
 #include "tests/unit/relay-freeze-fixture.h"
 
 #include <glib/gstdio.h>
@@ -189,8 +190,10 @@ static void more_than_are_allowed_go_on(Loop *loop)
     }
     self.test.setup.params.max_connections = 1;
     freeze_test_restart(&self);
+    log_test_expect(QMP_LOG_CLIENT_TURNED_AWAY, "*clients turned away: 1, *");
     client = relay_test_client(&self.test);
     relay_test_wait_for(&self.test, relay_test_stats(&self.test).refused == 1);
+    log_test_assert_all();
     relay_test_end_of(&self.test, client);
     close(client);
     for (int i = 0; i < 2; i++) {
@@ -268,6 +271,7 @@ static void moves_are_over_first(Loop *loop)
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
+    log_test_init();
     loop_test_add("clients that come meanwhile are served", clients_that_come_meanwhile_are_served);
     loop_test_add("what nobody goes on with is broken off and removed",
                   what_nobody_goes_on_with_is_broken_off_and_removed);
