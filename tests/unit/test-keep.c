@@ -235,6 +235,89 @@ static void test_no_bytes(void)
     kept_free(kept);
 }
 
+/* ---- once more ---- */
+
+static void expect_file(Kept *kept, int64_t key, ino_t file)
+{
+    int fd = kept_take_fd(kept, key);
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(file_of(fd), ==, file);
+    close(fd);
+}
+
+/* What has been taken leaves its place to others, and the rest is where it was. */
+static void test_the_rest(void)
+{
+    Keep *keep = keep_new(10);
+    ino_t files[4];
+    int64_t keys[4];
+    Kept *kept;
+    int fd;
+
+    for (int i = 0; i < 4; i++) {
+        fd = new_file();
+        files[i] = file_of(fd);
+        keys[i] = keep_fd(keep, fd);
+    }
+    g_assert_cmpint(keep_bytes(keep, "abc", 3), ==, 0);
+    for (int round = 0; round < 3; round++) {
+        kept = pass_on(keep);
+        if (round == 0) {
+            close(kept_take_fd(kept, keys[1]));
+            close(kept_take_fd(kept, keys[2]));
+            g_assert_cmpint(kept_count_taken(kept), ==, 2);
+        } else {
+            g_assert_cmpint(kept_count_taken(kept), ==, 0);
+            g_assert_cmpint(kept_take_fd(kept, keys[1]), ==, -1);
+        }
+        keep = keep_new(4);
+        g_assert_true(keep_rest(keep, kept));
+        kept_free(kept);
+        g_assert_cmpuint(keep_count_fds(keep), ==, 2);
+        g_assert_cmpint(keep_room(keep), ==, 2);
+    }
+    fd = new_file();
+    files[2] = file_of(fd);
+    keys[2] = keep_fd(keep, fd);
+    g_assert_cmpint(keys[2], <, keys[3]);
+    g_assert_cmpint(keep_bytes(keep, "def", 3), ==, 3);
+    kept = pass_on(keep);
+    expect_file(kept, keys[0], files[0]);
+    expect_file(kept, keys[2], files[2]);
+    expect_file(kept, keys[3], files[3]);
+    g_assert_cmpint(memcmp(kept_bytes(kept, 0, 6), "abcdef", 6), ==, 0);
+    kept_free(kept);
+}
+
+static void test_giving_back(void)
+{
+    Keep *keep = keep_new(10);
+    int fd = new_file();
+    ino_t file = file_of(fd);
+    int64_t key = keep_fd(keep, fd);
+    UnixSocket *none = NULL;
+    Kept *kept;
+
+    g_assert_true(keep_listener(keep, "x", new_file(), NULL));
+    kept = pass_on(keep);
+    kept_give_fd_back(kept, key, kept_take_fd(kept, key));
+    fd = kept_take_listener(kept, "x", &none);
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(kept_take_listener(kept, "x", &none), ==, -1);
+    kept_give_listener_back(kept, "x", fd, NULL);
+    g_assert_cmpint(kept_count_taken(kept), ==, 0);
+    keep = keep_new(10);
+    g_assert_true(keep_rest(keep, kept));
+    kept_free(kept);
+    kept = pass_on(keep);
+    expect_file(kept, key, file);
+    fd = kept_take_listener(kept, "x", &none);
+    g_assert_cmpint(fd, >=, 0);
+    close(fd);
+    kept_free(kept);
+}
+
 /* ---- looking into states ---- */
 
 static void test_states(void)
@@ -392,6 +475,8 @@ int main(int argc, char **argv)
     test_add("/keep/bytes", test_bytes);
     test_add("/keep/a-pipe-with-less-in-it", test_a_pipe_with_less_in_it);
     test_add("/keep/no-bytes", test_no_bytes);
+    test_add("/keep/the-rest", test_the_rest);
+    test_add("/keep/giving-back", test_giving_back);
     test_add("/keep/states", test_states);
     test_add("/keep/clocks", test_clocks);
     test_add("/keep/lateness", test_lateness);
