@@ -2,7 +2,8 @@
  * evloopd: main().
  *
  * Start: options, main loop, monitor thread, sockets, objects that options ask for, READY. What
- * fails on the way is one line on stderr and exit status 1, with all that was made so far undone.
+ * fails on the way is one line on stderr and exit status 1, with all that was made so far undone,
+ * and what the daemon before had left handed back.
  * End: the sockets are removed, no new command is started, those that run answer, objects go, and
  * output is flushed. A signal while it ends makes objects go without waiting. With --fd-store they
  * are left to the next daemon instead, daemon/keeping.h.
