@@ -4,7 +4,6 @@
 #include "config.h"
 #include "daemon/keeping.h"
 
-#include <errno.h>
 #include <sys/resource.h>
 
 #include "daemon/systemd.h"
@@ -138,8 +137,8 @@ void keeping_keep_again(ObjectTree *objects, Kept *kept, const bool *hurried)
 {
     Keeping self = { .objects = objects, .keep = keep_new(most_fds()), .hurried = hurried };
 
-    if (kept && !keep_rest(self.keep, kept)) {
-        g_warning("restart: what connections held is lost: %s", g_strerror(errno));
+    if (kept) {
+        keep_rest(self.keep, kept);
     }
     keep_set(self.keep, "clocks", clocks_keep());
     object_foreach(objects, add, &self);

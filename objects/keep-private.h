@@ -29,8 +29,6 @@ int64_t kept_add_fd(Kept *kept, int fd);
 GArray *kept_steal_fds(Kept *kept);
 /* Take its listening sockets out, to go along with them. */
 KeepListeners *kept_steal_listeners(Kept *kept);
-/* All of its bytes, *@length of them, borrowed; or NULL. */
-const void *kept_get_all_bytes(const Kept *kept, size_t *length);
 
 /* By AskedBy, ended by NULL. */
 extern const char *const asked_by_names[];

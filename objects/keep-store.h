@@ -28,12 +28,11 @@ Keep *keep_new(size_t max_fds);
 void keep_free(Keep *keep);
 
 /* Have that survive which nobody has taken out of @kept, and which so has the place that it had.
- * Before anything else is added; @kept is to be freed. False and errno when what connections held
- * is lost. */
-bool keep_rest(Keep *keep, Kept *kept);
+ * Before anything else is added; @kept is to be freed. */
+void keep_rest(Keep *keep, Kept *kept);
 
-/* Add the objects of @kept that have not been used, and are not in @keep. */
-void keep_rest_objects(Keep *keep, const Kept *kept);
+/* Add the objects of @kept that have not been used, and are not in @keep, and their bytes. */
+void keep_rest_objects(Keep *keep, Kept *kept);
 
 /* Add what @object is, without its state. */
 void keep_add_object(Keep *keep, const Object *object);

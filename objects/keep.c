@@ -231,11 +231,9 @@ size_t keep_count_objects(const Keep *keep)
 
 /* ---- what is left of what was kept ---- */
 
-bool keep_rest(Keep *keep, Kept *kept)
+void keep_rest(Keep *keep, Kept *kept)
 {
     GArray *fds = kept_steal_fds(kept);
-    size_t length;
-    const void *bytes = kept_get_all_bytes(kept, &length);
 
     for (guint key = KEEP_FIRST_KEY; key < fds->len; key++) {
         int64_t free_key = key;
@@ -249,10 +247,40 @@ bool keep_rest(Keep *keep, Kept *kept)
     fds_free(fds);
     keep_listeners_free(keep->listeners);
     keep->listeners = kept_steal_listeners(kept);
-    return !bytes || keep_bytes(keep, bytes, length) == 0;
 }
 
-void keep_rest_objects(Keep *keep, const Kept *kept)
+/* Where the bytes are now that @state tells of; what is lost is nowhere. */
+static int64_t copy_bytes(Keep *keep, Kept *kept, json_object *state, size_t length)
+{
+    const void *bytes = kept_bytes(kept, MAX(kept_get_int(state, "at"), 0), length);
+    int64_t at = bytes ? keep_bytes(keep, bytes, length) : -1;
+
+    return at < 0 ? INT64_MAX : at;
+}
+
+/* Copy all bytes that @value tells of, see keep_bytes(). Not all that there are: if each start that
+ * fails added to them, they would grow and grow. */
+static void move_bytes(Keep *keep, Kept *kept, json_object *value)
+{
+    int64_t held = kept_get_int(value, "held");
+
+    if (held > 0) {
+        json_object_object_add(value, "at",
+                               json_object_new_int64(copy_bytes(keep, kept, value, (size_t)held)));
+    }
+    if (json_object_is_type(value, json_type_array)) {
+        for (size_t i = 0; i < json_object_array_length(value); i++) {
+            move_bytes(keep, kept, json_object_array_get_idx(value, i));
+        }
+    } else if (json_object_is_type(value, json_type_object)) {
+        json_object_object_foreach (value, name, member) {
+            (void)name;
+            move_bytes(keep, kept, member);
+        }
+    }
+}
+
+void keep_rest_objects(Keep *keep, Kept *kept)
 {
     const GPtrArray *objects = kept_get_objects(kept);
 
@@ -263,6 +291,7 @@ void keep_rest_objects(Keep *keep, const Kept *kept)
             add_object(keep, object->type, object->id, object->asked_by,
                        json_object_get(object->properties));
             if (object->state) {
+                move_bytes(keep, kept, object->state);
                 keep_set_state(keep, object->id, json_object_get(object->state));
             }
         }

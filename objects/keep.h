@@ -35,8 +35,8 @@ int64_t keep_fd(Keep *keep, int fd);
 size_t keep_room(const Keep *keep);
 
 /* Have @length bytes survive, those at @bytes or those that wait in @pipe, whose read end it is.
- * Their offset, to be written into the state; -1 and errno, with nothing kept, and then what has
- * been read from the pipe is lost. */
+ * Their offset, to be written into the state as "at", beside @length as "held", by which others
+ * find them; -1 and errno, with nothing kept, and then what has been read from the pipe is lost. */
 int64_t keep_bytes(Keep *keep, const void *bytes, size_t length);
 int64_t keep_pipe(Keep *keep, int pipe, size_t length);
 

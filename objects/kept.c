@@ -409,9 +409,3 @@ KeepListeners *kept_steal_listeners(Kept *kept)
     kept->listeners = keep_listeners_new();
     return listeners;
 }
-
-const void *kept_get_all_bytes(const Kept *kept, size_t *length)
-{
-    *length = kept->bytes.length;
-    return kept->bytes.bytes;
-}
