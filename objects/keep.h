@@ -64,9 +64,9 @@ int kept_take_listener(Kept *kept, const char *name, UnixSocket **file);
 /* Nothing comes of the object: give back what has been taken, with its @file or NULL. */
 void kept_give_listener_back(Kept *kept, const char *name, int fd, UnixSocket *file);
 
-/* Close those that nobody has taken so far, for they may be in the way of another one. Returns
+/* Close those that nobody has taken so far and that may be in the way of one at @address. Returns
  * whether there were any. */
-bool kept_drop_listeners(Kept *kept);
+bool kept_drop_listeners(Kept *kept, const char *address);
 
 /*
  * Look into a state, which comes from outside and may be anything: an integer that is not negative,

@@ -180,7 +180,8 @@ static Relay *new_relay(const Object *object, const RelaySetup *setup, GError **
     g_autoptr(GError) err = NULL;
     Relay *relay = relay_new(setup, &err);
 
-    if (!relay && err->domain != RELAY_ERROR && object->kept && kept_drop_listeners(object->kept)) {
+    if (!relay && err->domain != RELAY_ERROR && object->kept &&
+        kept_drop_listeners(object->kept, setup->listen)) {
         g_clear_error(&err);
         relay = relay_new(setup, &err);
     }

@@ -392,7 +392,7 @@ def test_a_start_that_fails_breaks_no_connection(manager, sockets, target, tmp_p
     files.write("a.json", *lines.values())
     with start(manager, *options).connect() as qmp:
         add(qmp, "socket-relay", "later", listen=listen["later"], target=target.address)
-        before = inode(listen["there"])
+        inodes = {name: inode(address) for name, address in listen.items()}
         ends = {name: pair(address, target) for name, address in listen.items()}
         data = os.urandom(1 << 22)
         held = {name: fill(client, data) for name, (client, _) in ends.items()}
@@ -407,17 +407,19 @@ def test_a_start_that_fails_breaks_no_connection(manager, sockets, target, tmp_p
             assert failed.proc.wait(DEADLINE) == 1
             failed.proc.returncode = 0  # as it should
             assert "Address already in use" in failed.stderr()
-            assert "restart: kept: objects 3, descriptors 7\n" in failed.stderr()
+            assert "restart: kept: objects 3, descriptors 9\n" in failed.stderr()
     files.write("a.json", *lines.values())
-    between = connect(listen["there"])
+    between = [connect(address) for address in listen.values()]
     with start(manager, *options).connect() as qmp:
         for name, (client, other) in ends.items():
+            assert inode(listen[name]) == inodes[name]
             assert get(qmp, name, "total-connections") >= 1
             assert receive(other, held[name]) == data[:held[name]]
             exchange(client, other)
             exchange(other, client)
-        assert inode(listen["there"]) == before
-        exchange(between, target.accept())
+        for client in between:
+            client.sendall(b"x")
+        assert [receive(target.accept(), 1) for _ in between] == [b"x"] * len(between)
         for address in listen.values():
             exchange(*pair(address, target))
 
