@@ -130,10 +130,21 @@ static size_t most_fds(void)
 
 void keeping_keep_all(ObjectTree *objects, const bool *hurried)
 {
+    keeping_keep_again(objects, NULL, hurried);
+}
+
+void keeping_keep_again(ObjectTree *objects, Kept *kept, const bool *hurried)
+{
     Keeping self = { .objects = objects, .keep = keep_new(most_fds()), .hurried = hurried };
 
+    if (kept) {
+        keep_rest(self.keep, kept);
+    }
     keep_set(self.keep, "clocks", clocks_keep());
     object_foreach(objects, add, &self);
+    if (kept) {
+        keep_rest_objects(self.keep, kept);
+    }
     keep_objects(&self);
     if (!*hurried) {
         object_foreach(objects, warn_late, NULL);

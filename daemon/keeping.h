@@ -23,4 +23,7 @@ void keeping_delete_all(ObjectTree *objects);
  */
 void keeping_keep_all(ObjectTree *objects, const bool *hurried);
 
+/* The same for a daemon whose start has failed, along with what nobody has taken out of @kept. */
+void keeping_keep_again(ObjectTree *objects, Kept *kept, const bool *hurried);
+
 #endif

@@ -2,7 +2,8 @@
  * evloopd: main().
  *
  * Start: options, main loop, monitor thread, sockets, objects that options ask for, READY. What
- * fails on the way is one line on stderr and exit status 1, with all that was made so far undone.
+ * fails on the way is one line on stderr and exit status 1, with all that was made so far undone,
+ * and what the daemon before had left handed back.
  * End: the sockets are removed, no new command is started, those that run answer, objects go, and
  * output is flushed. A signal while it ends makes objects go without waiting. With --fd-store they
  * are left to the next daemon instead, daemon/keeping.h.
@@ -32,6 +33,7 @@
 #include "daemon/startup.h"
 #include "daemon/systemd.h"
 #include "loop/main-loop.h"
+#include "objects/keep-store.h"
 #include "objects/object-types.h"
 #include "qmp/qmp-log.h"
 #include "qmp/qmp-server.h"
@@ -52,6 +54,7 @@ typedef struct Daemon {
     bool watchdog_starves;
     PassedFds *passed; /* for the objects */
     Configurator *configurator;
+    Kept *kept; /* what the daemon before has left, until the start is over */
     ReloadSignal reload_signal;
     Trace *trace;
 } Daemon;
@@ -153,15 +156,15 @@ static void start_objects(Daemon *self)
 /* --object, --config and --config-dir, then what else the daemon before had. */
 static bool fill(Daemon *self, GError **errp)
 {
-    Kept *kept = restoring_begin(self->passed, self->objects);
-    bool ok = startup_run(&self->options, self->registry, self->configurator, errp);
-
-    if (kept && ok) {
-        restoring_end(kept, self->objects, self->registry, self->options.config_dir != NULL);
-    } else if (kept) {
-        restoring_give_up(kept, self->objects);
+    self->kept = restoring_begin(self->passed, self->objects);
+    if (!startup_run(&self->options, self->registry, self->configurator, errp)) {
+        return false;
     }
-    return ok;
+    if (self->kept) {
+        restoring_end(g_steal_pointer(&self->kept), self->objects, self->registry,
+                      self->options.config_dir != NULL);
+    }
+    return true;
 }
 
 static bool start(Daemon *self, GError **errp)
@@ -303,11 +306,29 @@ static bool keeps(const Daemon *self)
            self->control.shutdown == SHUTDOWN_CAUSE_HOST_SIGNAL;
 }
 
+/* The start has failed, before anybody was served: the next one is to find all as this one has. */
+static void end_start(Daemon *self)
+{
+    object_tree_set_kept(self->objects, NULL);
+    if (self->options.fd_store && systemd_is_there()) {
+        keeping_keep_again(self->objects, self->kept, &self->hurried);
+    } else {
+        g_warning("restart: what the daemon before has left ends with this one, for there is no "
+                  "--fd-store, or no service manager");
+        keeping_delete_all(self->objects);
+    }
+    g_clear_pointer(&self->kept, kept_free);
+}
+
 /* Returns whether clients have been waited for. After it no thread emits events but this one and
  * the monitor: what an object did on its loop's thread was over when that thread stopped it, which
  * the main loop has then heard from it; and the IOThreads, being objects too, have been joined. */
 static bool end_objects(Daemon *self)
 {
+    if (self->kept) {
+        end_start(self);
+        return false;
+    }
     while (qmp_server_is_busy(self->server) || configurator_is_busy(self->configurator)) {
         if (keeps(self)) {
             object_tree_hurry_deleted(self->objects);

@@ -149,12 +149,6 @@ static guint restore_some(Restoring *self, bool whatever)
     return count;
 }
 
-void restoring_give_up(Kept *kept, ObjectTree *objects)
-{
-    object_tree_set_kept(objects, NULL);
-    kept_free(kept);
-}
-
 void restoring_end(Kept *kept, ObjectTree *objects, const QmpRegistry *registry,
                    bool has_configuration)
 {
@@ -174,5 +168,6 @@ void restoring_end(Kept *kept, ObjectTree *objects, const QmpRegistry *registry,
     /* Those that wait for each other, which no daemon has left so. */
     restore_some(&self, true);
     g_message("restart: objects that go on: %u", self.going_on);
-    restoring_give_up(kept, objects);
+    object_tree_set_kept(objects, NULL);
+    kept_free(kept);
 }

@@ -24,7 +24,4 @@ Kept *restoring_begin(PassedFds *passed, ObjectTree *objects);
 void restoring_end(Kept *kept, ObjectTree *objects, const QmpRegistry *registry,
                    bool has_configuration);
 
-/* The start has failed: free @kept. */
-void restoring_give_up(Kept *kept, ObjectTree *objects);
-
 #endif

@@ -441,7 +441,8 @@ static void go_on(void *opaque)
     self->scheduled = false;
     if (!self->error) {
         do_next(self);
-    } else if (g_queue_is_empty(&self->done_steps)) {
+    } else if (g_queue_is_empty(&self->done_steps) || object_tree_goes_on(self->tree)) {
+        /* A start that fails is undone by its end, which keeps what was kept. */
         finish(self);
     } else {
         undo(self, g_queue_pop_head(&self->done_steps));

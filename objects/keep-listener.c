@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "objects/keep-private.h"
+
 typedef struct Listener {
     char *name;
     int64_t key;
@@ -128,6 +130,13 @@ bool keep_listener(Keep *keep, const char *name, int fd, UnixSocket *file)
     return true;
 }
 
+void kept_give_listener_back(Kept *kept, const char *name, int fd, UnixSocket *file)
+{
+    Listener listener = { .name = g_strdup(name), .key = kept_add_fd(kept, fd), .file = file };
+
+    g_array_append_val(kept_get_listeners(kept)->array, listener);
+}
+
 int kept_take_listener(Kept *kept, const char *name, UnixSocket **file)
 {
     KeepListeners *listeners = kept_get_listeners(kept);
@@ -148,17 +157,42 @@ int kept_take_listener(Kept *kept, const char *name, UnixSocket **file)
     return -1;
 }
 
-bool kept_drop_listeners(Kept *kept)
+/* The port of @name, or the last part of its path. */
+static const char *last_part(const char *name)
+{
+    return MAX(strrchr(name, ':'), strrchr(name, '/'));
+}
+
+/* Whether the socket @name may be what keeps another one from @address. No doubt counts. */
+static bool is_in_the_way(const char *name, const char *address)
+{
+    const char *kind_end = strchr(address, ':');
+    const char *part;
+
+    if (!kind_end || strncmp(name, address, (size_t)(kind_end - address) + 1) != 0) {
+        return !kind_end;
+    }
+    part = last_part(name);
+    if (strcmp(part, last_part(address)) == 0) {
+        return true;
+    }
+    /* Names of services are ports too, and 0 was any. */
+    return *part == ':' &&
+           (part[1] == '0' || !g_ascii_isdigit(part[1]) || !g_ascii_isdigit(last_part(address)[1]));
+}
+
+bool kept_drop_listeners(Kept *kept, const char *address)
 {
     KeepListeners *listeners = kept_get_listeners(kept);
-    bool any = listeners->array->len > 0;
+    bool any = false;
 
-    while (listeners->array->len > 0) {
-        int fd = kept_take_fd(kept, get(listeners, 0)->key);
+    for (guint i = listeners->array->len; i-- > 0;) {
+        int64_t key = get(listeners, i)->key;
 
-        g_array_remove_index(listeners->array, 0);
-        if (fd >= 0) {
-            close(fd);
+        if (is_in_the_way(get(listeners, i)->name, address)) {
+            any = true;
+            g_array_remove_index(listeners->array, i);
+            kept_close_fd(kept, key);
         }
     }
     return any;

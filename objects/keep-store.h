@@ -27,6 +27,13 @@ Keep *keep_new(size_t max_fds);
 /* Closes what it has. */
 void keep_free(Keep *keep);
 
+/* Have that survive which nobody has taken out of @kept, and which so has the place that it had.
+ * Before anything else is added; @kept is to be freed. */
+void keep_rest(Keep *keep, Kept *kept);
+
+/* Add the objects of @kept that have not been used, and are not in @keep, and their bytes. */
+void keep_rest_objects(Keep *keep, Kept *kept);
+
 /* Add what @object is, without its state. */
 void keep_add_object(Keep *keep, const Object *object);
 
@@ -75,6 +82,9 @@ json_object *kept_get(const Kept *kept, const char *name);
 
 /* What there is of the object @id of @type that has not been used; NULL: nothing. */
 KeptObject *kept_find(Kept *kept, const ObjectType *type, const char *id);
+
+/* How many descriptors have been taken, and not given back. */
+int64_t kept_count_taken(const Kept *kept);
 
 /* All objects, in the order of their creation; of KeptObject, owned by @kept. */
 const GPtrArray *kept_get_objects(const Kept *kept);

@@ -20,6 +20,7 @@
 struct Keep {
     size_t max_fds;
     GArray *fds;        /* of int, by their keys: two of our own, then those of keep_fd() */
+    GArray *free_keys;  /* of int64_t: places that others have left */
     size_t bytes_len;   /* in fds[KEEP_BYTES] */
     json_object *state; /* all of it */
     json_object *objects;
@@ -41,6 +42,7 @@ Keep *keep_new(size_t max_fds)
 
     keep->max_fds = MIN(max_fds, PARCELS_MAX_FDS / 2);
     keep->fds = g_array_new(FALSE, FALSE, sizeof(int));
+    keep->free_keys = g_array_new(FALSE, FALSE, sizeof(int64_t));
     for (int i = 0; i < KEEP_FIRST_KEY; i++) {
         g_array_append_val(keep->fds, none);
     }
@@ -59,6 +61,7 @@ void keep_free(Keep *keep)
     /* While somebody listens still. */
     keep_listeners_free(keep->listeners);
     fds_free(keep->fds);
+    g_array_unref(keep->free_keys);
     json_object_put(keep->state);
     g_hash_table_unref(keep->by_id);
     g_free(keep);
@@ -73,12 +76,12 @@ void keep_set(Keep *keep, const char *name, json_object *value)
 
 size_t keep_count_fds(const Keep *keep)
 {
-    return keep->fds->len - KEEP_FIRST_KEY;
+    return keep->fds->len - KEEP_FIRST_KEY - keep->free_keys->len;
 }
 
 size_t keep_room(const Keep *keep)
 {
-    return keep->max_fds - keep_count_fds(keep);
+    return keep->max_fds - MIN(keep->max_fds, keep_count_fds(keep));
 }
 
 int64_t keep_fd(Keep *keep, int fd)
@@ -87,6 +90,13 @@ int64_t keep_fd(Keep *keep, int fd)
     if (keep_room(keep) == 0) {
         close(fd);
         return -1;
+    }
+    if (keep->free_keys->len > 0) {
+        int64_t key = g_array_index(keep->free_keys, int64_t, keep->free_keys->len - 1);
+
+        g_array_set_size(keep->free_keys, keep->free_keys->len - 1);
+        g_array_index(keep->fds, int, key) = fd;
+        return key;
     }
     g_array_append_val(keep->fds, fd);
     return keep->fds->len - 1;
@@ -185,17 +195,23 @@ static AskedBy who_asked(const Object *object)
     return object->from_start ? ASKED_BY_START : ASKED_BY_CLIENT;
 }
 
-void keep_add_object(Keep *keep, const Object *object)
+static void add_object(Keep *keep, const ObjectType *type, const char *id, AskedBy asked_by,
+                       json_object *properties)
 {
     json_object *entry = json_object_new_object();
 
-    json_object_object_add(entry, "qom-type", json_object_new_string(object->type->name));
-    json_object_object_add(entry, "id", json_object_new_string(object->id));
-    json_object_object_add(entry, "asked-by",
-                           json_object_new_string(asked_by_names[who_asked(object)]));
-    json_object_object_add(entry, "properties", object_values(object->type, object->properties));
+    json_object_object_add(entry, "qom-type", json_object_new_string(type->name));
+    json_object_object_add(entry, "id", json_object_new_string(id));
+    json_object_object_add(entry, "asked-by", json_object_new_string(asked_by_names[asked_by]));
+    json_object_object_add(entry, "properties", properties);
     json_object_array_add(keep->objects, entry);
-    g_hash_table_insert(keep->by_id, g_strdup(object->id), entry);
+    g_hash_table_insert(keep->by_id, g_strdup(id), entry);
+}
+
+void keep_add_object(Keep *keep, const Object *object)
+{
+    add_object(keep, object->type, object->id, who_asked(object),
+               object_values(object->type, object->properties));
 }
 
 void keep_set_state(Keep *keep, const char *id, json_object *state)
@@ -213,11 +229,103 @@ size_t keep_count_objects(const Keep *keep)
     return json_object_array_length(keep->objects);
 }
 
+/* ---- what is left of what was kept ---- */
+
+void keep_rest(Keep *keep, Kept *kept)
+{
+    GArray *fds = kept_steal_fds(kept);
+
+    for (guint key = KEEP_FIRST_KEY; key < fds->len; key++) {
+        int64_t free_key = key;
+
+        if (g_array_index(fds, int, key) == KEEP_TAKEN) {
+            g_array_append_val(keep->free_keys, free_key);
+        }
+        g_array_append_val(keep->fds, g_array_index(fds, int, key));
+        g_array_index(fds, int, key) = -1;
+    }
+    fds_free(fds);
+    keep_listeners_free(keep->listeners);
+    keep->listeners = kept_steal_listeners(kept);
+}
+
+/* Where the bytes are now that @state tells of; what is lost is nowhere. */
+static int64_t copy_bytes(Keep *keep, Kept *kept, json_object *state, size_t length)
+{
+    const void *bytes = kept_bytes(kept, MAX(kept_get_int(state, "at"), 0), length);
+    int64_t at = bytes ? keep_bytes(keep, bytes, length) : -1;
+
+    return at < 0 ? INT64_MAX : at;
+}
+
+/* Copy all bytes that @value tells of, see keep_bytes(). Not all that there are: if each start that
+ * fails added to them, they would grow and grow. */
+static void move_bytes(Keep *keep, Kept *kept, json_object *value)
+{
+    int64_t held = kept_get_int(value, "held");
+
+    if (held > 0) {
+        json_object_object_add(value, "at",
+                               json_object_new_int64(copy_bytes(keep, kept, value, (size_t)held)));
+    }
+    if (json_object_is_type(value, json_type_array)) {
+        for (size_t i = 0; i < json_object_array_length(value); i++) {
+            move_bytes(keep, kept, json_object_array_get_idx(value, i));
+        }
+    } else if (json_object_is_type(value, json_type_object)) {
+        json_object_object_foreach (value, name, member) {
+            (void)name;
+            move_bytes(keep, kept, member);
+        }
+    }
+}
+
+void keep_rest_objects(Keep *keep, Kept *kept)
+{
+    const GPtrArray *objects = kept_get_objects(kept);
+
+    for (guint i = 0; i < objects->len; i++) {
+        const KeptObject *object = g_ptr_array_index(objects, i);
+
+        if (!object->used && !g_hash_table_contains(keep->by_id, object->id)) {
+            add_object(keep, object->type, object->id, object->asked_by,
+                       json_object_get(object->properties));
+            if (object->state) {
+                move_bytes(keep, kept, object->state);
+                keep_set_state(keep, object->id, json_object_get(object->state));
+            }
+        }
+    }
+}
+
 /* ---- packing ---- */
+
+/* Each place in a parcel is a descriptor; for one that is missing that of the bytes stands, which
+ * nobody asks for there. */
+static void fill_places(const Keep *keep, GArray *fds)
+{
+    g_array_append_vals(fds, keep->fds->data, keep->fds->len);
+    for (guint key = KEEP_FIRST_KEY; key < fds->len; key++) {
+        if (g_array_index(fds, int, key) < 0) {
+            g_array_index(fds, int, key) = g_array_index(fds, int, KEEP_BYTES);
+        }
+    }
+}
 
 static bool seal(int fd)
 {
     return fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0;
+}
+
+static json_object *free_keys_state(const Keep *keep)
+{
+    json_object *keys = json_object_new_array();
+
+    for (guint i = 0; i < keep->free_keys->len; i++) {
+        json_object_array_add(keys,
+                              json_object_new_int64(g_array_index(keep->free_keys, int64_t, i)));
+    }
+    return keys;
 }
 
 static bool write_state(Keep *keep)
@@ -226,6 +334,7 @@ static bool write_state(Keep *keep)
     int fd = get_memfd(keep, KEEP_STATE);
 
     keep_set(keep, "listeners", keep_listeners_state(keep->listeners));
+    keep_set(keep, "free-keys", free_keys_state(keep));
     json_object_object_add(keep->state, "descriptors", json_object_new_int64(keep->fds->len));
     qmp_json_print(&text, keep->state);
     if (text.cut) {
@@ -236,18 +345,19 @@ static bool write_state(Keep *keep)
 
 GArray *keep_pack(Keep *keep, GError **errp)
 {
+    g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(int));
     GArray *parcels;
     size_t packed;
     g_autoptr(GError) error = NULL;
 
-    /* Nobody asks for a memfd of nothing; but each place in a parcel is a descriptor. */
     if (get_memfd(keep, KEEP_BYTES) < 0 || !seal(g_array_index(keep->fds, int, KEEP_BYTES)) ||
         !write_state(keep)) {
         qmp_error_set(errp, "%s", g_strerror(errno));
         return NULL;
     }
+    fill_places(keep, fds);
     parcels = g_array_new(FALSE, FALSE, sizeof(int));
-    packed = parcels_pack((const int *)keep->fds->data, keep->fds->len, parcels, &error);
+    packed = parcels_pack((const int *)fds->data, fds->len, parcels, &error);
     if (packed == 0) {
         g_propagate_error(errp, g_steal_pointer(&error));
         g_clear_pointer(&parcels, fds_free);

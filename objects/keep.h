@@ -35,8 +35,8 @@ int64_t keep_fd(Keep *keep, int fd);
 size_t keep_room(const Keep *keep);
 
 /* Have @length bytes survive, those at @bytes or those that wait in @pipe, whose read end it is.
- * Their offset, to be written into the state; -1 and errno, with nothing kept, and then what has
- * been read from the pipe is lost. */
+ * Their offset, to be written into the state as "at", beside @length as "held", by which others
+ * find them; -1 and errno, with nothing kept, and then what has been read from the pipe is lost. */
 int64_t keep_bytes(Keep *keep, const void *bytes, size_t length);
 int64_t keep_pipe(Keep *keep, int pipe, size_t length);
 
@@ -51,6 +51,9 @@ bool keep_listener(Keep *keep, const char *name, int fd, UnixSocket *file);
  * has been taken. */
 int kept_take_fd(Kept *kept, int64_t key);
 
+/* Nothing comes of the object: give back @fd, which has been taken with @key. */
+void kept_give_fd_back(Kept *kept, int64_t key, int fd);
+
 /* The @length bytes at @offset, valid while @kept is; NULL when they are not all there. */
 const void *kept_bytes(Kept *kept, int64_t offset, size_t length);
 
@@ -58,9 +61,12 @@ const void *kept_bytes(Kept *kept, int64_t offset, size_t length);
  * has one that is still there, else NULL; -1 when there is none. */
 int kept_take_listener(Kept *kept, const char *name, UnixSocket **file);
 
-/* Close those that nobody has taken so far, for they may be in the way of another one. Returns
+/* Nothing comes of the object: give back what has been taken, with its @file or NULL. */
+void kept_give_listener_back(Kept *kept, const char *name, int fd, UnixSocket *file);
+
+/* Close those that nobody has taken so far and that may be in the way of one at @address. Returns
  * whether there were any. */
-bool kept_drop_listeners(Kept *kept);
+bool kept_drop_listeners(Kept *kept, const char *address);
 
 /*
  * Look into a state, which comes from outside and may be anything: an integer that is not negative,

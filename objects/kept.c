@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "objects/keep-listener.h"
 #include "objects/keep-parcel.h"
@@ -28,12 +29,13 @@ typedef struct Memory {
 } Memory;
 
 struct Kept {
-    GArray *fds; /* of int, by their keys; -1: missing, or taken */
+    GArray *fds; /* of int, by their keys; -1: missing; or KEEP_TAKEN */
     Memory bytes;
     json_object *state;
     GPtrArray *objects; /* of KeptObject */
     GHashTable *by_id;  /* of the same */
     KeepListeners *listeners;
+    int64_t n_taken; /* descriptors */
 };
 
 static void kept_object_free(KeptObject *object)
@@ -107,11 +109,41 @@ int kept_take_fd(Kept *kept, int64_t key)
 {
     int fd = -1;
 
-    if (key >= KEEP_FIRST_KEY && key < kept->fds->len) {
+    if (key >= KEEP_FIRST_KEY && key < kept->fds->len && g_array_index(kept->fds, int, key) >= 0) {
         fd = g_array_index(kept->fds, int, key);
-        g_array_index(kept->fds, int, key) = -1;
+        g_array_index(kept->fds, int, key) = KEEP_TAKEN;
+        kept->n_taken++;
     }
     return fd;
+}
+
+void kept_close_fd(Kept *kept, int64_t key)
+{
+    int fd = kept_take_fd(kept, key);
+
+    if (fd >= 0) {
+        close(fd);
+        kept->n_taken--;
+    }
+}
+
+int64_t kept_add_fd(Kept *kept, int fd)
+{
+    g_array_append_val(kept->fds, fd);
+    kept->n_taken--;
+    return kept->fds->len - 1;
+}
+
+void kept_give_fd_back(Kept *kept, int64_t key, int fd)
+{
+    g_assert(g_array_index(kept->fds, int, key) == KEEP_TAKEN);
+    g_array_index(kept->fds, int, key) = fd;
+    kept->n_taken--;
+}
+
+int64_t kept_count_taken(const Kept *kept)
+{
+    return kept->n_taken;
 }
 
 const void *kept_bytes(Kept *kept, int64_t offset, size_t length)
@@ -310,6 +342,17 @@ static void warn_missing(const Kept *kept)
     }
 }
 
+/* Places that stand for nothing. */
+static void close_free_keys(Kept *kept)
+{
+    json_object *keys = kept_get_array(kept->state, "free-keys");
+    size_t n = keys ? json_object_array_length(keys) : 0;
+
+    for (size_t i = 0; i < n; i++) {
+        kept_close_fd(kept, json_object_get_int64(json_object_array_get_idx(keys, i)));
+    }
+}
+
 Kept *kept_new(const int *parcels, size_t n, GError **errp)
 {
     g_autoptr(Kept) kept = g_new0(Kept, 1);
@@ -324,6 +367,7 @@ Kept *kept_new(const int *parcels, size_t n, GError **errp)
     }
     keep_listeners_read(kept->listeners, kept_get_array(kept->state, "listeners"));
     warn_missing(kept);
+    close_free_keys(kept);
     /* Without them only those who need them can't go on. */
     if (!map(kept, KEEP_BYTES, &kept->bytes, &error)) {
         g_warning("restart: what connections held is lost: %s", error->message);
@@ -346,4 +390,22 @@ KeptObject *kept_find(Kept *kept, const ObjectType *type, const char *id)
 const GPtrArray *kept_get_objects(const Kept *kept)
 {
     return kept->objects;
+}
+
+/* ---- for those that keep it again ---- */
+
+GArray *kept_steal_fds(Kept *kept)
+{
+    GArray *fds = kept->fds;
+
+    kept->fds = g_array_new(FALSE, FALSE, sizeof(int));
+    return fds;
+}
+
+KeepListeners *kept_steal_listeners(Kept *kept)
+{
+    KeepListeners *listeners = kept->listeners;
+
+    kept->listeners = keep_listeners_new();
+    return listeners;
 }

@@ -169,6 +169,11 @@ PassedFds *object_tree_get_passed_fds(const ObjectTree *tree)
     return tree->passed;
 }
 
+bool object_tree_goes_on(const ObjectTree *tree)
+{
+    return tree->kept != NULL;
+}
+
 void object_tree_set_kept(ObjectTree *tree, Kept *kept)
 {
     tree->kept = kept;
@@ -337,6 +342,7 @@ static bool create(Object *object, QmpSession *session, GError **errp)
 {
     Kept *kept = object->tree->kept;
     KeptObject *former = kept ? kept_find(kept, object->type, object->id) : NULL;
+    int64_t taken = kept ? kept_count_taken(kept) : 0;
     bool ok;
 
     object->session = session;
@@ -345,6 +351,9 @@ static bool create(Object *object, QmpSession *session, GError **errp)
     ok = create_placed(object, errp);
     if (ok && former) {
         former->used = true;
+    } else if (former && kept_count_taken(kept) != taken) {
+        /* It tells of descriptors that have gone. */
+        g_clear_pointer(&former->state, json_object_put);
     }
     object->session = NULL;
     object->kept = NULL;

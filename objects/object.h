@@ -129,6 +129,8 @@ PassedFds *object_tree_get_passed_fds(const ObjectTree *tree);
 
 /* Objects that are created go on with what there is of them in @kept; NULL: they are new. */
 void object_tree_set_kept(ObjectTree *tree, Kept *kept);
+/* Whether there is such; that is, at a start after a restart. */
+bool object_tree_goes_on(const ObjectTree *tree);
 
 /* The object @id, or NULL; it may be about to be deleted. */
 Object *object_find(ObjectTree *tree, const char *id);

@@ -71,4 +71,7 @@ void socket_relay_write_state(const Object *object, RelayFrozen *frozen, Keep *k
 /* What @object, which is being created, goes on with; or NULL. */
 RelayFrozen *socket_relay_read_state(const Object *object);
 
+/* It can't be created: give back what @frozen has, for the next daemon to try. */
+void socket_relay_give_back(const Object *object, RelayFrozen *frozen);
+
 #endif

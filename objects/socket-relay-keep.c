@@ -271,12 +271,14 @@ static bool connection_from_json(Kept *kept, json_object *state, RelayFrozenConn
     connection->id = get_number(state, "id");
     connection->began_ns = (int64_t)get_number(state, "began-ns");
     connection->reset = kept_get_bool(state, "reset");
-    connection->fd[0] = take_socket(kept, kept_get_int(state, "client"));
+    connection->key[0] = kept_get_int(state, "client");
+    connection->key[1] = kept_get_int(state, "target");
+    connection->fd[0] = take_socket(kept, connection->key[0]);
     if (connection->fd[0] < 0 || !target) {
         return connection->fd[0] >= 0;
     }
     connection->target = g_strdup(target);
-    connection->fd[1] = take_socket(kept, kept_get_int(state, "target"));
+    connection->fd[1] = take_socket(kept, connection->key[1]);
     return connection->fd[1] >= 0 && relay_check_target(target) &&
            flow_from_json(kept, kept_get_object(state, "in"), &connection->flow[0]) &&
            flow_from_json(kept, kept_get_object(state, "out"), &connection->flow[1]) &&
@@ -351,4 +353,27 @@ RelayFrozen *socket_relay_read_state(const Object *object)
         take_connections(object, kept_get_array(object->kept_state, "connections"), frozen);
     }
     return frozen;
+}
+
+static void give_connection_back(Kept *kept, RelayFrozenConnection *connection)
+{
+    for (int side = 0; side < 2; side++) {
+        if (connection->fd[side] >= 0) {
+            kept_give_fd_back(kept, connection->key[side], steal_fd(&connection->fd[side]));
+        }
+    }
+}
+
+void socket_relay_give_back(const Object *object, RelayFrozen *frozen)
+{
+    g_autofree char *name = listener_name(object);
+
+    if (frozen->listen_fd >= 0) {
+        kept_give_listener_back(object->kept, name, steal_fd(&frozen->listen_fd),
+                                g_steal_pointer(&frozen->file));
+    }
+    for (guint i = 0; i < frozen->connections->len; i++) {
+        give_connection_back(object->kept,
+                             &g_array_index(frozen->connections, RelayFrozenConnection, i));
+    }
 }

@@ -180,7 +180,8 @@ static Relay *new_relay(const Object *object, const RelaySetup *setup, GError **
     g_autoptr(GError) err = NULL;
     Relay *relay = relay_new(setup, &err);
 
-    if (!relay && err->domain != RELAY_ERROR && object->kept && kept_drop_listeners(object->kept)) {
+    if (!relay && err->domain != RELAY_ERROR && object->kept &&
+        kept_drop_listeners(object->kept, setup->listen)) {
         g_clear_error(&err);
         relay = relay_new(setup, &err);
     }
@@ -231,6 +232,9 @@ static bool create_relay(Object *object, GPtrArray *iothreads, const char *const
     self->relay = name && !(frozen && frozen->listen_fd >= 0)
                       ? new_relay_on_fd(object, &setup, name, errp)
                       : new_relay(object, &setup, errp);
+    if (!self->relay && frozen) {
+        socket_relay_give_back(object, frozen);
+    }
     return self->relay != NULL;
 }
 

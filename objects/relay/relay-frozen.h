@@ -26,6 +26,7 @@ typedef struct RelayFrozenConnection {
     uint64_t id;
     int64_t began_ns;        /* on QEMU_CLOCK_REALTIME, when it was accepted */
     int fd[2];               /* of the client and of the target; the second -1: it has none yet */
+    int64_t key[2];          /* by which they were kept, if they were */
     char *target;            /* the address, with a target */
     RelayFrozenFlow flow[2]; /* from the client to the target, and back */
     bool reset;              /* a side has broken it off; what the other one sent goes on */

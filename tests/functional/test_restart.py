@@ -487,15 +487,45 @@ def test_a_manager_that_keeps_nothing_gets_a_daemon_that_begins_anew(manager):
         assert ids(qmp) == []
 
 
-def test_a_start_that_fails_leaves_nothing_behind(manager, tmp_path):
-    """What it was left is closed with it."""
+def start_that_fails(manager, *options):
+    failed = manager.start(*options, wait=False)
+    assert failed.proc.wait(DEADLINE) == 1
+    failed.proc.returncode = 0  # as it should
+    return failed.stderr()
+
+
+def test_a_start_that_fails_loses_nothing(manager, tmp_path):
+    """Neither what it had not come to, nor what it had."""
+    (tmp_path / "bad").write_text("nonsense")
+    options = ("--object", "timer,id=t,clock=virtual,period-ns=%d" % HOUR)
+    with manager.start(*options).connect() as qmp:
+        qmp.command("clock-advance", by_ns=HOUR)
+        wait_for_count(qmp, "t", "expirations", 1)
+        for name in "nm":
+            add(qmp, "event-notifier", name)
+        fds = {name: get_fd(qmp, name) for name in "nm"}
+    manager.stop()
+    for _ in range(2):
+        log = start_that_fails(manager, *options, "--config", str(tmp_path / "bad"))
+        assert "restart: kept: objects 3, descriptors 2\n" in log
+    with manager.start(*options).connect() as qmp:
+        assert ids(qmp) == ["t", "n", "m"]
+        assert get(qmp, "t", "expirations") == 1
+        for name, fd in fds.items():
+            kick(fd, 2)
+            os.close(fd)
+            wait_for_count(qmp, name, "kicks", 2)
+
+
+def test_a_start_that_fails_without_the_option_says_that_all_is_lost(manager):
     with manager.start().connect() as qmp:
         add(qmp, "event-notifier", "n")
     manager.stop()
-    (tmp_path / "bad").write_text("nonsense")
-    failed = manager.start("--config", str(tmp_path / "bad"), wait=False)
-    assert failed.proc.wait(DEADLINE) == 1
-    failed.proc.returncode = 0  # as it should
+    launch = manager.launch
+    manager.launch = lambda fds, _, *options, **others: launch(fds, *options, **others)
+    assert ("evloopd: warning: restart: what the daemon before has left ends with this one, for "
+            "there is no --fd-store, or no service manager\n"
+            in start_that_fails(manager, "--object", "nonsense"))
     with manager.start().connect() as qmp:
         assert ids(qmp) == []
 
@@ -504,9 +534,7 @@ def test_a_start_with_wrong_options_loses_nothing(manager):
     with manager.start().connect() as qmp:
         add(qmp, "event-notifier", "n")
     manager.stop()
-    failed = manager.start("--nonsense", wait=False)
-    assert failed.proc.wait(DEADLINE) == 1
-    failed.proc.returncode = 0  # as it should
+    start_that_fails(manager, "--nonsense")
     with manager.start().connect() as qmp:
         assert ids(qmp) == ["n"]
 

@@ -383,6 +383,47 @@ def test_a_socket_that_is_in_the_way_goes(manager, target, tmp_path):
     assert_ended(*ends)
 
 
+def test_a_start_that_fails_breaks_no_connection(manager, sockets, target, tmp_path):
+    """Whether the relay had been there already, or was what failed, or was to come yet."""
+    listen = {name: f"unix:{sockets}/{name}" for name in ("there", "fails", "later")}
+    files = ConfigDir(tmp_path)
+    options = ("--config-dir", str(files.path))
+    lines = {name: relay_line(name, listen[name], target) for name in ("there", "fails")}
+    files.write("a.json", *lines.values())
+    with start(manager, *options).connect() as qmp:
+        add(qmp, "socket-relay", "later", listen=listen["later"], target=target.address)
+        inodes = {name: inode(address) for name, address in listen.items()}
+        ends = {name: pair(address, target) for name, address in listen.items()}
+        data = os.urandom(1 << 22)
+        held = {name: fill(client, data) for name, (client, _) in ends.items()}
+    manager.stop()
+    with socket.socket() as used:
+        used.bind(("127.0.0.1", 0))
+        used.listen()
+        wrong = relay_line("fails", f"tcp:127.0.0.1:{used.getsockname()[1]}", target)
+        files.write("a.json", lines["there"], wrong)
+        for _ in range(2):
+            failed = manager.start(*options, wait=False)
+            assert failed.proc.wait(DEADLINE) == 1
+            failed.proc.returncode = 0  # as it should
+            assert "Address already in use" in failed.stderr()
+            assert "restart: kept: objects 3, descriptors 9\n" in failed.stderr()
+    files.write("a.json", *lines.values())
+    between = [connect(address) for address in listen.values()]
+    with start(manager, *options).connect() as qmp:
+        for name, (client, other) in ends.items():
+            assert inode(listen[name]) == inodes[name]
+            assert get(qmp, name, "total-connections") >= 1
+            assert receive(other, held[name]) == data[:held[name]]
+            exchange(client, other)
+            exchange(other, client)
+        for client in between:
+            client.sendall(b"x")
+        assert [receive(target.accept(), 1) for _ in between] == [b"x"] * len(between)
+        for address in listen.values():
+            exchange(*pair(address, target))
+
+
 def test_the_file_of_a_socket_that_nobody_wants_is_removed(manager, sockets, target, tmp_path):
     listen = f"unix:{sockets}/r"
     files = ConfigDir(tmp_path)

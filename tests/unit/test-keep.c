@@ -16,6 +16,7 @@
 #include "objects/keep-parcel.h"
 #include "objects/keep-store.h"
 #include "objects/lateness.h"
+#include "objects/object-types.h"
 #include "tests/unit/loop-fixture.h"
 #include "tests/unit/object-fixture.h"
 
@@ -235,6 +236,120 @@ static void test_no_bytes(void)
     kept_free(kept);
 }
 
+/* ---- once more ---- */
+
+static void expect_file(Kept *kept, int64_t key, ino_t file)
+{
+    int fd = kept_take_fd(kept, key);
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(file_of(fd), ==, file);
+    close(fd);
+}
+
+/* What has been taken leaves its place to others, and the rest is where it was. */
+static void test_the_rest(void)
+{
+    Keep *keep = keep_new(10);
+    ino_t files[4];
+    int64_t keys[4];
+    Kept *kept;
+    int fd;
+
+    for (int i = 0; i < 4; i++) {
+        fd = new_file();
+        files[i] = file_of(fd);
+        keys[i] = keep_fd(keep, fd);
+    }
+    for (int round = 0; round < 3; round++) {
+        kept = pass_on(keep);
+        if (round == 0) {
+            close(kept_take_fd(kept, keys[1]));
+            close(kept_take_fd(kept, keys[2]));
+            g_assert_cmpint(kept_count_taken(kept), ==, 2);
+        } else {
+            g_assert_cmpint(kept_count_taken(kept), ==, 0);
+            g_assert_cmpint(kept_take_fd(kept, keys[1]), ==, -1);
+        }
+        keep = keep_new(4);
+        keep_rest(keep, kept);
+        kept_free(kept);
+        g_assert_cmpuint(keep_count_fds(keep), ==, 2);
+        g_assert_cmpint(keep_room(keep), ==, 2);
+    }
+    fd = new_file();
+    files[2] = file_of(fd);
+    keys[2] = keep_fd(keep, fd);
+    g_assert_cmpint(keys[2], <, keys[3]);
+    kept = pass_on(keep);
+    expect_file(kept, keys[0], files[0]);
+    expect_file(kept, keys[2], files[2]);
+    expect_file(kept, keys[3], files[3]);
+    kept_free(kept);
+}
+
+/* Those that some state tells of, wherever in it; what nobody holds any more does not pile up. */
+static void test_the_bytes_of_the_rest(void)
+{
+    Object *object = add_object("timer", "x", "{\"deadline-ns\": 1}");
+    json_object *state = json_tokener_parse(
+        "{\"a\": [{\"b\": {\"held\": 3, \"at\": 5}}, {\"held\": 2}, {\"held\": 9, \"at\": 9}]}");
+    Keep *keep = keep_new(10);
+
+    g_assert_cmpint(keep_bytes(keep, "de-- abc", 8), ==, 0);
+    keep_add_object(keep, object);
+    keep_set_state(keep, "x", state);
+    delete_object(object);
+    for (int round = 0; round < 3; round++) {
+        Kept *kept = pass_on(keep);
+
+        keep = keep_new(10);
+        keep_rest(keep, kept);
+        keep_rest_objects(keep, kept);
+        kept_free(kept);
+    }
+    {
+        g_autoptr(Kept) kept = pass_on(keep);
+        KeptObject *found = kept_find(kept, object_type_find("timer"), "x");
+        json_object *array = kept_get_array(found->state, "a");
+        json_object *first = kept_get_object(json_object_array_get_idx(array, 0), "b");
+
+        g_assert_cmpint(kept_get_int(first, "at"), ==, 0);
+        g_assert_cmpint(kept_get_int(json_object_array_get_idx(array, 1), "at"), ==, 3);
+        g_assert_cmpint(kept_get_int(json_object_array_get_idx(array, 2), "at"), ==, INT64_MAX);
+        g_assert_cmpint(memcmp(kept_bytes(kept, 0, 5), "abcde", 5), ==, 0);
+        g_assert_null(kept_bytes(kept, 0, 6));
+    }
+}
+
+static void test_giving_back(void)
+{
+    Keep *keep = keep_new(10);
+    int fd = new_file();
+    ino_t file = file_of(fd);
+    int64_t key = keep_fd(keep, fd);
+    UnixSocket *none = NULL;
+    Kept *kept;
+
+    g_assert_true(keep_listener(keep, "x", new_file(), NULL));
+    kept = pass_on(keep);
+    kept_give_fd_back(kept, key, kept_take_fd(kept, key));
+    fd = kept_take_listener(kept, "x", &none);
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(kept_take_listener(kept, "x", &none), ==, -1);
+    kept_give_listener_back(kept, "x", fd, NULL);
+    g_assert_cmpint(kept_count_taken(kept), ==, 0);
+    keep = keep_new(10);
+    keep_rest(keep, kept);
+    kept_free(kept);
+    kept = pass_on(keep);
+    expect_file(kept, key, file);
+    fd = kept_take_listener(kept, "x", &none);
+    g_assert_cmpint(fd, >=, 0);
+    close(fd);
+    kept_free(kept);
+}
+
 /* ---- looking into states ---- */
 
 static void test_states(void)
@@ -392,12 +507,15 @@ int main(int argc, char **argv)
     test_add("/keep/bytes", test_bytes);
     test_add("/keep/a-pipe-with-less-in-it", test_a_pipe_with_less_in_it);
     test_add("/keep/no-bytes", test_no_bytes);
+    test_add("/keep/the-rest", test_the_rest);
+    test_add("/keep/giving-back", test_giving_back);
     test_add("/keep/states", test_states);
     test_add("/keep/clocks", test_clocks);
     test_add("/keep/lateness", test_lateness);
     object_test_add("an-object-goes-on-on-each-loop", test_an_object_goes_on_on_each_loop);
     object_test_add("an-object-that-moves-is-kept-when-it-has",
                     test_an_object_that_moves_is_kept_when_it_has);
+    object_test_add("the-bytes-of-the-rest", test_the_bytes_of_the_rest);
     object_test_add("another-object-begins-anew", test_another_object_begins_anew);
     return g_test_run();
 }
