@@ -169,7 +169,10 @@ static bool start(Daemon *self, GError **errp)
     ask_for_exact_timers();
     raise_descriptor_limit();
     if (self->options.fd_store && !systemd_is_there()) {
-        g_warning("--fd-store does nothing, for there is no service manager");
+        const QmpLogFields fields = { .reason = "there is no service manager" };
+
+        qmp_log(QMP_LOG_RESTART_NOT_KEPT, &fields,
+                "--fd-store does nothing, for there is no service manager");
     }
     /* First of all: a wrong LISTEN_FDS, or fd:NUMBER, must not cover descriptors of the daemon's
      * own. */
