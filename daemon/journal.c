@@ -314,19 +314,43 @@ bool journal_flush(Journal *journal, int64_t timeout_ns)
     return idle;
 }
 
-void journal_free(Journal *journal)
+/* Have what is kept fall back. */
+static void fall_back_kept(Journal *journal)
 {
     Entry *entry;
 
+    while ((entry = g_queue_pop_head(&journal->kept))) {
+        journal->held -= entry_cost(entry);
+        journal->ops->fall_back(entry->plain);
+        entry_free(entry);
+    }
+}
+
+/* To the end of the thread, which sends nothing more; without the lock held. */
+static void stop_thread(Journal *journal)
+{
     pthread_mutex_lock(&journal->lock);
     journal->stopping = true;
     pthread_mutex_unlock(&journal->lock);
     if (journal->has_thread) {
         pthread_join(journal->thread, NULL);
+        journal->has_thread = false;
     }
-    while ((entry = g_queue_pop_head(&journal->kept))) {
-        journal->ops->fall_back(entry->plain);
-        entry_free(entry);
+}
+
+void journal_free(Journal *journal)
+{
+    uint64_t lost;
+
+    stop_thread(journal);
+    fall_back_kept(journal);
+    lost = journal->lost;
+    journal->lost = 0;
+    if (lost > 0) {
+        /* The journal may take this line; else it is kept, and falls back as well. */
+        journal->ops->lost(lost);
+        stop_thread(journal);
+        fall_back_kept(journal);
     }
     if (journal->fd >= 0) {
         close(journal->fd);
