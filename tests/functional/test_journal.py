@@ -200,6 +200,16 @@ def test_a_command_has_its_client_and_its_name(start, journal):
         assert (done["EVLOOPD_COMMAND"], done["EVLOOPD_OBJECT"]) == ("qom-set", "io0")
 
 
+def test_what_a_client_names_does_nothing_to_a_terminal(start, journal):
+    daemon = start()
+    with daemon.connect() as qmp:
+        with pytest.raises(QmpError):
+            qmp.command("object-del", id="a\x1b[2J\nMESSAGE=b")
+        failed = own(journal.find("command-failed"))
+    assert failed["OBJECT"] == "a\\x1b[2J\\x0aMESSAGE=b"
+    assert failed["REASON"] == "There is no object 'a\\x1b[2J\\x0aMESSAGE=b'"
+
+
 # ---- stalls ----
 
 
