@@ -238,6 +238,13 @@ void log_init(void)
     g_log_set_writer_func(write_log, NULL, NULL);
 }
 
+void log_open(void)
+{
+    if (journal) {
+        journal_open(journal);
+    }
+}
+
 void log_finish(void)
 {
     if (journal) {

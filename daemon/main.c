@@ -168,16 +168,17 @@ static bool start(Daemon *self, GError **errp)
 {
     ask_for_exact_timers();
     raise_descriptor_limit();
+    /* First of all: a wrong LISTEN_FDS, or fd:NUMBER, must not cover descriptors of the daemon's
+     * own. */
+    if (!control_sockets_inherit(self->sockets, self->passed, errp)) {
+        return false;
+    }
+    log_open();
     if (self->options.fd_store && !systemd_is_there()) {
         const QmpLogFields fields = { .reason = "there is no service manager" };
 
         qmp_log(QMP_LOG_RESTART_NOT_KEPT, &fields,
                 "--fd-store does nothing, for there is no service manager");
-    }
-    /* First of all: a wrong LISTEN_FDS, or fd:NUMBER, must not cover descriptors of the daemon's
-     * own. */
-    if (!control_sockets_inherit(self->sockets, self->passed, errp)) {
-        return false;
     }
     if (!qemu_init_main_loop(errp) || !signals_init(end_arrived, reload_arrived, self, errp) ||
         !control_sockets_open(self->sockets, errp)) {

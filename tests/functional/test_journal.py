@@ -170,16 +170,31 @@ def test_what_has_no_kind_is_there_too(start, journal):
     assert "GLIB_OLD_LOG_API" not in entry
 
 
-def test_a_failed_start_is_in_it(evloopd, journal, tmp_path):
-    reader, writer = os.pipe()
-    status = os.fstat(writer)
-    env = {**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
-    result = subprocess.run([*UNSHARE, str(tmp_path / "journal"), evloopd, "--nonsense"],
-                            stdin=subprocess.DEVNULL, stderr=writer, env=env, timeout=DEADLINE)
-    os.close(writer)
-    with open(reader, "rb") as stderr:
-        assert (result.returncode, stderr.read()) == (1, b"")
-    assert journal.find("start-failed")["MESSAGE"] == "Unknown option --nonsense"
+@pytest.fixture
+def fail_to_start(evloopd, journal, tmp_path):
+    """Start a daemon that can't, and return the text of what it says: fail_to_start(OPTION...)."""
+
+    def run(*options):
+        reader, writer = os.pipe()
+        status = os.fstat(writer)
+        env = {**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+        result = subprocess.run([*UNSHARE, str(tmp_path / "journal"), evloopd, *options],
+                                stdin=subprocess.DEVNULL, stderr=writer, env=env, timeout=DEADLINE)
+        os.close(writer)
+        with open(reader, "rb") as stderr:
+            assert (result.returncode, stderr.read()) == (1, b"")
+        return journal.find("start-failed")["MESSAGE"]
+
+    return run
+
+
+def test_a_failed_start_is_in_it(fail_to_start):
+    assert fail_to_start("--nonsense") == "Unknown option --nonsense"
+
+
+def test_the_journal_s_socket_is_not_taken_for_one_that_was_passed(fail_to_start, monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert fail_to_start("--fd-store", "--qmp", "fd:3") == "--qmp: descriptor 3 is not open"
 
 
 def test_a_command_has_its_client_and_its_name(start, journal):
