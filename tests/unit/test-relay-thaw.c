@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/unit/log-fixture.h"
+
 /* ---- the listening socket ---- */
 
 static ino_t inode_of(const char *address)
@@ -189,8 +191,11 @@ static void more_than_are_allowed_go_on(Loop *loop)
     }
     self.test.setup.params.max_connections = 1;
     freeze_test_restart(&self);
+    log_test_expect(QMP_LOG_CLIENT_TURNED_AWAY,
+                    "*: clients turned away: 1, for there are 1 connections already");
     client = relay_test_client(&self.test);
     relay_test_wait_for(&self.test, relay_test_stats(&self.test).refused == 1);
+    log_test_assert_all();
     relay_test_end_of(&self.test, client);
     close(client);
     for (int i = 0; i < 2; i++) {
@@ -268,6 +273,7 @@ static void moves_are_over_first(Loop *loop)
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
+    log_test_init();
     loop_test_add("clients that come meanwhile are served", clients_that_come_meanwhile_are_served);
     loop_test_add("what nobody goes on with is broken off and removed",
                   what_nobody_goes_on_with_is_broken_off_and_removed);
