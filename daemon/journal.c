@@ -29,9 +29,9 @@ struct Journal {
     const JournalOps *ops;
     struct sockaddr_un address;
     size_t max_kept;
-    int fd; /* -1: there can be no sockets */
+    int fd; /* -1: not open yet, or there can be no sockets; once it is open it stays */
 
-    pthread_mutex_t lock; /* a leaf lock; guards all below */
+    pthread_mutex_t lock; /* a leaf lock; guards all below, and opening @fd */
     pthread_cond_t idle;  /* the thread has come to its end */
     GQueue kept;          /* of Entry; the thread takes the first away, and nobody else */
     size_t held;          /* bytes in them */
@@ -244,12 +244,33 @@ static bool keep_locked(Journal *journal, const GString *bytes, const char *plai
     return true;
 }
 
+/* Unless it is open. With the lock held. */
+static void open_locked(Journal *journal)
+{
+    const struct timeval limit = { .tv_usec = LOOK_MS * 1000 };
+
+    if (journal->fd < 0) {
+        journal->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (journal->fd >= 0) {
+            setsockopt(journal->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+        }
+    }
+}
+
+void journal_open(Journal *journal)
+{
+    pthread_mutex_lock(&journal->lock);
+    open_locked(journal);
+    pthread_mutex_unlock(&journal->lock);
+}
+
 void journal_send(Journal *journal, const GLogField *fields, size_t n_fields, const char *plain)
 {
     GString *bytes = to_bytes(fields, n_fields);
     int error = EAGAIN;
 
     pthread_mutex_lock(&journal->lock);
+    open_locked(journal);
     /* Not before those that are kept. */
     if (g_queue_is_empty(&journal->kept) && journal->lost == 0) {
         error = send_bytes(journal, bytes->str, bytes->len, MSG_DONTWAIT);
@@ -266,17 +287,6 @@ void journal_send(Journal *journal, const GLogField *fields, size_t n_fields, co
 
 /* ---- life ---- */
 
-static int open_socket(void)
-{
-    const struct timeval limit = { .tv_usec = LOOK_MS * 1000 };
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    if (fd >= 0) {
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-    }
-    return fd;
-}
-
 Journal *journal_new(const char *path, size_t max_kept, const JournalOps *ops)
 {
     Journal *journal = g_new0(Journal, 1);
@@ -286,7 +296,7 @@ Journal *journal_new(const char *path, size_t max_kept, const JournalOps *ops)
     journal->address.sun_family = AF_UNIX;
     g_strlcpy(journal->address.sun_path, path, sizeof(journal->address.sun_path));
     journal->max_kept = max_kept;
-    journal->fd = open_socket();
+    journal->fd = -1;
     g_queue_init(&journal->kept);
     pthread_mutex_init(&journal->lock, NULL);
     pthread_condattr_init(&attr);
@@ -314,19 +324,43 @@ bool journal_flush(Journal *journal, int64_t timeout_ns)
     return idle;
 }
 
-void journal_free(Journal *journal)
+/* Have what is kept fall back. */
+static void fall_back_kept(Journal *journal)
 {
     Entry *entry;
 
+    while ((entry = g_queue_pop_head(&journal->kept))) {
+        journal->held -= entry_cost(entry);
+        journal->ops->fall_back(entry->plain);
+        entry_free(entry);
+    }
+}
+
+/* To the end of the thread, which sends nothing more; without the lock held. */
+static void stop_thread(Journal *journal)
+{
     pthread_mutex_lock(&journal->lock);
     journal->stopping = true;
     pthread_mutex_unlock(&journal->lock);
     if (journal->has_thread) {
         pthread_join(journal->thread, NULL);
+        journal->has_thread = false;
     }
-    while ((entry = g_queue_pop_head(&journal->kept))) {
-        journal->ops->fall_back(entry->plain);
-        entry_free(entry);
+}
+
+void journal_free(Journal *journal)
+{
+    uint64_t lost;
+
+    stop_thread(journal);
+    fall_back_kept(journal);
+    lost = journal->lost;
+    journal->lost = 0;
+    if (lost > 0) {
+        /* The journal may take this line; else it is kept, and falls back as well. */
+        journal->ops->lost(lost);
+        stop_thread(journal);
+        fall_back_kept(journal);
     }
     if (journal->fd >= 0) {
         close(journal->fd);

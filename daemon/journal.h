@@ -29,8 +29,12 @@ typedef struct JournalOps {
     void (*lost)(uint64_t count);
 } JournalOps;
 
-/* Send to the socket at @path, and keep up to @max_kept bytes. */
+/* Send to the socket at @path, and keep up to @max_kept bytes. No descriptor is opened yet. */
 Journal *journal_new(const char *path, size_t max_kept, const JournalOps *ops);
+
+/* Open what lines are sent by, which else the first line does: later there may be no descriptors
+ * left. Any thread. */
+void journal_open(Journal *journal);
 
 /* Send a line as @fields, with names that the journal takes; @plain is the same for where there is
  * none. Any thread. */

@@ -11,6 +11,7 @@
 #include "objects/clock-keep.h"
 #include "objects/keep-parcel.h"
 #include "objects/keep-store.h"
+#include "qmp/qmp-log.h"
 
 /* An object whose loop runs is done in much less. */
 static const int64_t keep_timeout_ns = (int64_t)5000 * SCALE_MS;
@@ -95,8 +96,10 @@ static void keep_objects(Keeping *self)
 static void warn_late(Object *object, void *opaque)
 {
     if (object->type->keep || !object->deleting) {
-        g_warning("restart: %s '%s' begins anew, for it can't be stopped: is its loop held?",
-                  object->type->name, object->id);
+        qmp_log(QMP_LOG_RESTART_OBJECT_ANEW,
+                &(QmpLogFields){ .object = object->id, .type = object->type->name },
+                "restart: %s '%s' begins anew, for it can't be stopped: is its loop held?",
+                object->type->name, object->id);
     }
 }
 
@@ -107,10 +110,12 @@ static void store(Keeping *self)
 
     if (parcels && systemd_store(KEEPING_NAME, (const int *)parcels->data, parcels->len, &error)) {
         keep_hand_over(self->keep);
-        g_message("restart: kept: objects %zu, descriptors %zu", keep_count_objects(self->keep),
-                  keep_count_fds(self->keep));
+        qmp_log(QMP_LOG_RESTART_KEPT, &(QmpLogFields){ .count = keep_count_objects(self->keep) },
+                "restart: kept: objects %zu, descriptors %zu", keep_count_objects(self->keep),
+                keep_count_fds(self->keep));
     } else {
-        g_warning("restart: nothing is kept: %s", error->message);
+        qmp_log(QMP_LOG_RESTART_NOT_KEPT, &(QmpLogFields){ .reason = error->message },
+                "restart: nothing is kept: %s", error->message);
     }
     if (parcels) {
         fds_free(parcels);

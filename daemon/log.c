@@ -89,6 +89,18 @@ static const JournalOps journal_ops = {
     .lost = lines_were_lost,
 };
 
+/* What a client has named may hold anything, and journalctl(1) shows the values of fields in its
+ * explanations as they are. */
+static GLogField printable_field(const GLogField *field, GPtrArray *texts)
+{
+    g_autofree char *value =
+        field->length < 0 ? g_strdup(field->value) : g_strndup(field->value, (gsize)field->length);
+    char *text = make_printable(value);
+
+    g_ptr_array_add(texts, text);
+    return (GLogField){ field->key, text, -1 };
+}
+
 /* Those that are made anew here, or are GLib's own business. */
 static bool is_replaced(const char *key)
 {
@@ -100,6 +112,7 @@ static void send_to_journal(const Level *level, const char *text, const GLogFiel
                             size_t n_fields)
 {
     g_autofree char *plain = g_strdup_printf("<%d>%s\n", level->priority, text);
+    g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func(g_free);
     char priority[] = { (char)('0' + level->priority), '\0' };
     char thread[16];
     GLogField all[FIELDS_MAX] = {
@@ -113,7 +126,7 @@ static void send_to_journal(const Level *level, const char *text, const GLogFiel
     snprintf(thread, sizeof(thread), "%d", (int)gettid());
     for (size_t i = 0; i < n_fields && n < FIELDS_MAX; i++) {
         if (!is_replaced(fields[i].key)) {
-            all[n++] = fields[i];
+            all[n++] = printable_field(&fields[i], texts);
         }
     }
     journal_send(journal, all, n, plain);
@@ -223,6 +236,13 @@ void log_init(void)
         journal = journal_new(JOURNAL_SOCKET, MAX_KEPT, &journal_ops);
     }
     g_log_set_writer_func(write_log, NULL, NULL);
+}
+
+void log_open(void)
+{
+    if (journal) {
+        journal_open(journal);
+    }
 }
 
 void log_finish(void)

@@ -15,6 +15,9 @@
 /* Take over GLib's log, at level "notice". Before any other thread is started. */
 void log_init(void);
 
+/* Open what the log needs, as soon as no new descriptor can be taken for one that was passed. */
+void log_open(void);
+
 /* Give the journal a moment to take what it has not yet. Once, when no other thread is left. */
 void log_finish(void);
 

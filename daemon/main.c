@@ -171,13 +171,17 @@ static bool start(Daemon *self, GError **errp)
 {
     ask_for_exact_timers();
     raise_descriptor_limit();
-    if (self->options.fd_store && !systemd_is_there()) {
-        g_warning("--fd-store does nothing, for there is no service manager");
-    }
     /* First of all: a wrong LISTEN_FDS, or fd:NUMBER, must not cover descriptors of the daemon's
      * own. */
     if (!control_sockets_inherit(self->sockets, self->passed, errp)) {
         return false;
+    }
+    log_open();
+    if (self->options.fd_store && !systemd_is_there()) {
+        const QmpLogFields fields = { .reason = "there is no service manager" };
+
+        qmp_log(QMP_LOG_RESTART_NOT_KEPT, &fields,
+                "--fd-store does nothing, for there is no service manager");
     }
     if (!qemu_init_main_loop(errp) || !signals_init(end_arrived, reload_arrived, self, errp) ||
         !control_sockets_open(self->sockets, errp)) {
@@ -313,8 +317,9 @@ static void end_start(Daemon *self)
     if (self->options.fd_store && systemd_is_there()) {
         keeping_keep_again(self->objects, self->kept, &self->hurried);
     } else {
-        g_warning("restart: what the daemon before has left ends with this one, for there is no "
-                  "--fd-store, or no service manager");
+        qmp_log(QMP_LOG_RESTART_NOT_KEPT, &(QmpLogFields){ 0 },
+                "restart: what the daemon before has left ends with this one, for there is no "
+                "--fd-store, or no service manager");
         keeping_delete_all(self->objects);
     }
     g_clear_pointer(&self->kept, kept_free);

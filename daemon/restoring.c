@@ -13,6 +13,7 @@
 #include "objects/keep-store.h"
 #include "objects/object-types.h"
 #include "objects/passed-fds.h"
+#include "qmp/qmp-log.h"
 
 /* ---- what there is ---- */
 
@@ -22,7 +23,8 @@ static Kept *open_kept(const GArray *parcels)
     Kept *kept = kept_new((const int *)parcels->data, parcels->len, &error);
 
     if (!kept) {
-        g_warning("restart: what the daemon before has left can't be used: %s", error->message);
+        qmp_log(QMP_LOG_RESTART_UNUSABLE, &(QmpLogFields){ .reason = error->message },
+                "restart: what the daemon before has left can't be used: %s", error->message);
     }
     return kept;
 }
@@ -40,7 +42,8 @@ Kept *restoring_begin(PassedFds *passed, ObjectTree *objects)
     }
     fds_free(parcels);
     if (kept && !clocks_restore(kept_get(kept, "clocks"))) {
-        g_warning("restart: the clocks begin anew: their state can't be used");
+        qmp_log(QMP_LOG_RESTART_CLOCKS_ANEW, NULL,
+                "restart: the clocks begin anew: their state can't be used");
     }
     object_tree_set_kept(objects, kept);
     return kept;
@@ -94,7 +97,10 @@ static void restore(Restoring *self, KeptObject *kept)
     if (create(self, kept, &error)) {
         self->going_on++;
     } else {
-        g_warning("restart: %s '%s' is lost: %s", kept->type->name, kept->id, error->message);
+        qmp_log(QMP_LOG_RESTART_OBJECT_LOST,
+                &(QmpLogFields){
+                    .object = kept->id, .type = kept->type->name, .reason = error->message },
+                "restart: %s '%s' is lost: %s", kept->type->name, kept->id, error->message);
     }
     kept->used = true;
 }
@@ -105,8 +111,10 @@ static void sort_out(Restoring *self, KeptObject *kept)
     if (kept->used) {
         self->going_on++;
     } else if (is_dropped(self, kept)) {
-        g_message("restart: %s '%s' is dropped, for nothing asks for it any more", kept->type->name,
-                  kept->id);
+        qmp_log(QMP_LOG_RESTART_OBJECT_DROPPED,
+                &(QmpLogFields){ .object = kept->id, .type = kept->type->name },
+                "restart: %s '%s' is dropped, for nothing asks for it any more", kept->type->name,
+                kept->id);
         kept->used = true;
     }
 }
@@ -167,7 +175,8 @@ void restoring_end(Kept *kept, ObjectTree *objects, const QmpRegistry *registry,
     }
     /* Those that wait for each other, which no daemon has left so. */
     restore_some(&self, true);
-    g_message("restart: objects that go on: %u", self.going_on);
+    qmp_log(QMP_LOG_RESTART_DONE, &(QmpLogFields){ .count = self.going_on },
+            "restart: objects that go on: %u", self.going_on);
     object_tree_set_kept(objects, NULL);
     kept_free(kept);
 }

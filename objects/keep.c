@@ -16,6 +16,7 @@
 #include "objects/object-values.h"
 #include "qmp/qmp-error.h"
 #include "qmp/qmp-json.h"
+#include "qmp/qmp-log.h"
 
 struct Keep {
     size_t max_fds;
@@ -362,8 +363,10 @@ GArray *keep_pack(Keep *keep, GError **errp)
         g_propagate_error(errp, g_steal_pointer(&error));
         g_clear_pointer(&parcels, fds_free);
     } else if (packed < keep->fds->len) {
-        g_warning("restart: %zu of %u descriptors are lost: %s", keep->fds->len - packed,
-                  keep->fds->len, error->message);
+        qmp_log(QMP_LOG_RESTART_DESCRIPTORS_LOST,
+                &(QmpLogFields){ .count = keep->fds->len - packed, .reason = error->message },
+                "restart: %zu of %u descriptors are lost: %s", keep->fds->len - packed,
+                keep->fds->len, error->message);
     }
     return parcels;
 }

@@ -21,6 +21,7 @@
 #include "objects/object-types.h"
 #include "qmp/qmp-error.h"
 #include "qmp/qmp-json.h"
+#include "qmp/qmp-log.h"
 
 /* The memory of a memfd. */
 typedef struct Memory {
@@ -319,7 +320,8 @@ static bool read_objects(Kept *kept, GError **errp)
             g_ptr_array_add(kept->objects, object);
             g_hash_table_insert(kept->by_id, object->id, object);
         } else {
-            g_warning("restart: object number %zu is lost: %s", i + 1, error->message);
+            qmp_log(QMP_LOG_RESTART_OBJECT_LOST, &(QmpLogFields){ .reason = error->message },
+                    "restart: object number %zu is lost: %s", i + 1, error->message);
         }
     }
     return true;
@@ -336,9 +338,11 @@ static void warn_missing(const Kept *kept)
         found += g_array_index(kept->fds, int, i) >= 0;
     }
     if (found < expected) {
-        g_warning("restart: %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT
-                  " descriptors have not come: is LimitNOFILE= lower than it was?",
-                  expected - found, expected);
+        qmp_log(QMP_LOG_RESTART_DESCRIPTORS_LOST,
+                &(QmpLogFields){ .count = (uint64_t)(expected - found) },
+                "restart: %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT
+                " descriptors have not come: is LimitNOFILE= lower than it was?",
+                expected - found, expected);
     }
 }
 
@@ -370,7 +374,8 @@ Kept *kept_new(const int *parcels, size_t n, GError **errp)
     close_free_keys(kept);
     /* Without them only those who need them can't go on. */
     if (!map(kept, KEEP_BYTES, &kept->bytes, &error)) {
-        g_warning("restart: what connections held is lost: %s", error->message);
+        qmp_log(QMP_LOG_RESTART_CONNECTIONS_LOST, &(QmpLogFields){ .reason = error->message },
+                "restart: what connections held is lost: %s", error->message);
     }
     return g_steal_pointer(&kept);
 }

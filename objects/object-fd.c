@@ -9,6 +9,7 @@
 #include "objects/keep.h"
 #include "objects/passed-fds.h"
 #include "qmp/qmp-error.h"
+#include "qmp/qmp-log.h"
 
 static void fail_unknown(const Object *object, const char *property, const char *name,
                          const PassedFds *passed, GError **errp)
@@ -53,7 +54,10 @@ int object_take_kept_fd(Object *object, const char *property, const char *name)
     if (kept && g_strcmp0(kept_get_str(kept, "name"), name) == 0) {
         fd = kept_take_fd(object->kept, kept_get_int(kept, "key"));
         if (fd < 0) {
-            g_warning("restart: '%s' has lost its descriptor '%s'", object->id, property);
+            qmp_log(QMP_LOG_RESTART_OBJECT_FD_LOST,
+                    &(QmpLogFields){
+                        .object = object->id, .type = object->type->name, .property = property },
+                    "restart: '%s' has lost its descriptor '%s'", object->id, property);
         }
     }
     return fd;

@@ -22,6 +22,7 @@
 #include "objects/passed-fds.h"
 #include "objects/relay/relay-frozen.h"
 #include "objects/socket-relay-internal.h"
+#include "qmp/qmp-log.h"
 #include "sockets/listening-socket.h"
 
 /* ---- names of listening sockets ---- */
@@ -147,8 +148,13 @@ static json_object *keep_connections(const Object *object, Keep *keep, RelayFroz
     }
     frozen->stats.errors[RELAY_CAUSE_STOPPED] += lost;
     if (lost > 0) {
-        g_warning("relay '%s': %u of %u connections end with the daemon: %s", object->id, lost,
-                  connections->len, g_strerror(error));
+        qmp_log(QMP_LOG_RESTART_CONNECTIONS_LOST,
+                &(QmpLogFields){ .object = object->id,
+                                 .type = object->type->name,
+                                 .count = lost,
+                                 .reason = g_strerror(error) },
+                "relay '%s': %u of %u connections end with the daemon: %s", object->id, lost,
+                connections->len, g_strerror(error));
     }
     return array;
 }
@@ -194,9 +200,12 @@ static void keep_socket(const Object *object, Keep *keep, RelayFrozen *frozen)
         return;
     }
     if (!keep_listener(keep, name, steal_fd(&frozen->listen_fd), g_steal_pointer(&frozen->file))) {
-        g_warning("relay '%s': '%s' is not listened on until the next start, for there is no room "
-                  "for its socket",
-                  object->id, p->listen);
+        qmp_log(QMP_LOG_RESTART_SOCKET_CLOSED,
+                &(QmpLogFields){
+                    .object = object->id, .type = object->type->name, .socket = p->listen },
+                "relay '%s': '%s' is not listened on until the next start, for there is no room "
+                "for its socket",
+                object->id, p->listen);
     }
 }
 
@@ -302,8 +311,10 @@ static void take_connections(const Object *object, json_object *array, RelayFroz
     }
     frozen->stats.errors[RELAY_CAUSE_STOPPED] += lost;
     if (lost > 0) {
-        g_warning("relay '%s': %zu of %zu connections were kept, but can't go on", object->id, lost,
-                  n);
+        qmp_log(QMP_LOG_RESTART_CONNECTIONS_LOST,
+                &(QmpLogFields){ .object = object->id, .type = object->type->name, .count = lost },
+                "relay '%s': %zu of %zu connections were kept, but can't go on", object->id, lost,
+                n);
     }
 }
 

@@ -62,6 +62,20 @@ typedef enum {
     QMP_LOG_SESSION_OPENED,
     QMP_LOG_SESSION_CLOSED,
 
+    /* Restarts that lose nothing, and what is lost all the same. */
+    QMP_LOG_RESTART_KEPT,           /* what there is is left to the next daemon */
+    QMP_LOG_RESTART_DONE,           /* and that has taken it over */
+    QMP_LOG_RESTART_OBJECT_DROPPED, /* nothing asks for it any more */
+    QMP_LOG_RESTART_NOT_KEPT,       /* none of all this */
+    QMP_LOG_RESTART_UNUSABLE,       /* all of what was left */
+    QMP_LOG_RESTART_DESCRIPTORS_LOST,
+    QMP_LOG_RESTART_OBJECT_ANEW, /* it could not be stopped */
+    QMP_LOG_RESTART_OBJECT_LOST,
+    QMP_LOG_RESTART_OBJECT_FD_LOST, /* the object has a new one */
+    QMP_LOG_RESTART_CLOCKS_ANEW,
+    QMP_LOG_RESTART_CONNECTIONS_LOST, /* of relays */
+    QMP_LOG_RESTART_SOCKET_CLOSED,    /* a relay's, until the next start */
+
     QMP_LOG_N_MESSAGES,
 } QmpLogMessage;
 

@@ -6,17 +6,21 @@ import re
 import socket
 import struct
 import subprocess
+import sys
 import time
 
 import pytest
 
 from configuration import ConfigDir
-from conftest import Daemon
+from conftest import WRAPPER, Daemon
 from configuration import add as configured
 from held_thread import held
 from log_messages import KINDS
 from objects import wait_for
+from parcel import Parcel, state_of
+from parcel import own as kept
 from qmp_client import DEADLINE, Qmp, QmpError
+from service_manager import ServiceManager
 
 # Puts the folder $1 where the journal's socket is, and becomes the rest.
 SETUP = """
@@ -120,16 +124,19 @@ def start(evloopd, sockets, journal, tmp_path):
     """Start a daemon that logs to the journal: start(OPTION...)."""
     daemons = []
 
-    def run(*options):
+    def run(*options, wait=True, fds=(), env=None):
         path = sockets / "qmp.sock"
         stderr = sockets / "qmp.sock.stderr"
         stderr.touch()
         status = stderr.stat()
-        env = {**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
-        words = [*UNSHARE[1:], str(tmp_path / "journal"), evloopd, "--qmp", f"unix:{path}",
+        env = {**(env or os.environ), "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+        words = [*UNSHARE[1:], str(tmp_path / "journal"),
+                 *([sys.executable, "-c", WRAPPER, ",".join(map(str, fds))] if fds else []),
+                 evloopd, "--qmp", f"unix:{path}",
                  "--debug-commands", "--log-level=info", "--stall-threshold-ms=600000", *options]
-        daemons.append(Daemon(UNSHARE[0], path, words, env=env))
-        daemons[-1].wait_until_up()
+        daemons.append(Daemon(UNSHARE[0], path, words, env=env, pass_fds=fds))
+        if wait:
+            daemons[-1].wait_until_up()
         return daemons[-1]
 
     yield run
@@ -163,16 +170,31 @@ def test_what_has_no_kind_is_there_too(start, journal):
     assert "GLIB_OLD_LOG_API" not in entry
 
 
-def test_a_failed_start_is_in_it(evloopd, journal, tmp_path):
-    reader, writer = os.pipe()
-    status = os.fstat(writer)
-    env = {**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
-    result = subprocess.run([*UNSHARE, str(tmp_path / "journal"), evloopd, "--nonsense"],
-                            stdin=subprocess.DEVNULL, stderr=writer, env=env, timeout=DEADLINE)
-    os.close(writer)
-    with open(reader, "rb") as stderr:
-        assert (result.returncode, stderr.read()) == (1, b"")
-    assert journal.find("start-failed")["MESSAGE"] == "Unknown option --nonsense"
+@pytest.fixture
+def fail_to_start(evloopd, journal, tmp_path):
+    """Start a daemon that can't, and return the text of what it says: fail_to_start(OPTION...)."""
+
+    def run(*options):
+        reader, writer = os.pipe()
+        status = os.fstat(writer)
+        env = {**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+        result = subprocess.run([*UNSHARE, str(tmp_path / "journal"), evloopd, *options],
+                                stdin=subprocess.DEVNULL, stderr=writer, env=env, timeout=DEADLINE)
+        os.close(writer)
+        with open(reader, "rb") as stderr:
+            assert (result.returncode, stderr.read()) == (1, b"")
+        return journal.find("start-failed")["MESSAGE"]
+
+    return run
+
+
+def test_a_failed_start_is_in_it(fail_to_start):
+    assert fail_to_start("--nonsense") == "Unknown option --nonsense"
+
+
+def test_the_journal_s_socket_is_not_taken_for_one_that_was_passed(fail_to_start, monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert fail_to_start("--fd-store", "--qmp", "fd:3") == "--qmp: descriptor 3 is not open"
 
 
 def test_a_command_has_its_client_and_its_name(start, journal):
@@ -191,6 +213,16 @@ def test_a_command_has_its_client_and_its_name(start, journal):
         qmp.command("qom-set", path="/objects/io0", property="poll-max-ns", value=5)
         done = journal.find("command-done")
         assert (done["EVLOOPD_COMMAND"], done["EVLOOPD_OBJECT"]) == ("qom-set", "io0")
+
+
+def test_what_a_client_names_does_nothing_to_a_terminal(start, journal):
+    daemon = start()
+    with daemon.connect() as qmp:
+        with pytest.raises(QmpError):
+            qmp.command("object-del", id="a\x1b[2J\nMESSAGE=b")
+        failed = own(journal.find("command-failed"))
+    assert failed["OBJECT"] == "a\\x1b[2J\\x0aMESSAGE=b"
+    assert failed["REASON"] == "There is no object 'a\\x1b[2J\\x0aMESSAGE=b'"
 
 
 # ---- stalls ----
@@ -377,6 +409,44 @@ def test_a_configuration_tells_what_it_changes(start, journal, tmp_path):
         with pytest.raises(QmpError) as caught:
             qmp.command("reload")
         assert own(journal.find("configuration-refused")) == {"REASON": caught.value.desc}
+
+
+# ---- restarts ----
+
+
+@pytest.fixture
+def manager(start, sockets):
+    found = ServiceManager(sockets, lambda fds, *options, env: start(*options, wait=False, fds=fds,
+                                                                     env=env))
+    yield found
+    found.close()
+
+
+def test_a_restart_tells_what_goes_on_and_what_does_not(manager, journal):
+    with manager.start("--object", "event-notifier,id=old").connect() as qmp:
+        qmp.command("object-add", qom_type="event-notifier", id="new")
+    manager.restart()
+    assert own(journal.find("restart-kept")) == {"COUNT": "2"}
+    assert own(journal.find("restart-object-dropped")) == {"OBJECT": "old",
+                                                           "TYPE": "event-notifier"}
+    assert own(journal.find("restart-done")) == {"COUNT": "1"}
+
+
+def test_objects_that_a_restart_loses_have_their_names(manager, journal):
+    parcel = Parcel(state_of({}, kept("a", qom_type="event-notifier", chain=["gone"])))
+    parcel.send(parcel.fds)
+    manager.put(parcel.finish())
+    manager.start()
+    assert own(journal.find("restart-object-lost")) == {"REASON": "members are missing"}
+    assert own(journal.find("restart-object-lost")) == {
+        "OBJECT": "a", "TYPE": "event-notifier",
+        "REASON": "Parameter 'chain': there is no event notifier 'gone'"}
+
+
+def test_without_a_service_manager_nothing_will_be_kept(start, journal, monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    start("--fd-store")
+    assert own(journal.find("restart-not-kept")) == {"REASON": "there is no service manager"}
 
 
 # ---- a journal that is stuck, or gone ----

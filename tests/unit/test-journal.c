@@ -351,6 +351,23 @@ static void test_what_waits_falls_back_at_the_end(void)
     clear(&test);
 }
 
+static void test_what_was_lost_is_told_at_the_end(void)
+{
+    g_autofree char *large = g_strnfill(2000, 'x');
+    g_autofree char *expected = NULL;
+    Test test;
+    unsigned n;
+
+    init(&test, 2000);
+    n = fill(&test, 1);
+    send_text(&test, large);
+    send_text(&test, large);
+    g_clear_pointer(&test.journal, journal_free);
+    expected = g_strdup_printf("%u\nlost\n", n - 1);
+    g_assert_cmpstr(fallen_back->str, ==, expected);
+    clear(&test);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -372,5 +389,7 @@ int main(int argc, char **argv)
                     test_what_waits_falls_back_when_the_journal_goes);
     g_test_add_func("/journal/what waits falls back at the end",
                     test_what_waits_falls_back_at_the_end);
+    g_test_add_func("/journal/what was lost is told at the end",
+                    test_what_was_lost_is_told_at_the_end);
     return g_test_run();
 }

@@ -424,6 +424,66 @@ static void test_peeking(Loop *loop)
     sim_end();
 }
 
+/* ---- what it must not starve ---- */
+
+typedef struct Busy {
+    QEMUTimer *timer;
+    int fires;
+    int fds[2];
+    int reads;
+} Busy;
+
+static void fire_again_soon(void *opaque)
+{
+    Busy *busy = opaque;
+
+    busy->fires++;
+    timer_mod_ns(busy->timer, sim_now() + 2000);
+}
+
+static void read_of_busy(void *opaque)
+{
+    Busy *busy = opaque;
+
+    test_read_byte(busy->fds[0]);
+    busy->reads++;
+}
+
+static void test_a_timer_that_is_always_near_starves_nothing(Loop *loop)
+{
+    Busy busy = { 0 };
+    AioContextStats before, after;
+    Source source;
+    int runs = 0;
+
+    sim_begin(loop->ctx);
+    source_init(&source, loop);
+    source_make_polled(&source);
+    test_pipe(busy.fds);
+    aio_set_fd_handler(loop->ctx, busy.fds[0], read_of_busy, NULL, NULL, NULL, &busy);
+    busy.timer = aio_timer_new(loop->ctx, QEMU_CLOCK_REALTIME, SCALE_NS, fire_again_soon, &busy);
+    timer_mod_ns(busy.timer, sim_now() + 2000);
+    loop_passes(loop, 2);
+    aio_context_get_stats(loop->ctx, &before);
+    for (int i = 1; i <= 100; i++) {
+        test_write_byte(busy.fds[1]);
+        aio_bh_schedule_oneshot(loop->ctx, test_count, &runs);
+        /* A bottom half ends the first at once, the timer or the byte the second. */
+        loop_pass(loop, true);
+        loop_pass(loop, true);
+        g_assert_cmpint(busy.reads, ==, i);
+        g_assert_cmpint(runs, ==, i);
+    }
+    aio_context_get_stats(loop->ctx, &after);
+    g_assert_cmpint(busy.fires, >=, 10);
+    g_assert_cmpuint(after.polls_missed, ==, before.polls_missed);
+    aio_set_fd_handler(loop->ctx, busy.fds[0], NULL, NULL, NULL, NULL, NULL);
+    test_close(busy.fds);
+    timer_free(busy.timer);
+    source_cleanup(&source);
+    sim_end();
+}
+
 static void test_notifier_makes_no_system_call(Loop *loop)
 {
     int runs = 0;
@@ -452,6 +512,8 @@ int main(int argc, char **argv)
     loop_test_add_aio_poll("a-silent-source-is-not-looked-at-until-it-comes-back",
                            test_silent_source);
     loop_test_add_aio_poll("a-timer-that-is-near-is-polled-for-and-nothing-learnt", test_timers);
+    loop_test_add_aio_poll("a-timer-that-is-always-near-starves-nothing",
+                           test_a_timer_that_is_always_near_starves_nothing);
     loop_test_add_aio_poll("polling-ends-at-a-timer", test_ends_at_a_timer);
     loop_test_add_aio_poll("polling-ends-at-a-timer-that-is-armed-meanwhile",
                            test_ends_at_a_timer_that_is_armed_meanwhile);
