@@ -69,6 +69,11 @@ bool signals_interrupted(void)
     return take(SIGINT);
 }
 
+void signals_interrupt_again(void)
+{
+    raise(SIGINT);
+}
+
 /* ---- all of them ---- */
 
 void signals_hold(Signals *signals)
