@@ -62,7 +62,8 @@ typedef struct Column {
     const char *key; /* owned by the row that it was found in, or the caller */
     char *title;
     guint width;
-    bool right; /* numbers only */
+    bool has_number;
+    bool has_other; /* what is neither a number nor nothing */
 } Column;
 
 static void column_free(gpointer data)
@@ -102,7 +103,6 @@ static void column_add(GPtrArray *columns, const char *key)
         *p = g_ascii_toupper(*p);
     }
     column->width = text_width(column->title);
-    column->right = true;
     g_ptr_array_add(columns, column);
 }
 
@@ -112,9 +112,10 @@ static void column_measure(Column *column, json_object *row)
     g_autofree char *text = cell_text(row, column->key);
 
     column->width = MAX(column->width, text_width(text));
-    if (value && !json_object_is_type(value, json_type_int) &&
-        !json_object_is_type(value, json_type_double)) {
-        column->right = false;
+    if (json_object_is_type(value, json_type_int) || json_object_is_type(value, json_type_double)) {
+        column->has_number = true;
+    } else if (value) {
+        column->has_other = true;
     }
 }
 
@@ -146,7 +147,7 @@ static void append_cell(GString *line, const Column *column, const char *text)
 {
     int padding = (int)(column->width - text_width(text));
 
-    if (column->right) {
+    if (column->has_number && !column->has_other) {
         g_string_append_printf(line, "%*s%s", padding, "", text);
     } else {
         g_string_append_printf(line, "%s%*s", text, padding, "");

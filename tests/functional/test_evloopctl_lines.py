@@ -215,6 +215,8 @@ def test_what_is_empty_in_a_table(play, words, output):
     ({"a": 1, "long": "x"}, "a     1\nlong  x\n"),
     ({"a": {"b": {"c": 1}, "d": []}, "e": {}}, "a.b.c  1\na.d    []\ne      {}\n"),
     ([{"x": 1, "id": "a"}, {"id": "bcd", "y": [1]}], "ID   X  Y\na    1  -\nbcd  -  [1]\n"),
+    ([{"id": "a", "loop": None}, {"id": "b"}], "ID  LOOP\na   -\nb   -\n"),
+    ([{"id": "a", "n": None}, {"id": "b", "n": 12345}], "ID      N\na       -\nb   12345\n"),
     ([{"x": "\u65e5", "y": 1}, {"x": "ab", "y": 22}], "X    Y\n\u65e5   1\nab  22\n"),
 ])
 def test_a_result_for_people(play, value, output):
