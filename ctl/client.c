@@ -297,17 +297,10 @@ static bool offers(json_object *qmp, const char *capability)
     return false;
 }
 
-/* A daemon that does not greet has refused this client, or could not start. */
-static void explain_refusal(GError *error)
-{
-    char *message = g_strconcat(error->message,
-                                "; it has refused this client, or could not start: 'journalctl "
-                                "--unit evloopd' as root tells",
-                                NULL);
-
-    g_free(error->message);
-    error->message = message;
-}
+/* A daemon that does not greet has done one of these. */
+static const char refused[] =
+    "; it has refused this client, or could not start: 'journalctl --unit "
+    "evloopd' as root tells";
 
 static void set_no_oob(GError **errp)
 {
@@ -330,7 +323,7 @@ static bool take_greeting(Client *client, ClientOob oob, GError **errp)
         g_propagate_error(errp, error);
         g_prefix_error(errp, "greeting: ");
         if (closed && errp && *errp) {
-            explain_refusal(*errp);
+            ctl_error_append(*errp, refused);
         }
         return false;
     }

@@ -95,9 +95,8 @@ void silence_report(const char *path, const char *command, GError *error)
         return;
     }
     if (error) {
-        g_autofree char *message = error->message;
-
-        error->message = g_strdup_printf("%s; %s", message, why);
+        ctl_error_append(error, "; ");
+        ctl_error_append(error, why);
     } else {
         g_autofree char *line = g_strdup_printf("%s: no answer yet: %s", command, why);
         g_autofree char *clean = text_clean(line);
