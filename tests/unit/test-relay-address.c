@@ -163,8 +163,8 @@ static void a_way_back_to_the_own_socket_is_seen(void)
         RelayAddress bound;
         RelayAddress target;
 
-        g_assert_true(relay_address_parse(&bound, cases[i].bound, NULL));
-        g_assert_true(relay_address_parse(&target, cases[i].target, NULL));
+        g_assert_true(relay_address_parse(&bound, cases[i].bound, RELAY_ADDRESS_LISTEN, NULL));
+        g_assert_true(relay_address_parse(&target, cases[i].target, RELAY_ADDRESS_TARGET, NULL));
         g_test_message("%s to %s", cases[i].target, cases[i].bound);
         g_assert_cmpint(relay_address_leads_to(&target, &bound.sockaddr, false), ==,
                         cases[i].leads_there);
@@ -179,8 +179,8 @@ static void all_of_ipv6_may_leave_out_ipv4(void)
     RelayAddress bound;
     RelayAddress target;
 
-    g_assert_true(relay_address_parse(&bound, "tcp:[::]:80", NULL));
-    g_assert_true(relay_address_parse(&target, "tcp:127.0.0.1:80", NULL));
+    g_assert_true(relay_address_parse(&bound, "tcp:[::]:80", RELAY_ADDRESS_LISTEN, NULL));
+    g_assert_true(relay_address_parse(&target, "tcp:127.0.0.1:80", RELAY_ADDRESS_TARGET, NULL));
     g_assert_false(relay_address_leads_to(&target, &bound.sockaddr, true));
     relay_address_clear(&bound);
     relay_address_clear(&target);
