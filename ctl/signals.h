@@ -31,8 +31,9 @@ void signals_interrupt_again(void);
 /* ---- while the terminal is in a state that has to be restored ---- */
 
 typedef struct Signals {
-    sigset_t wait; /* the mask to wait with */
-    sigset_t mask; /* what was blocked before */
+    sigset_t wait;      /* the mask to wait with */
+    sigset_t mask;      /* what was blocked before */
+    sigset_t interrupt; /* signals_interrupt_mask() before */
     struct sigaction before[NSIG];
 } Signals;
 

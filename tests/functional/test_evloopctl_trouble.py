@@ -15,7 +15,7 @@ import pytest
 from fake_server import event, serve  # noqa: F401
 from qmp_client import DEADLINE
 from test_evloopctl_shell import (CTRL_C, PROMPT, UP, busy, history, run, shell,  # noqa: F401
-                                  shells, with_libedit)
+                                  shells, wait_for_unanswered, with_libedit)
 
 
 def flood(peer, *answers):
@@ -64,6 +64,16 @@ def test_a_signal_ends_the_shell_among_events_without_end(serve, shells):
     shell = shells(serve(flood).path)
     shell.signal(signal.SIGTERM)
     assert shell.end() == -signal.SIGTERM
+    assert shell.modes_are_restored()
+
+
+def test_a_signal_while_completion_gets_no_answer_ends_the_shell(shell, busy):
+    with busy.block_main_loop(600000), busy.connect(oob=True) as other:
+        shell.type("object show t\t")
+        wait_for_unanswered(other, shell)
+        shell.signal(signal.SIGTERM)
+        assert shell.end() == -signal.SIGTERM
+        other.oob("x-debug-unblock")
     assert shell.modes_are_restored()
 
 
