@@ -71,7 +71,12 @@ int client_poll_until(struct pollfd *fds, nfds_t count, int64_t until, const sig
     int64_t us = MAX(until - g_get_monotonic_time(), 0);
     const struct timespec timeout = { .tv_sec = us / G_USEC_PER_SEC,
                                       .tv_nsec = us % G_USEC_PER_SEC * 1000 };
+    const struct timespec no_time = { 0 };
 
+    /* What is ready goes before signals: a daemon that sends without end would keep them out. */
+    if (mask && ppoll(NULL, 0, &no_time, mask) < 0) {
+        return -1;
+    }
     return ppoll(fds, count, until == CLIENT_NO_DEADLINE ? NULL : &timeout, mask);
 }
 

@@ -15,6 +15,9 @@
 /* So long a connect() waits in one go while Ctrl-C is to end it. */
 #define CONNECT_SLICE_MS 200
 
+/* So long client_state() takes in what a daemon sends that does not stop. */
+#define STATE_US (G_USEC_PER_SEC / 4)
+
 /* ---- commands ---- */
 
 static bool send_request(Client *client, const char *verb, const char *command,
@@ -294,17 +297,10 @@ static bool offers(json_object *qmp, const char *capability)
     return false;
 }
 
-/* A daemon that does not greet has refused this client, or could not start. */
-static void explain_refusal(GError *error)
-{
-    char *message = g_strconcat(error->message,
-                                "; it has refused this client, or could not start: 'journalctl "
-                                "--unit evloopd' as root tells",
-                                NULL);
-
-    g_free(error->message);
-    error->message = message;
-}
+/* A daemon that does not greet has done one of these. */
+static const char refused[] =
+    "; it has refused this client, or could not start: 'journalctl --unit "
+    "evloopd' as root tells";
 
 static void set_no_oob(GError **errp)
 {
@@ -327,7 +323,7 @@ static bool take_greeting(Client *client, ClientOob oob, GError **errp)
         g_propagate_error(errp, error);
         g_prefix_error(errp, "greeting: ");
         if (closed && errp && *errp) {
-            explain_refusal(*errp);
+            ctl_error_append(*errp, refused);
         }
         return false;
     }
@@ -430,9 +426,14 @@ ClientState client_state(Client *client)
     if (client->unanswered || client->broken) {
         return client->gone ? CLIENT_GONE : CLIENT_SPOILT;
     }
-    client->deadline = CLIENT_NO_DEADLINE;
+    client->deadline = g_get_monotonic_time() + STATE_US;
     client->output_fd = -1;
-    if (client_wait(client, 0, -1, NULL, &ignored, &error) == CLIENT_TIME) {
+    if (client_wait(client, 0, -1, NULL, &ignored, &error) == CLIENT_TIME ||
+        g_error_matches(error, CTL_ERROR, CTL_ERROR_TIMEOUT)) {
+        return CLIENT_SOUND;
+    }
+    if (g_error_matches(error, CTL_ERROR, CTL_ERROR_INTERRUPTED)) {
+        signals_interrupt_again();
         return CLIENT_SOUND;
     }
     return client->gone ? CLIENT_GONE : CLIENT_SPOILT;

@@ -1,6 +1,7 @@
 /*
  * evloopctl call and oob: run any command of the daemon and print what it returns.
  */
+#include "ctl/argument-names.h"
 #include "ctl/arguments.h"
 #include "ctl/command.h"
 #include "ctl/error.h"
@@ -46,6 +47,7 @@ static bool call(Ctl *ctl, char **rest, bool oob, ResultFormat format, GError **
     g_autoptr(json_object) arguments = NULL;
     g_autoptr(json_object) result = NULL;
     g_autoptr(Client) client = NULL;
+    GError *error = NULL;
 
     if (!parse_arguments(rest + 1, &arguments, errp)) {
         return false;
@@ -62,8 +64,12 @@ static bool call(Ctl *ctl, char **rest, bool oob, ResultFormat format, GError **
         !schema_type_arguments(client, rest[0], arguments, errp)) {
         return false;
     }
-    return client_call_oob(client, rest[0], arguments, &result, errp) &&
-           result_print(result, format, errp);
+    if (!client_call_oob(client, rest[0], arguments, &result, &error)) {
+        argument_names_hint(client, rest[0], arguments, error);
+        g_propagate_error(errp, error);
+        return false;
+    }
+    return result_print(result, format, errp);
 }
 
 /* Both commands: 'oob' is 'call --oob'. */

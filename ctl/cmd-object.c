@@ -6,6 +6,7 @@
  */
 #include "ctl/cmd-object.h"
 
+#include "ctl/argument-names.h"
 #include "ctl/arguments.h"
 #include "ctl/object.h"
 #include "ctl/schema.h"
@@ -79,17 +80,24 @@ static const CtlCommand del_command = {
 
 /* ---- set ---- */
 
-/* Give @properties, strings so far, the types that they have in the object @id. */
-static bool give_types(Client *client, const char *type, const char *id, json_object *properties,
-                       GError **errp)
+/* Set @properties, strings so far, of the object @id of the type @type, NULL when that is to be
+ * asked for. */
+static bool set_words(Client *client, const char *type, const char *id, json_object *properties,
+                      GError **errp)
 {
-    g_autofree char *found = NULL;
+    g_autofree char *found = type ? g_strdup(type) : object_type(client, id, errp);
+    GError *error = NULL;
 
-    if (type) {
-        return schema_type_properties(client, type, properties, errp);
+    if (!found || !(type ? schema_type_properties(client, type, properties, errp)
+                         : schema_type_object(client, found, properties, errp))) {
+        return false;
     }
-    found = object_type(client, id, errp);
-    return found && schema_type_object(client, found, properties, errp);
+    if (object_set_all(client, id, properties, &error)) {
+        return true;
+    }
+    property_names_hint(client, found, properties, error);
+    g_propagate_error(errp, error);
+    return false;
 }
 
 bool ctl_object_set(Ctl *ctl, const char *type, char **words, GError **errp)
@@ -102,8 +110,7 @@ bool ctl_object_set(Ctl *ctl, const char *type, char **words, GError **errp)
         return false;
     }
     client = ctl_connect(ctl, CLIENT_IN_BAND, errp);
-    return client && give_types(client, type, words[0], properties, errp) &&
-           object_set_all(client, words[0], properties, errp);
+    return client && set_words(client, type, words[0], properties, errp);
 }
 
 static bool set_run(const CtlCommand *command, Ctl *ctl, char **words, GError **errp)

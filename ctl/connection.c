@@ -12,6 +12,8 @@
 /* How long the user waits at most for a prompt because of a connection that is made anew. */
 #define ANEW_US G_USEC_PER_SEC
 
+static const ClientPatience usual_patience = { .us = SILENCE_US, .late = silence_report };
+
 /* ---- the one of a shell ---- */
 
 static bool connect_client(Connection *connection, int64_t deadline, const ClientPatience *patience,
@@ -30,7 +32,7 @@ bool connection_open(Connection *connection, const char *path, int64_t deadline,
                      ClientEventFunc *on_event, void *opaque, GError **errp)
 {
     *connection = (Connection){ .path = g_strdup(path), .on_event = on_event, .opaque = opaque };
-    return connect_client(connection, deadline, NULL, errp);
+    return connect_client(connection, deadline, &usual_patience, errp);
 }
 
 void connection_close(Connection *connection)
@@ -123,9 +125,8 @@ int64_t ctl_deadline(const Ctl *ctl)
 
 Client *ctl_connect(const Ctl *ctl, ClientOob oob, GError **errp)
 {
-    static const ClientPatience patience = { .us = SILENCE_US, .late = silence_report };
     /* What completes a command line says nothing. */
-    const ClientPatience *shown = ctl->completion ? NULL : &patience;
+    const ClientPatience *shown = ctl->completion ? NULL : &usual_patience;
     g_autofree char *path = ctl_socket_path(ctl);
 
     if (ctl->connection && g_str_equal(path, ctl->connection->path)) {

@@ -5,6 +5,13 @@
 
 G_DEFINE_QUARK(ctl_error, ctl_error)
 
+void ctl_error_append(GError *error, const char *text)
+{
+    g_autofree char *message = error->message;
+
+    error->message = g_strconcat(message, text, NULL);
+}
+
 int ctl_error_exit_status(const GError *error)
 {
     if (!error || g_error_matches(error, CTL_ERROR, CTL_ERROR_DONE)) {

@@ -28,6 +28,9 @@ typedef enum {
 
 GQuark ctl_error_quark(void);
 
+/* Add @text to the end of the message. */
+void ctl_error_append(GError *error, const char *text);
+
 /* The exit status: 0 when there is no error, 1 when the daemon refused a command, 3 when
  * an event has not come in time, else 2. */
 int ctl_error_exit_status(const GError *error);

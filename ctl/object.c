@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "ctl/argument-names.h"
 #include "ctl/arguments.h"
 #include "ctl/error.h"
 #include "ctl/object.h"
@@ -39,9 +40,17 @@ json_object *object_add_arguments(const char *type, const char *id, char **words
 bool object_add(Client *client, json_object *arguments, GError **errp)
 {
     bool has_properties = json_object_object_length(arguments) > 2;
+    GError *error = NULL;
 
-    return (!has_properties || schema_type_arguments(client, "object-add", arguments, errp)) &&
-           client_call(client, "object-add", arguments, NULL, errp);
+    if ((!has_properties || schema_type_arguments(client, "object-add", arguments, &error)) &&
+        client_call(client, "object-add", arguments, NULL, &error)) {
+        return true;
+    }
+    if (has_properties) {
+        argument_names_hint(client, "object-add", arguments, error);
+    }
+    g_propagate_error(errp, error);
+    return false;
 }
 
 bool object_del(Client *client, const char *id, GError **errp)

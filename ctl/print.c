@@ -58,11 +58,17 @@ void print_error(const GError *error)
 
 /* ---- tables ---- */
 
+/* What a table may have, so that a short message can't make one that fills the memory: more columns
+ * and wider titles are an error, and wider cells are not padded. */
+#define MOST_COLUMNS 200
+#define WIDEST       1000
+
 typedef struct Column {
     const char *key; /* owned by the row that it was found in, or the caller */
     char *title;
     guint width;
-    bool right; /* numbers only */
+    bool has_number;
+    bool has_other; /* what is neither a number nor nothing */
 } Column;
 
 static void column_free(gpointer data)
@@ -86,14 +92,18 @@ static char *cell_text(json_object *row, const char *key)
     return text_escape_json(json_object_to_json_string_ext(value, JSON_LINE));
 }
 
-static void column_add(GPtrArray *columns, const char *key)
+/* False when there are too many already, or @key is too long. */
+static bool column_add(GPtrArray *columns, const char *key)
 {
     Column *column;
 
     for (guint i = 0; i < columns->len; i++) {
         if (g_str_equal(((Column *)columns->pdata[i])->key, key)) {
-            return;
+            return true;
         }
+    }
+    if (columns->len == MOST_COLUMNS || strlen(key) > WIDEST) {
+        return false;
     }
     column = g_new0(Column, 1);
     column->key = key;
@@ -102,8 +112,8 @@ static void column_add(GPtrArray *columns, const char *key)
         *p = g_ascii_toupper(*p);
     }
     column->width = text_width(column->title);
-    column->right = true;
     g_ptr_array_add(columns, column);
+    return true;
 }
 
 static void column_measure(Column *column, json_object *row)
@@ -111,27 +121,33 @@ static void column_measure(Column *column, json_object *row)
     json_object *value = json_member(row, column->key);
     g_autofree char *text = cell_text(row, column->key);
 
-    column->width = MAX(column->width, text_width(text));
-    if (value && !json_object_is_type(value, json_type_int) &&
-        !json_object_is_type(value, json_type_double)) {
-        column->right = false;
+    column->width = MAX(column->width, MIN(text_width(text), WIDEST));
+    if (json_object_is_type(value, json_type_int) || json_object_is_type(value, json_type_double)) {
+        column->has_number = true;
+    } else if (value) {
+        column->has_other = true;
     }
 }
 
-/* The columns for @keys, or for all that there are when it is NULL. */
+/* The columns for @keys, or for all that there are when it is NULL; NULL when they are too many or
+ * too long. */
 static GPtrArray *find_columns(json_object *rows, const char *const *keys)
 {
-    GPtrArray *columns = g_ptr_array_new_with_free_func(column_free);
+    g_autoptr(GPtrArray) columns = g_ptr_array_new_with_free_func(column_free);
 
     for (; keys && *keys; keys++) {
-        column_add(columns, *keys);
+        if (!column_add(columns, *keys)) {
+            return NULL;
+        }
     }
     if (columns->len == 0) {
         column_add(columns, "id");
     }
     for (size_t i = 0; !keys && i < json_object_array_length(rows); i++) {
         json_object_object_foreach (json_object_array_get_idx(rows, i), key, value) {
-            column_add(columns, key);
+            if (!column_add(columns, key)) {
+                return NULL;
+            }
         }
     }
     for (guint i = 0; i < columns->len; i++) {
@@ -139,14 +155,14 @@ static GPtrArray *find_columns(json_object *rows, const char *const *keys)
             column_measure(columns->pdata[i], json_object_array_get_idx(rows, row));
         }
     }
-    return columns;
+    return g_steal_pointer(&columns);
 }
 
 static void append_cell(GString *line, const Column *column, const char *text)
 {
-    int padding = (int)(column->width - text_width(text));
+    int padding = (int)column->width - (int)MIN(column->width, text_width(text));
 
-    if (column->right) {
+    if (column->has_number && !column->has_other) {
         g_string_append_printf(line, "%*s%s", padding, "", text);
     } else {
         g_string_append_printf(line, "%s%*s", text, padding, "");
@@ -186,8 +202,13 @@ static GString *make_table(json_object *rows, const char *const *keys, GError **
         g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL, "what it returned is not a list");
         return NULL;
     }
-    table = g_string_new(NULL);
     columns = find_columns(rows, keys);
+    if (!columns) {
+        g_set_error(errp, CTL_ERROR, CTL_ERROR_PROTOCOL,
+                    "what it returned has too many or too long members for a table");
+        return NULL;
+    }
+    table = g_string_new(NULL);
     append_line(table, columns, NULL);
     for (size_t i = 0; i < json_object_array_length(rows); i++) {
         append_line(table, columns, json_object_array_get_idx(rows, i));

@@ -14,6 +14,11 @@
 #define USUAL_COLUMNS 80
 #define GAP           "  "
 
+/* So that a short message can't become a text that fills the memory. */
+#define DEEPEST     16   /* objects in one another that are taken apart */
+#define WIDEST_NAME 1000 /* what is wider is cut */
+#define MOST_KEYS   200  /* of a table */
+
 static char *value_text(json_object *value)
 {
     if (json_object_is_type(value, json_type_string)) {
@@ -25,8 +30,9 @@ static char *value_text(json_object *value)
 
 /* ---- names and values ---- */
 
-/* Call @func with each member, and in place of a member that is an object with each of its. */
-static void foreach_leaf(json_object *object, const char *prefix,
+/* Call @func with each member, and in place of a member that is an object with each of its, down
+ * to @depth. */
+static void foreach_leaf(json_object *object, const char *prefix, int depth,
                          void (*func)(const char *name, json_object *value, void *opaque),
                          void *opaque)
 {
@@ -35,8 +41,9 @@ static void foreach_leaf(json_object *object, const char *prefix,
         g_autofree char *name = g_strconcat(prefix, clean, NULL);
         g_autofree char *inner = g_strconcat(name, ".", NULL);
 
-        if (json_object_is_type(value, json_type_object) && json_object_object_length(value) > 0) {
-            foreach_leaf(value, inner, func, opaque);
+        if (depth > 0 && json_object_is_type(value, json_type_object) &&
+            json_object_object_length(value) > 0) {
+            foreach_leaf(value, inner, depth - 1, func, opaque);
         } else {
             func(name, value, opaque);
         }
@@ -68,8 +75,9 @@ static void append_object(GString *text, json_object *object)
 {
     Lines lines = { text, 0 };
 
-    foreach_leaf(object, "", measure_leaf, &lines.width);
-    foreach_leaf(object, "", append_leaf, &lines);
+    foreach_leaf(object, "", DEEPEST, measure_leaf, &lines.width);
+    lines.width = MIN(lines.width, WIDEST_NAME);
+    foreach_leaf(object, "", DEEPEST, append_leaf, &lines);
 }
 
 /* ---- lists ---- */
@@ -85,7 +93,7 @@ static bool is_list_of_objects(json_object *list)
 }
 
 /* The names of all members that any of @rows has, "id" first, up to NULL; the caller frees the
- * array, the names are those of the rows. */
+ * array, the names are those of the rows. NULL when they are too many. */
 static const char **find_keys(json_object *rows)
 {
     g_autoptr(GPtrArray) keys = g_ptr_array_new();
@@ -95,6 +103,9 @@ static const char **find_keys(json_object *rows)
         json_object_object_foreach (json_object_array_get_idx(rows, i), key, value) {
             if (!g_ptr_array_find_with_equal_func(keys, key, g_str_equal, NULL)) {
                 g_ptr_array_add(keys, key);
+            }
+            if (keys->len > MOST_KEYS) {
+                return NULL;
             }
         }
     }
@@ -108,11 +119,11 @@ static const char **find_keys(json_object *rows)
 static bool append_table(GString *text, json_object *rows, guint columns)
 {
     g_autofree const char **keys = find_keys(rows);
-    g_auto(GStrv) lines = keys[0] ? table_lines(rows, keys, NULL) : NULL;
+    g_auto(GStrv) lines = keys && keys[0] ? table_lines(rows, keys, NULL) : NULL;
     g_autofree char *joined = NULL;
 
     if (!lines) {
-        return false; /* all of them are empty */
+        return false; /* too many, or all of the rows are empty */
     }
     for (char **line = lines; *line; line++) {
         if (columns > 0 && text_width(*line) > columns) {

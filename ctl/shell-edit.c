@@ -419,7 +419,7 @@ char *shell_edit_read(ShellEdit *edit)
     if (!text) {
         return NULL;
     }
-    line = g_strchomp(g_strdup(text));
+    line = g_strndup(text, strcspn(text, "\n")); /* white space at its end may be quoted */
     remember(edit, line);
     return line;
 }

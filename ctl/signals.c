@@ -69,6 +69,11 @@ bool signals_interrupted(void)
     return take(SIGINT);
 }
 
+void signals_interrupt_again(void)
+{
+    raise(SIGINT);
+}
+
 /* ---- all of them ---- */
 
 void signals_hold(Signals *signals)
@@ -83,6 +88,10 @@ void signals_hold(Signals *signals)
     }
     sigprocmask(SIG_BLOCK, &held, &signals->mask);
     signals->wait = interrupt_held ? interrupt_mask : signals->mask;
+    /* A wait for Ctrl-C alone would let the others in too, and they would be noted and lost. */
+    signals->interrupt = interrupt_mask;
+    interrupt_mask = held;
+    sigdelset(&interrupt_mask, SIGINT);
     for (size_t i = 0; i < G_N_ELEMENTS(ends); i++) {
         came[ends[i]] = 0;
         handle(ends[i], &signals->before[ends[i]]);
@@ -93,6 +102,7 @@ void signals_hold(Signals *signals)
 
 void signals_release(const Signals *signals)
 {
+    interrupt_mask = signals->interrupt;
     sigprocmask(SIG_SETMASK, &signals->mask, NULL);
     for (size_t i = 0; i < G_N_ELEMENTS(ends); i++) {
         sigaction(ends[i], &signals->before[ends[i]], NULL);

@@ -25,11 +25,15 @@ const sigset_t *signals_interrupt_mask(void);
 /* Whether Ctrl-C was pressed since this was asked last. */
 bool signals_interrupted(void);
 
+/* As if Ctrl-C was pressed now: it has ended a wait that was not what the user waits for. */
+void signals_interrupt_again(void);
+
 /* ---- while the terminal is in a state that has to be restored ---- */
 
 typedef struct Signals {
-    sigset_t wait; /* the mask to wait with */
-    sigset_t mask; /* what was blocked before */
+    sigset_t wait;      /* the mask to wait with */
+    sigset_t mask;      /* what was blocked before */
+    sigset_t interrupt; /* signals_interrupt_mask() before */
     struct sigaction before[NSIG];
 } Signals;
 

@@ -8,6 +8,7 @@
 #include "ctl/error.h"
 #include "ctl/json.h"
 #include "ctl/object.h"
+#include "ctl/signals.h"
 #include "ctl/text.h"
 
 /* How long it may take to find out. */
@@ -64,7 +65,9 @@ static char *explain_loops(json_object *loops)
     return g_strdup(why->str);
 }
 
-char *silence_explain(const char *path)
+/* Why the daemon on the socket @path may not answer, as the end of a sentence; takes up to two
+ * seconds. NULL when Ctrl-C was pressed meanwhile. The caller frees it. */
+static char *explain(const char *path)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(json_object) loops = NULL;
@@ -77,17 +80,23 @@ char *silence_explain(const char *path)
     if (g_error_matches(error, CTL_ERROR, CTL_ERROR_TIMEOUT)) {
         return g_strdup_printf("out of band it does not answer either; %s", see_service);
     }
+    if (g_error_matches(error, CTL_ERROR, CTL_ERROR_INTERRUPTED)) {
+        signals_interrupt_again(); /* it is for the command */
+        return NULL;
+    }
     return g_strdup_printf("why can't be asked out of band: %s", error->message);
 }
 
 void silence_report(const char *path, const char *command, GError *error)
 {
-    g_autofree char *why = silence_explain(path);
+    g_autofree char *why = explain(path);
 
+    if (!why) {
+        return;
+    }
     if (error) {
-        g_autofree char *message = error->message;
-
-        error->message = g_strdup_printf("%s; %s", message, why);
+        ctl_error_append(error, "; ");
+        ctl_error_append(error, why);
     } else {
         g_autofree char *line = g_strdup_printf("%s: no answer yet: %s", command, why);
         g_autofree char *clean = text_clean(line);

@@ -16,11 +16,8 @@ G_BEGIN_DECLS
 /* After so long without an answer, the user is told why. */
 #define SILENCE_US (5 * G_USEC_PER_SEC)
 
-/* Why the daemon on the socket @path may not answer, as the end of a sentence; takes up to two
- * seconds. The caller frees it. */
-char *silence_explain(const char *path);
-
-/* A ClientLateFunc: says it on stderr, or adds it to the error. */
+/* A ClientLateFunc: says it on stderr, or adds it to the error. It takes up to two seconds to find
+ * out. */
 void silence_report(const char *path, const char *command, GError *error);
 
 G_END_DECLS

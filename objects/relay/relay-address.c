@@ -156,7 +156,8 @@ static bool parse_fd(RelayAddress *address, const char *rest, GError **errp)
     return true;
 }
 
-bool relay_address_parse(RelayAddress *address, const char *text, GError **errp)
+bool relay_address_parse(RelayAddress *address, const char *text, RelayAddressUse use,
+                         GError **errp)
 {
     static const struct {
         const char *prefix;
@@ -181,7 +182,10 @@ bool relay_address_parse(RelayAddress *address, const char *text, GError **errp)
         }
     }
     relay_address_clear(address);
-    return wrong(errp, text, "expected unix:PATH, tcp:HOST:PORT, vsock:CID:PORT or fd:NAME");
+    return wrong(errp, text,
+                 use == RELAY_ADDRESS_LISTEN
+                     ? "expected unix:PATH, tcp:HOST:PORT, vsock:CID:PORT or fd:NAME"
+                     : "expected unix:PATH, tcp:HOST:PORT or vsock:CID:PORT");
 }
 
 void relay_address_clear(RelayAddress *address)

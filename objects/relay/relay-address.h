@@ -36,11 +36,19 @@ typedef struct RelayAddress {
     RelaySockaddr sockaddr; /* unless it is a name or an fd */
 } RelayAddress;
 
+/* What an address is for: an fd can only be listened on. */
+typedef enum RelayAddressUse {
+    RELAY_ADDRESS_LISTEN,
+    RELAY_ADDRESS_TARGET,
+} RelayAddressUse;
+
 /*
  * Take @text apart into @address, to be cleared by relay_address_clear(). False and @errp, which
- * names @text and what is wrong with it, when it is no address.
+ * names @text and what is wrong with it, when it is no address. What is expected in place of it is
+ * said as @use has it; that an fd is no target is left to the caller.
  */
-bool relay_address_parse(RelayAddress *address, const char *text, GError **errp);
+bool relay_address_parse(RelayAddress *address, const char *text, RelayAddressUse use,
+                         GError **errp);
 void relay_address_clear(RelayAddress *address);
 
 /*

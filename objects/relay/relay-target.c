@@ -8,7 +8,7 @@
 
 static bool parse(RelayTarget *target, const char *text, GError **errp)
 {
-    if (!relay_address_parse(&target->address, text, errp)) {
+    if (!relay_address_parse(&target->address, text, RELAY_ADDRESS_TARGET, errp)) {
         return false;
     }
     if (target->address.kind == RELAY_ADDRESS_FD) {

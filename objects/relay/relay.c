@@ -128,7 +128,7 @@ void relay_tell_target(Relay *relay, RelayTarget *target, const char *down_reaso
 
 static bool parse_listen(RelayAddress *address, const char *text, GError **errp)
 {
-    if (!relay_address_parse(address, text, errp)) {
+    if (!relay_address_parse(address, text, RELAY_ADDRESS_LISTEN, errp)) {
         g_prefix_error(errp, "listen: ");
         return false;
     }

@@ -4,6 +4,8 @@ help and oob outside the shell."""
 import json
 import os
 import pty
+import re
+import resource
 import signal
 import subprocess
 
@@ -215,6 +217,8 @@ def test_what_is_empty_in_a_table(play, words, output):
     ({"a": 1, "long": "x"}, "a     1\nlong  x\n"),
     ({"a": {"b": {"c": 1}, "d": []}, "e": {}}, "a.b.c  1\na.d    []\ne      {}\n"),
     ([{"x": 1, "id": "a"}, {"id": "bcd", "y": [1]}], "ID   X  Y\na    1  -\nbcd  -  [1]\n"),
+    ([{"id": "a", "loop": None}, {"id": "b"}], "ID  LOOP\na   -\nb   -\n"),
+    ([{"id": "a", "n": None}, {"id": "b", "n": 12345}], "ID      N\na       -\nb   12345\n"),
     ([{"x": "\u65e5", "y": 1}, {"x": "ab", "y": 22}], "X    Y\n\u65e5   1\nab  22\n"),
 ])
 def test_a_result_for_people(play, value, output):
@@ -260,6 +264,37 @@ def test_no_control_character_is_in_a_table(play):
         result = play(answering(value), "call", "--table", "x")
         assert not any(c in result.stdout for c in "\x1b\x07\x9b\x7f\r"), value
         assert result.returncode == 0
+
+
+def bounded():
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+
+
+@pytest.mark.parametrize("value", [
+    [{"a": "x" * 1000000}] + [{"a": 1}] * 20000, [{"x" * 1000000: 1}] + [{"a": 1}] * 20000,
+    {"x" * 1000000: 1, **{f"k{i}": 1 for i in range(20000)}},
+    [{f"k{i}": 1} for i in range(20000)],
+], ids=["wide cell", "wide title", "wide name", "many columns"])
+def test_what_is_short_does_not_become_a_text_that_fills_the_memory(play, busy, value):
+    limit = None if busy.is_sanitized() else bounded
+    result = play(answering(value), "call", "--table", "x", preexec_fn=limit)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(result.stdout) < 100 << 20
+
+
+def test_objects_that_are_deep_in_one_another_are_json_in_the_end(play):
+    value = 1
+    for _ in range(400):
+        value = {"a": value}
+    result = play(answering(value), "call", "--table", "x")
+    assert result.returncode == 0
+    assert re.fullmatch(r"(a\.){16}a  (\{\"a\":)+1\}+\n", result.stdout)
+
+
+def test_a_list_of_iothreads_with_too_many_members_is_an_error(play):
+    result = play(answering([{f"k{i}": 1} for i in range(300)]), "iothread", "list", "--all")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "query-iothreads: what it returned has too many or too long members for a table" in result.stderr
 
 
 def test_help_names_the_commands_of_the_daemon(ctl):

@@ -236,3 +236,34 @@ def test_wrong_words_are_told_before_any_connection(ctl, words, part):
     error, hint = result.stderr.splitlines()
     assert error.startswith("evloopctl: ") and part in error
     assert hint.startswith("Try 'evloopctl object")
+
+
+# ---- names that are nearly right ----
+
+
+@pytest.mark.parametrize("words", [
+    ["object", "add", "timer", "t", "period-ms=1"],
+    ["call", "object-add", "qom-type=timer", "id=t", "period-ms=1"],
+    ["call", "object-add", '{"qom-type": "timer", "id": "t", "period-ms": 1}'],
+])
+def test_an_argument_that_is_nearly_one_names_what_is_near(evloopctl, daemon, words):
+    result = subprocess.run([evloopctl, "-s", daemon.socket, *words], capture_output=True,
+                            text=True, timeout=DEADLINE)
+    refused(result, "Parameter 'period-ms' is unexpected; near 'period-ms' are: period-ns")
+
+
+def test_a_property_that_is_nearly_one_names_what_is_near(ctl, done):
+    done("add", "timer", "t", "period-ns=3600000000000")
+    refused(ctl("set", "t", "period-ms=1"), "; near 'period-ms' are: period-ns")
+
+
+def test_an_argument_that_is_like_no_other_names_none(ctl):
+    result = ctl("add", "timer", "t", "colour=1")
+    refused(result)
+    assert result.stderr.endswith("Parameter 'colour' is unexpected\n")
+
+
+def test_a_known_argument_that_is_refused_gets_no_names(ctl):
+    result = ctl("add", "timer", "t", "period-ns=-1")
+    refused(result)
+    assert "near" not in result.stderr

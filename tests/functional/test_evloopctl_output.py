@@ -183,8 +183,8 @@ def test_the_table_of_all_about_iothreads_has_a_column_for_each_member(play):
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == (
         "ID              THREAD-ID  SCHED-POLICY  POLL-MAX-NS  BUSY\n"
-        "a                       7  other                   -     -\n"
-        "longer -name  12345678901  -                       -   0.5\n")
+        "a                       7  other         -               -\n"
+        "longer -name  12345678901  -             -             0.5\n")
 
 
 def test_no_control_character_reaches_the_terminal_by_a_table(play):

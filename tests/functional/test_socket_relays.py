@@ -354,8 +354,8 @@ def test_targets_take_turns_and_one_that_is_down_is_told_of(qmp, sockets, target
     ({"target": ["unix:/a\0b"]}, "Parameter 'target' expects a string without the character "
                                 "\\u0000"),
     ({"target": []}, "target: the list is empty, expected an address"),
-    ({"target": "x"}, "target: 'x' is no address: expected unix:PATH, tcp:HOST:PORT, "
-                      "vsock:CID:PORT or fd:NAME"),
+    ({"target": "x"}, "target: 'x' is no address: expected unix:PATH, tcp:HOST:PORT or "
+                      "vsock:CID:PORT"),
     ({"listen": "x"}, "listen: 'x' is no address: expected unix:PATH, tcp:HOST:PORT, "
                       "vsock:CID:PORT or fd:NAME"),
     ({"listen": "tcp:a.b:1"}, "can't listen on 'tcp:a.b:1': the host is a name, expected an IP "

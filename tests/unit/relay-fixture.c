@@ -150,7 +150,7 @@ static int test_socket(const char *address, RelaySockaddr *sockaddr)
     RelayAddress parsed;
     int fd;
 
-    g_assert_true(relay_address_parse(&parsed, address, &err));
+    g_assert_true(relay_address_parse(&parsed, address, RELAY_ADDRESS_LISTEN, &err));
     *sockaddr = parsed.sockaddr;
     relay_address_clear(&parsed);
     fd = socket(sockaddr->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

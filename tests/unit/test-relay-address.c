@@ -30,7 +30,7 @@ static void addresses_are_taken_apart_and_written_again(void)
         g_autoptr(GError) err = NULL;
         RelayAddress address;
 
-        g_assert_true(relay_address_parse(&address, cases[i].text, &err));
+        g_assert_true(relay_address_parse(&address, cases[i].text, RELAY_ADDRESS_LISTEN, &err));
         g_assert_no_error(err);
         g_assert_cmpint(address.kind, ==, cases[i].kind);
         g_assert_cmpstr(address.text, ==, cases[i].text);
@@ -50,12 +50,12 @@ static void a_name_is_told_from_a_number(void)
 {
     RelayAddress address;
 
-    g_assert_true(relay_address_parse(&address, "tcp:localhost:1", NULL));
+    g_assert_true(relay_address_parse(&address, "tcp:localhost:1", RELAY_ADDRESS_LISTEN, NULL));
     g_assert_true(address.is_name);
     g_assert_cmpstr(address.host, ==, "localhost");
     g_assert_cmpstr(address.port, ==, "1");
     relay_address_clear(&address);
-    g_assert_true(relay_address_parse(&address, "tcp::1", NULL));
+    g_assert_true(relay_address_parse(&address, "tcp::1", RELAY_ADDRESS_LISTEN, NULL));
     g_assert_false(address.is_name);
     relay_address_clear(&address);
 }
@@ -100,7 +100,7 @@ static void each_bad_address_is_named_with_its_fault(void)
         g_autofree char *quoted = g_strdup_printf("'%s'", cases[i].text);
         RelayAddress address;
 
-        g_assert_false(relay_address_parse(&address, cases[i].text, &err));
+        g_assert_false(relay_address_parse(&address, cases[i].text, RELAY_ADDRESS_LISTEN, &err));
         g_assert_nonnull(err);
         g_assert_nonnull(strstr(err->message, quoted));
         g_assert_nonnull(strstr(err->message, cases[i].fault));
@@ -116,10 +116,10 @@ static void a_path_is_as_long_as_a_socket_takes(void)
     g_autoptr(GError) err = NULL;
     RelayAddress address;
 
-    g_assert_true(relay_address_parse(&address, fits, &err));
+    g_assert_true(relay_address_parse(&address, fits, RELAY_ADDRESS_LISTEN, &err));
     g_assert_no_error(err);
     relay_address_clear(&address);
-    g_assert_false(relay_address_parse(&address, too_long, &err));
+    g_assert_false(relay_address_parse(&address, too_long, RELAY_ADDRESS_LISTEN, &err));
     g_assert_nonnull(strstr(err->message, "the path has 108 bytes"));
 }
 
@@ -163,8 +163,8 @@ static void a_way_back_to_the_own_socket_is_seen(void)
         RelayAddress bound;
         RelayAddress target;
 
-        g_assert_true(relay_address_parse(&bound, cases[i].bound, NULL));
-        g_assert_true(relay_address_parse(&target, cases[i].target, NULL));
+        g_assert_true(relay_address_parse(&bound, cases[i].bound, RELAY_ADDRESS_LISTEN, NULL));
+        g_assert_true(relay_address_parse(&target, cases[i].target, RELAY_ADDRESS_TARGET, NULL));
         g_test_message("%s to %s", cases[i].target, cases[i].bound);
         g_assert_cmpint(relay_address_leads_to(&target, &bound.sockaddr, false), ==,
                         cases[i].leads_there);
@@ -179,8 +179,8 @@ static void all_of_ipv6_may_leave_out_ipv4(void)
     RelayAddress bound;
     RelayAddress target;
 
-    g_assert_true(relay_address_parse(&bound, "tcp:[::]:80", NULL));
-    g_assert_true(relay_address_parse(&target, "tcp:127.0.0.1:80", NULL));
+    g_assert_true(relay_address_parse(&bound, "tcp:[::]:80", RELAY_ADDRESS_LISTEN, NULL));
+    g_assert_true(relay_address_parse(&target, "tcp:127.0.0.1:80", RELAY_ADDRESS_TARGET, NULL));
     g_assert_false(relay_address_leads_to(&target, &bound.sockaddr, true));
     relay_address_clear(&bound);
     relay_address_clear(&target);

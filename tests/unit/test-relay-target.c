@@ -320,7 +320,7 @@ static void targets_that_are_none_are_refused(Loop *loop)
         const char *message;
     } cases[] = {
         { NULL, "target: the list is empty, expected an address" },
-        { "x", "target: 'x' is no address: expected unix:PATH, *" },
+        { "x", "target: 'x' is no address: expected unix:PATH, tcp:HOST:PORT or vsock:CID:PORT" },
         { "fd:x", "target: 'fd:x': a descriptor can be listened on, but not connected to" },
         { "tcp::80", "target: 'tcp::80' is no address to connect to: it has no host" },
     };
