@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-
 /* ---- the listening socket ---- */
 
 static ino_t inode_of(const char *address)
