@@ -111,8 +111,10 @@ def test_a_state_that_has_been_changed_is_no_harm(manager, left, seed):
         parcel.send([parcel.fds[0], *fds])
         manager.drop("evloopd-state")
         manager.put(parcel.finish())
-        daemon = manager.start()
+        told = len(manager.messages)
+        daemon = manager.start(wait=False)  # descriptors of its connections come and go
         try:
+            manager.wait_until_ready(told)
             with daemon.connect() as qmp:
                 names = [item["name"] for item in qmp.command("qom-list", path="/objects")
                          if item["name"] != "type"]
