@@ -1,5 +1,6 @@
 """evloopd as systemd runs it: started by its first client, guarded, locked up, read in the journal."""
 
+import json
 import re
 import statistics
 from pathlib import Path
