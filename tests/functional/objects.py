@@ -1,5 +1,7 @@
 """Short forms for tests of objects that work on loops."""
 
+import os
+import struct
 import time
 
 import pytest
@@ -68,3 +70,29 @@ def loop_of(qmp, name):
     """The loops that sources of this name are on."""
     return sorted({source["loop"] for source in qmp.oob("query-sources")
                    if source["name"] == name})
+
+
+def ids(qmp):
+    """Those of all objects."""
+    return [item["name"] for item in qmp.command("qom-list", path="/objects")
+            if item["name"] != "type"]
+
+
+def get_fd(qmp, name, oob=False):
+    """The eventfd of a notifier, from the daemon."""
+    assert (qmp.oob if oob else qmp.command)("event-notifier-get", id=name) == {}
+    assert len(qmp.fds) == 1
+    return qmp.fds.pop()
+
+
+def send_fd(qmp, name, fd):
+    qmp.send_with_fds({"execute": "getfd", "arguments": {"fdname": name}}, [fd])
+    assert qmp.receive_reply() == {"return": {}}
+
+
+def kick(fd, count=1):
+    os.write(fd, struct.pack("=Q", count))
+
+
+def virtual_now(qmp):
+    return next(clock for clock in qmp.command("query-clocks") if clock["clock"] == "virtual")

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from objects import (PLACES, add, add_places, counts_until_deleted, delete, error_of, get, set_,
-                     wait_for, wait_for_count)
+from objects import (PLACES, add, add_places, counts_until_deleted, delete, error_of, get, get_fd,
+                     send_fd, set_, wait_for, wait_for_count)
 from qmp_client import QmpError
 from qmp_schema import Schema
 
@@ -20,18 +20,6 @@ F_ADD_SEALS, F_SEAL_WRITE = 1033, 8
 
 # Writes to its standard output, an eventfd, as often as it is told to.
 KICKER = "import os, sys\nfor _ in range(int(sys.argv[1])): os.write(1, (1).to_bytes(8, sys.byteorder))"
-
-
-def get_fd(qmp, name, oob=False):
-    """The eventfd of a notifier, from the daemon."""
-    assert (qmp.oob if oob else qmp.command)("event-notifier-get", id=name) == {}
-    assert len(qmp.fds) == 1
-    return qmp.fds.pop()
-
-
-def send_fd(qmp, name, fd):
-    qmp.send_with_fds({"execute": "getfd", "arguments": {"fdname": name}}, [fd])
-    assert qmp.receive_reply() == {"return": {}}
 
 
 def start_kicker(fd, count):

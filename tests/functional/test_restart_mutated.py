@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from objects import HOUR, add, set_, wait_for_count
+from objects import HOUR, add, ids, set_, wait_for_count
 from parcel import Parcel, open_parcel
 from qmp_client import QmpError
 
@@ -116,9 +116,7 @@ def test_a_state_that_has_been_changed_is_no_harm(manager, left, seed):
         try:
             manager.wait_until_ready(told)
             with daemon.connect() as qmp:
-                names = [item["name"] for item in qmp.command("qom-list", path="/objects")
-                         if item["name"] != "type"]
-                for name in names:
+                for name in ids(qmp):
                     for item in qmp.command("qom-list", path=f"/objects/{name}"):
                         qmp.command("qom-get", path=f"/objects/{name}", property=item["name"])
                 qmp.command("quit")
