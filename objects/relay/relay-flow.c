@@ -54,6 +54,40 @@ static Step send_or_keep(RelayFlow *flow, int sink, const char *data, size_t len
     return STEP_AGAIN;
 }
 
+/*
+ * Let @sink, when it is a unix socket, hold @limit bytes that were sent and not received yet, or as
+ * many as the system allows.
+ *
+ * By default that is 208 KiB, and who found them full is woken only when three quarters are free
+ * again (Linux, unix_writable()): little is left for the receiver to go on with until the sender
+ * has run. TCP makes its buffers larger by itself, and no more when it was told a size.
+ */
+static void deepen(int sink, size_t limit)
+{
+    int want = (int)limit / 2; /* the kernel takes it twice, for what it needs beside the bytes */
+    socklen_t length = sizeof(int);
+    int domain;
+    int size;
+
+    if (getsockopt(sink, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX &&
+        getsockopt(sink, SOL_SOCKET, SO_SNDBUF, &size, &length) == 0 && size < 2 * want) {
+        /* Where it is refused, it works as it is. */
+        setsockopt(sink, SOL_SOCKET, SO_SNDBUF, &want, sizeof(want));
+    }
+}
+
+static void begin_bulk(RelayFlow *flow, int sink, size_t limit)
+{
+    if (flow->no_splice) {
+        return;
+    }
+    flow->bulk = true;
+    if (!flow->deep) {
+        flow->deep = true;
+        deepen(sink, limit);
+    }
+}
+
 static Step copy(RelayFlow *flow, RelayLoop *loop, int source, int sink, size_t limit)
 {
     size_t room = MIN(limit, sizeof(loop->buffer));
@@ -70,7 +104,7 @@ static Step copy(RelayFlow *flow, RelayLoop *loop, int source, int sink, size_t 
     flow->bytes += (uint64_t)length;
     step = send_or_keep(flow, sink, loop->buffer, (size_t)length);
     if ((size_t)length == room) {
-        flow->bulk = !flow->no_splice;
+        begin_bulk(flow, sink, limit);
         return step;
     }
     /* What has come meanwhile is announced again. */

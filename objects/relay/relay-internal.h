@@ -127,6 +127,7 @@ typedef struct RelayFlow {
     bool eof;       /* nothing more is read */
     bool done;      /* nothing more is written: the receiver knows of the end */
     bool bulk;      /* by splice(2) */
+    bool deep;      /* the sink's own buffer was made larger, where that pays */
     bool full;      /* the pipe is, though it may hold less than it is allowed to */
     bool broken;    /* the source failed; what came before is to be written still */
     bool no_splice; /* the kernel can't between these two */

@@ -2,6 +2,7 @@
  * What sockets can do beside sending bytes in order, and a relay must live with.
  */
 #include "config.h"
+#include "objects/relay/relay-internal.h"
 #include "tests/unit/relay-fixture.h"
 
 #include <errno.h>
@@ -139,6 +140,105 @@ static void who_sends_learns_that_nobody_reads(Loop *loop)
     relay_test_clear(&test);
 }
 
+static int send_buffer_of(int fd)
+{
+    socklen_t length = sizeof(int);
+    int size;
+
+    g_assert_cmpint(getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &length), ==, 0);
+    return size;
+}
+
+/* The size of a send buffer that is asked for as @size bytes, in a socket that has nothing yet. */
+static int send_buffer_allowed(size_t size)
+{
+    int half = (int)size / 2;
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    int allowed;
+
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &half, sizeof(half));
+    allowed = send_buffer_of(fd);
+    close(fd);
+    return allowed;
+}
+
+/* Copy @length bytes through a flow between two pairs of unix sockets, at once as many as fit into
+ * the buffer that recv() fills. Returns the size of the sink's send buffer then. */
+static int send_buffer_after(Loop *loop, size_t length, int size_before, size_t limit)
+{
+    RelayLoop *relay_loop = relay_loop_get(loop->ctx);
+    RelayFlow flow = { 0 };
+    int source[2];
+    int sink[2];
+    int sent = 0;
+    int size;
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, source), ==, 0);
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sink), ==, 0);
+    if (size_before > 0) {
+        size_before /= 2;
+        setsockopt(sink[0], SOL_SOCKET, SO_SNDBUF, &size_before, sizeof(size_before));
+    }
+    send_zeros(source[0], &sent, (int)length);
+    g_assert_cmpint(relay_flow_pump(&flow, relay_loop, source[1], sink[0], limit), ==,
+                    FLOW_GOES_ON);
+    g_assert_cmpuint(flow.bytes, >, 0);
+    size = send_buffer_of(sink[0]);
+    relay_flow_drop(&flow);
+    relay_loop_put(relay_loop);
+    for (int i = 0; i < 2; i++) {
+        close(source[i]);
+        close(sink[i]);
+    }
+    return size;
+}
+
+static void much_deepens_a_unix_socket(Loop *loop)
+{
+    const size_t much = sizeof(((RelayLoop *)NULL)->buffer);
+    int least = send_buffer_allowed(0);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    int by_default = send_buffer_of(fd);
+
+    close(fd);
+    /* As large as what a direction may hold, as far as the system allows. */
+    g_assert_cmpint(send_buffer_after(loop, much, least, 2 * much), ==,
+                    send_buffer_allowed(2 * much));
+    g_assert_cmpint(send_buffer_after(loop, much, least, 3 * much), ==,
+                    send_buffer_allowed(3 * much));
+    g_assert_cmpint(send_buffer_allowed(3 * much), >, send_buffer_allowed(2 * much));
+    /* Never smaller than it was, and not for a little. */
+    g_assert_cmpint(send_buffer_after(loop, much, 0, 4096), ==, by_default);
+    g_assert_cmpint(send_buffer_after(loop, much - 1, least, 2 * much), ==, least);
+}
+
+static void tcp_keeps_its_own_measure(Loop *loop)
+{
+    int listener = relay_test_listen("tcp:127.0.0.1:0", 64);
+    g_autofree char *target_address = relay_test_address_of(listener);
+    const size_t much = sizeof(((RelayLoop *)NULL)->buffer);
+    RelayLoop *relay_loop = relay_loop_get(loop->ctx);
+    RelayFlow flow = { 0 };
+    int source[2];
+    int before;
+    int sent = 0;
+    int sink = relay_test_connect(target_address);
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, source), ==, 0);
+    before = send_buffer_of(sink);
+    send_zeros(source[0], &sent, (int)much);
+    relay_flow_pump(&flow, relay_loop, source[1], sink, RELAY_BUFFER_SIZE_MAX);
+    g_assert_cmpuint(flow.bytes, ==, much);
+    g_assert_true(flow.bulk);
+    g_assert_cmpint(send_buffer_of(sink), ==, before);
+    relay_flow_drop(&flow);
+    relay_loop_put(relay_loop);
+    close(sink);
+    close(source[0]);
+    close(source[1]);
+    close(listener);
+}
+
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
@@ -146,5 +246,7 @@ int main(int argc, char **argv)
     loop_test_add_aio_poll("without descriptors for pipes bytes are copied",
                            without_descriptors_for_pipes_bytes_are_copied);
     loop_test_add("who sends learns that nobody reads", who_sends_learns_that_nobody_reads);
+    loop_test_add_aio_poll("much deepens a unix socket", much_deepens_a_unix_socket);
+    loop_test_add_aio_poll("tcp keeps its own measure", tcp_keeps_its_own_measure);
     return g_test_run();
 }
