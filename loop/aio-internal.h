@@ -316,6 +316,7 @@ typedef struct AioPolling {
     _Atomic int64_t woken_at_ns; /* when a notifier began to wake the loop; 0: none did */
     _Atomic uint64_t hits;
     _Atomic uint64_t misses;
+    atomic_bool scarce; /* processors are; written by the home thread */
 
     PollTimes times;      /* home thread, as all below */
     PollTime notifier;    /* of wake-ups by aio_notify() */
@@ -326,6 +327,8 @@ typedef struct AioPolling {
     bool in_phase;
     bool begun;          /* an io_poll_begin was called in this phase */
     bool phase_to_count; /* the last phase is not taken into account yet */
+    int64_t delay_ns;    /* run_delay_ns() at that time; -1: it was not looked at, or is unknown */
+    int64_t delay_at_ns; /* when the present period began; 0: none did */
 } AioPolling;
 
 /* What polling knows of a descriptor goes from @old to @handler; either may be NULL. With ctx->lock

@@ -16,12 +16,21 @@
  * The home thread does not announce itself in ctx->notify_me while it polls, so a notifier makes no
  * system call; after the phase it does, and looks once more: see loop/aio-internal.h.
  *
+ * Polling keeps a processor from others. A loop whose thread had to wait for one itself, for some
+ * part of the last while, does not poll.
+ *
  * io_poll_begin and io_poll_end enclose a phase. As the other side may have kept silent up to
  * io_poll_end, each io_poll is looked at once more after it. A phase belongs to the wait alone: no
  * other callback is called inside, and what it finds is called in the pass that follows.
  */
 #include "config.h"
 #include "loop/aio-internal.h"
+#include "loop/run-delay.h"
+
+/* Processors are scarce when the thread has waited for one for such a part of its time, which is
+ * looked at so often. */
+#define SCARCE_PART      10
+#define SCARCE_PERIOD_NS (50 * (int64_t)SCALE_MS)
 
 struct AioPolled {
     _Atomic(AioHandler *) handler; /* the present one or NULL; written with ctx->lock held */
@@ -151,13 +160,52 @@ static bool can_poll(AioContext *ctx)
             atomic_load_explicit(&ctx->polling.n_blind, memory_order_relaxed) == 0);
 }
 
-int64_t aio_polling_time_ns(AioContext *ctx)
+/* How long polling pays, as far as its events tell. */
+static int64_t learnt_time_ns(AioContext *ctx)
 {
     AioPolling *polling = &ctx->polling;
 
     return can_poll(ctx) ? MIN(atomic_load_explicit(&polling->learnt_ns, memory_order_relaxed),
                                atomic_load_explicit(&polling->max_ns, memory_order_relaxed))
                          : 0;
+}
+
+int64_t aio_polling_time_ns(AioContext *ctx)
+{
+    return atomic_load_explicit(&ctx->polling.scarce, memory_order_relaxed) ? 0
+                                                                            : learnt_time_ns(ctx);
+}
+
+/* A period is over: whether the thread has waited for a processor for more than its part. */
+static bool has_waited(AioPolling *polling, int64_t elapsed_ns)
+{
+    int64_t before_ns = polling->delay_ns;
+
+    polling->delay_ns = run_delay_ns();
+    return before_ns >= 0 && (polling->delay_ns - before_ns) * SCARCE_PART > elapsed_ns;
+}
+
+/* Whether the thread of @contexts, which would poll now, shares its processor with others that want
+ * it: then it sleeps, and they get on sooner with what it waits for. */
+static bool processors_are_scarce(AioContext *const *contexts, size_t n)
+{
+    AioPolling *polling = &contexts[0]->polling;
+    int64_t now_ns = contexts[0]->activity->now_ns;
+    int64_t elapsed_ns = now_ns - polling->delay_at_ns;
+
+    if (polling->delay_at_ns == 0) {
+        polling->delay_at_ns = now_ns;
+        polling->delay_ns = -1;
+    } else if (elapsed_ns >= SCARCE_PERIOD_NS) {
+        bool scarce = has_waited(polling, elapsed_ns);
+
+        polling->delay_at_ns = now_ns;
+        for (size_t i = 0; i < n; i++) {
+            /* Relaxed: only this thread writes it, for others to read. */
+            atomic_store_explicit(&contexts[i]->polling.scarce, scarce, memory_order_relaxed);
+        }
+    }
+    return atomic_load_explicit(&polling->scarce, memory_order_relaxed);
 }
 
 /* ---- a phase ---- */
@@ -335,8 +383,11 @@ static int64_t phase_ns(AioContext *const *contexts, size_t n, int64_t timeout_n
         if (contexts[i]->polling.in_phase || !can_poll(contexts[i])) {
             return 0;
         }
-        time_ns = MAX(time_ns, aio_polling_time_ns(contexts[i]));
+        time_ns = MAX(time_ns, learnt_time_ns(contexts[i]));
         time_ns = MAX(time_ns, timer_phase_ns(contexts[i]));
+    }
+    if (time_ns > 0 && processors_are_scarce(contexts, n)) {
+        return 0;
     }
     return soonest_timeout(time_ns, timeout_ns);
 }

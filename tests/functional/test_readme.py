@@ -4,8 +4,6 @@ pages."""
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 from pathlib import Path
 

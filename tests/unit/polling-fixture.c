@@ -22,6 +22,32 @@ int polling_notifier_sets(void)
     return atomic_load(&notifier_sets);
 }
 
+/* ---- processors ---- */
+
+static struct {
+    int percent; /* of the time that passes is waited; -1: unknown */
+    int64_t delay_ns;
+    int64_t now;
+} processor;
+
+int64_t __wrap_run_delay_ns(void);
+
+int64_t __wrap_run_delay_ns(void)
+{
+    if (processor.percent < 0) {
+        return -1;
+    }
+    processor.delay_ns += (sim_now() - processor.now) * processor.percent / 100;
+    processor.now = sim_now();
+    return processor.delay_ns;
+}
+
+void polling_set_waiting(int percent)
+{
+    processor.percent = percent;
+    processor.now = sim_now();
+}
+
 /* ---- sources ---- */
 
 void source_set_handler(Source *source)
