@@ -73,7 +73,6 @@ def start(service):
 def restart(machine):
     """Restart the service; how long that took."""
     before = main_pid(machine)
-    machine.run("systemctl", "reset-failed", "evloopd.service")  # so many starts are allowed
     begin = time.monotonic()
     machine.run("systemctl", "restart", "evloopd.service")
     seconds = time.monotonic() - begin
@@ -139,6 +138,29 @@ def test_kicks_and_deadlines_go_on(service, start):
     assert journal(service, "^restart: kept: objects 3, descriptors 1$", PRIORITY="5")
     assert journal(service, "^restart: objects that go on: 3$", PRIORITY="5")
     assert service.show("evloopd.service", "NFileDescriptorStore") == ("0",)
+
+
+def test_a_start_that_fails_loses_nothing_however_often(service, start):
+    """systemd tries again until the configuration is mended; by default it would give up."""
+    wrong = "/etc/evloopd/evloopd.conf.d/90-wrong.json"
+    assert call(service, "object-add", **{"qom-type": "event-notifier", "id": "bell"}) == {}
+    kicker = start(KICKER, SOCKETS[0], "bell")
+    kicker.expect("ready")
+    kicker.tell("once")
+    kicker.expect("kicked")
+    service.wait_for("a kick", lambda: get(service, "bell", "kicks") == 1)
+    service.write(wrong, "{}\n")
+    try:
+        assert service.try_run("systemctl", "restart", "evloopd.service")[0] != 0
+        service.wait_for("more tries than systemd allows by default", lambda: int(
+            service.show("evloopd.service", "NRestarts")[0]) > 6)
+        assert service.show("evloopd.service", "NFileDescriptorStore") == ("1",)
+        kicker.tell("once")
+        kicker.expect("kicked")
+    finally:
+        service.run("rm", wrong)
+    main_pid(service)
+    service.wait_for("the kick", lambda: get(service, "bell", "kicks") == 2)
 
 
 def test_a_stop_and_a_crash_are_an_end(service):
