@@ -5,6 +5,14 @@
 
 #include "ctl/text.h"
 
+/* Control characters, and those that change the order in which a terminal shows what follows, or
+ * begin another line (Unicode's Bidi_Control, line and paragraph separator). */
+static gboolean is_control(gunichar c)
+{
+    return g_unichar_iscntrl(c) || c == 0x061c || c == 0x200e || c == 0x200f ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
 static char *clean(const char *text, gboolean (*is_bad)(gunichar c), char replacement)
 {
     g_autofree char *valid = g_utf8_make_valid(text, -1);
@@ -20,7 +28,7 @@ static char *clean(const char *text, gboolean (*is_bad)(gunichar c), char replac
 
 char *text_clean(const char *text)
 {
-    return clean(text, g_unichar_iscntrl, ' ');
+    return clean(text, is_control, ' ');
 }
 
 char *text_escape_json(const char *json)
@@ -31,7 +39,7 @@ char *text_escape_json(const char *json)
     for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
         gunichar c = g_utf8_get_char(p);
 
-        if (c >= 0x7f && g_unichar_iscntrl(c)) {
+        if (c >= 0x7f && is_control(c)) {
             g_string_append_printf(result, "\\u%04x", (unsigned)c);
         } else {
             g_string_append_unichar(result, c);
@@ -42,7 +50,7 @@ char *text_escape_json(const char *json)
 
 static gboolean is_no_part_of_a_word(gunichar c)
 {
-    return g_unichar_iscntrl(c) || g_unichar_isspace(c);
+    return is_control(c) || g_unichar_isspace(c);
 }
 
 char *text_clean_word(const char *text)

@@ -11,8 +11,8 @@
 
 G_BEGIN_DECLS
 
-/* A copy of @text as valid UTF-8 in which each control character is a space. The caller frees it.
- */
+/* A copy of @text as valid UTF-8 in which each control character is a space, also those that change
+ * the direction of text. The caller frees it. */
 char *text_clean(const char *text);
 
 /* As text_clean(), as one word: '_' stands for white space, and '-' for no text at all (NULL too).
