@@ -118,7 +118,8 @@ static const QmpMember loop_info_members[] = {
     { .name = "poll-ns",
       .type = &qmp_type_int,
       .offset = offsetof(LoopInfo, poll_ns),
-      .help = "how long it polls at present before it goes to sleep, in ns" },
+      .help = "how long it polls at present before it goes to sleep, in ns; 0 too while it "
+              "has to wait for a processor itself" },
     { .name = "polls-hit",
       .type = &qmp_type_int,
       .offset = offsetof(LoopInfo, polls_hit),

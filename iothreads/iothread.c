@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "loop/main-loop.h"
+#include "loop/run-delay.h"
 #include "loop/thread-pool.h"
 
 /* Guards the list, and each IOThread's main context. Held while a thread starts, so that nobody
@@ -126,6 +127,7 @@ static void *iothread_main(void *opaque)
     set_own_name(iothread->id);
     qemu_set_current_aio_context(iothread->ctx);
     iothread->thread_id = gettid();
+    aio_watch_run_delay(iothread->ctx);
     sem_post(&iothread->started);
     while (!iothread->stopping) {
         if (atomic_load_explicit(&iothread->run_main_loop, memory_order_acquire)) {
@@ -136,6 +138,7 @@ static void *iothread_main(void *opaque)
     }
     /* Here, for it may take long: whoever drops the last reference would have to wait. */
     thread_pool_stop(iothread->ctx);
+    aio_unwatch_run_delay(iothread->ctx);
     qemu_set_current_aio_context(NULL);
     if (iothread->done_ctx) {
         aio_bh_schedule_oneshot(iothread->done_ctx, finish_destroy, iothread);

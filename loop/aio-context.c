@@ -53,6 +53,7 @@ AioContext *aio_context_new_with_fdmon(AioFdMon fdmon, GError **errp)
         .thread_pool_max = AIO_THREAD_POOL_MAX_DEFAULT,
     };
     ctx->polling.wait_from_ns = ctx->polling.waited_ns = -1;
+    ctx->polling.run_delay_fd = -1;
     aio_polling_set_params(ctx, &ctx->params);
     if (!fdmon_setup(ctx, fdmon, errp)) {
         free(ctx);

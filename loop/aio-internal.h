@@ -327,8 +327,11 @@ typedef struct AioPolling {
     bool in_phase;
     bool begun;          /* an io_poll_begin was called in this phase */
     bool phase_to_count; /* the last phase is not taken into account yet */
-    int64_t delay_ns;    /* run_delay_ns() at that time; -1: it was not looked at, or is unknown */
-    int64_t delay_at_ns; /* when the present period began; 0: none did */
+    bool forgone; /* the present wait would have begun with polling, were processors not scarce */
+
+    int run_delay_fd;       /* of the home thread (loop/run-delay.h); -1: none */
+    int64_t period_from_ns; /* when the present period of watching began; 0: none did */
+    int64_t run_delay_ns;   /* the thread's delay at that time; -1: unknown */
 } AioPolling;
 
 /* What polling knows of a descriptor goes from @old to @handler; either may be NULL. With ctx->lock

@@ -27,9 +27,14 @@
 #include "loop/aio-internal.h"
 #include "loop/run-delay.h"
 
-/* Processors are scarce when the thread has waited for one for such a part of its time, which is
- * looked at so often. */
-#define SCARCE_PART      10
+#include <unistd.h>
+
+/* Processors are scarce from when the thread waits for one for such a part of a period, until it is
+ * less than such a part. */
+#define SCARCE_FROM_DIVISOR  10
+#define SCARCE_UNTIL_DIVISOR 20
+
+/* How long a period is at least: it ends with the first wait after that. */
 #define SCARCE_PERIOD_NS (50 * (int64_t)SCALE_MS)
 
 struct AioPolled {
@@ -176,34 +181,59 @@ int64_t aio_polling_time_ns(AioContext *ctx)
                                                                             : learnt_time_ns(ctx);
 }
 
-/* A period is over: whether the thread has waited for a processor for more than its part. */
-static bool has_waited(AioPolling *polling, int64_t elapsed_ns)
-{
-    int64_t before_ns = polling->delay_ns;
+/* ---- processors ---- */
 
-    polling->delay_ns = run_delay_ns();
-    return before_ns >= 0 && (polling->delay_ns - before_ns) * SCARCE_PART > elapsed_ns;
+void aio_watch_run_delay(AioContext *ctx)
+{
+    AioPolling *polling = &ctx->polling;
+
+    polling->run_delay_fd = run_delay_open();
+    polling->period_from_ns = 0;
 }
 
-/* Whether the thread of @contexts, which would poll now, shares its processor with others that want
- * it: then it sleeps, and they get on sooner with what it waits for. */
-static bool processors_are_scarce(AioContext *const *contexts, size_t n)
+void aio_unwatch_run_delay(AioContext *ctx)
 {
-    AioPolling *polling = &contexts[0]->polling;
-    int64_t now_ns = contexts[0]->activity->now_ns;
-    int64_t elapsed_ns = now_ns - polling->delay_at_ns;
+    AioPolling *polling = &ctx->polling;
 
-    if (polling->delay_at_ns == 0) {
-        polling->delay_at_ns = now_ns;
-        polling->delay_ns = -1;
+    if (polling->run_delay_fd >= 0) {
+        close(polling->run_delay_fd);
+        polling->run_delay_fd = -1;
+    }
+    atomic_store_explicit(&polling->scarce, false, memory_order_relaxed);
+}
+
+/* A period of @elapsed_ns is over: whether the thread has waited for a processor for a good part of
+ * it. Unknown is no. */
+static bool has_waited(AioPolling *polling, int64_t elapsed_ns)
+{
+    int64_t before_ns = polling->run_delay_ns;
+    int64_t divisor = atomic_load_explicit(&polling->scarce, memory_order_relaxed)
+                          ? SCARCE_UNTIL_DIVISOR
+                          : SCARCE_FROM_DIVISOR;
+
+    polling->run_delay_ns = run_delay_ns(polling->run_delay_fd);
+    return before_ns >= 0 && (polling->run_delay_ns - before_ns) * divisor > elapsed_ns;
+}
+
+/* Whether the thread of @ctx, which would poll now, shares its processor with others that want it:
+ * then it sleeps, and they get on sooner with what it waits for. */
+static bool processors_are_scarce(AioContext *ctx)
+{
+    AioPolling *polling = &ctx->polling;
+    int64_t now_ns = ctx->activity->now_ns;
+    int64_t elapsed_ns = now_ns - polling->period_from_ns;
+
+    if (polling->run_delay_fd < 0) {
+        return false;
+    }
+    if (polling->period_from_ns == 0) {
+        polling->period_from_ns = now_ns;
+        polling->run_delay_ns = -1;
     } else if (elapsed_ns >= SCARCE_PERIOD_NS) {
-        bool scarce = has_waited(polling, elapsed_ns);
-
-        polling->delay_at_ns = now_ns;
-        for (size_t i = 0; i < n; i++) {
-            /* Relaxed: only this thread writes it, for others to read. */
-            atomic_store_explicit(&contexts[i]->polling.scarce, scarce, memory_order_relaxed);
-        }
+        /* Relaxed: only this thread writes it, for others to read. */
+        atomic_store_explicit(&polling->scarce, has_waited(polling, elapsed_ns),
+                              memory_order_relaxed);
+        polling->period_from_ns = now_ns;
     }
     return atomic_load_explicit(&polling->scarce, memory_order_relaxed);
 }
@@ -378,18 +408,23 @@ static int64_t timer_phase_ns(AioContext *ctx)
 static int64_t phase_ns(AioContext *const *contexts, size_t n, int64_t timeout_ns)
 {
     int64_t time_ns = 0;
+    bool scarce = false;
 
     for (size_t i = 0; i < n; i++) {
+        contexts[i]->polling.forgone = false;
         if (contexts[i]->polling.in_phase || !can_poll(contexts[i])) {
             return 0;
         }
         time_ns = MAX(time_ns, learnt_time_ns(contexts[i]));
         time_ns = MAX(time_ns, timer_phase_ns(contexts[i]));
     }
-    if (time_ns > 0 && processors_are_scarce(contexts, n)) {
-        return 0;
+    for (size_t i = 0; i < n && time_ns > 0; i++) {
+        scarce |= processors_are_scarce(contexts[i]);
     }
-    return soonest_timeout(time_ns, timeout_ns);
+    for (size_t i = 0; i < n && scarce; i++) {
+        contexts[i]->polling.forgone = true;
+    }
+    return scarce ? 0 : soonest_timeout(time_ns, timeout_ns);
 }
 
 bool aio_polling_run(AioContext *ctx)
@@ -458,7 +493,8 @@ static void learn_wake(AioContext *ctx)
 void aio_polling_blocks(AioContext *const *contexts, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (!can_poll(contexts[i])) {
+        /* What it would have found by polling it can't learn by sleeping. */
+        if (!can_poll(contexts[i]) || contexts[i]->polling.forgone) {
             return;
         }
     }

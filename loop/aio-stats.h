@@ -44,7 +44,8 @@ typedef struct AioContextStats {
     uint64_t busy_ns;           /* awake, not polling */
     uint64_t polling_ns;        /* polling in user space */
     uint64_t blocked_ns;        /* asleep */
-    uint64_t poll_ns;           /* how long it polls at present before it sleeps */
+    uint64_t poll_ns;           /* how long it polls at present before it sleeps; 0 too while its
+                                 * thread has to wait for a processor */
     uint64_t polls_hit;         /* phases of polling that found something to do */
     uint64_t polls_missed;      /* those that did not, so that it went to sleep */
 } AioContextStats;

@@ -288,8 +288,7 @@ bool aio_has_io_uring(AioContext *ctx);
 /* ---- parameters ---- */
 
 typedef struct AioContextParams {
-    int64_t poll_max_ns;     /* longest time to poll in user space before blocking; 0: never. A
-                              * thread that has to wait for a processor does not poll either */
+    int64_t poll_max_ns;     /* longest time to poll in user space before blocking; 0: never */
     int64_t poll_grow;       /* factor by which that time grows; 0: the default, 2 */
     int64_t poll_shrink;     /* divisor by which it shrinks; 0: down to 0 at once */
     int64_t aio_max_batch;   /* requests that wait to be submitted; 0: as many as the ring takes */

@@ -1,8 +1,8 @@
 /*
- * The time a thread spent on a run queue, from procfs: /proc/PID/schedstat has the time it ran, the
- * time it waited to run, and how often it ran (Linux, Documentation/scheduler/sched-stats.rst).
- *
- * The file is opened anew each time: an open one would stay that of the thread that opened it.
+ * The time a thread spent on a run queue, from procfs: /proc/PID/task/TID/schedstat has the time it
+ * ran, the time it waited to run, and how often it ran (Linux,
+ * Documentation/scheduler/sched-stats.rst). Without CONFIG_SCHED_INFO the file is not there; while
+ * the kernel does not count, the last two are 0.
  */
 #include "config.h"
 #include "loop/run-delay.h"
@@ -12,21 +12,25 @@
 #include <stdio.h>
 #include <unistd.h>
 
-int64_t run_delay_ns(void)
+int run_delay_open(void)
+{
+    return open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+}
+
+int64_t run_delay_ns(int fd)
 {
     char text[128];
     int64_t waited_ns;
-    ssize_t length;
-    int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+    int64_t times;
+    ssize_t length = pread(fd, text, sizeof(text) - 1, 0);
 
-    if (fd < 0) {
-        return -1;
-    }
-    length = read(fd, text, sizeof(text) - 1);
-    close(fd);
     if (length < 0) {
         return -1;
     }
     text[length] = '\0';
-    return sscanf(text, "%*u %" SCNd64, &waited_ns) == 1 ? waited_ns : -1;
+    /* A thread that asks runs for the first time at least. */
+    if (sscanf(text, "%*u %" SCNd64 " %" SCNd64, &waited_ns, &times) != 2 || times == 0) {
+        return -1;
+    }
+    return waited_ns;
 }

@@ -55,36 +55,37 @@ static Step send_or_keep(RelayFlow *flow, int sink, const char *data, size_t len
 }
 
 /*
- * Let @sink, when it is a unix socket, hold @limit bytes that were sent and not received yet, or as
- * many as the system allows.
+ * Give @sink, when it is a unix socket, a send buffer of @limit bytes, or as many as the system
+ * allows; that counts what the kernel needs beside the bytes.
  *
- * By default that is 208 KiB, and who found them full is woken only when three quarters are free
+ * By default it has 208 KiB, and who found them full is woken only when three quarters are free
  * again (Linux, unix_writable()): little is left for the receiver to go on with until the sender
  * has run. TCP makes its buffers larger by itself, and no more when it was told a size.
  */
-static void deepen(int sink, size_t limit)
+static void enlarge_send_buffer(RelayLoop *loop, int sink, size_t limit)
 {
-    int want = (int)limit / 2; /* the kernel takes it twice, for what it needs beside the bytes */
+    int half = (int)limit / 2; /* the kernel doubles it */
     socklen_t length = sizeof(int);
     int domain;
     int size;
 
     if (getsockopt(sink, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX &&
-        getsockopt(sink, SOL_SOCKET, SO_SNDBUF, &size, &length) == 0 && size < 2 * want) {
+        getsockopt(sink, SOL_SOCKET, SO_SNDBUF, &size, &length) == 0 &&
+        size < relay_loop_send_buffer(loop, limit)) {
         /* Where it is refused, it works as it is. */
-        setsockopt(sink, SOL_SOCKET, SO_SNDBUF, &want, sizeof(want));
+        setsockopt(sink, SOL_SOCKET, SO_SNDBUF, &half, sizeof(half));
     }
 }
 
-static void begin_bulk(RelayFlow *flow, int sink, size_t limit)
+static void begin_bulk(RelayFlow *flow, RelayLoop *loop, int sink, size_t limit)
 {
     if (flow->no_splice) {
         return;
     }
     flow->bulk = true;
-    if (!flow->deep) {
-        flow->deep = true;
-        deepen(sink, limit);
+    if (!flow->enlarged) {
+        flow->enlarged = true;
+        enlarge_send_buffer(loop, sink, limit);
     }
 }
 
@@ -104,7 +105,7 @@ static Step copy(RelayFlow *flow, RelayLoop *loop, int source, int sink, size_t 
     flow->bytes += (uint64_t)length;
     step = send_or_keep(flow, sink, loop->buffer, (size_t)length);
     if ((size_t)length == room) {
-        begin_bulk(flow, sink, limit);
+        begin_bulk(flow, loop, sink, limit);
         return step;
     }
     /* What has come meanwhile is announced again. */

@@ -104,6 +104,8 @@ struct RelayLoop {
     /* Home thread: */
     RelayPipe *pipes;
     unsigned n_pipes;
+    size_t send_buffer_asked; /* for a send buffer of so many bytes... */
+    int send_buffer_allowed;  /* ...the system gives one of so many */
     char buffer[RELAY_LOOP_BUFFER_SIZE];
 };
 
@@ -116,6 +118,10 @@ RelayPipe *relay_loop_take_pipe(RelayLoop *loop);
 void relay_loop_give_pipe(RelayLoop *loop, RelayPipe *pipe);
 void relay_pipe_close(RelayPipe *pipe);
 
+/* The size of the send buffer of a unix socket that is asked for one of @size bytes; 0 when that is
+ * not known. Home thread. */
+int relay_loop_send_buffer(RelayLoop *loop, size_t size);
+
 /* ---- one direction (relay-flow.c) ---- */
 
 typedef struct RelayFlow {
@@ -127,7 +133,7 @@ typedef struct RelayFlow {
     bool eof;       /* nothing more is read */
     bool done;      /* nothing more is written: the receiver knows of the end */
     bool bulk;      /* by splice(2) */
-    bool deep;      /* the sink's own buffer was made larger, where that pays */
+    bool enlarged;  /* the sink's own buffer was, where that pays */
     bool full;      /* the pipe is, though it may hold less than it is allowed to */
     bool broken;    /* the source failed; what came before is to be written still */
     bool no_splice; /* the kernel can't between these two */

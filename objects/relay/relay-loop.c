@@ -5,6 +5,7 @@
 #include "objects/relay/relay-internal.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* As many idle pipes are kept; more are closed when they are given back. */
@@ -31,6 +32,8 @@ RelayLoop *relay_loop_get(AioContext *ctx)
         loop->refs = 0;
         loop->pipes = NULL;
         loop->n_pipes = 0;
+        loop->send_buffer_asked = 0;
+        loop->send_buffer_allowed = 0;
         aio_context_ref(ctx);
         g_hash_table_insert(registry, ctx, loop);
     }
@@ -102,4 +105,33 @@ void relay_pipe_close(RelayPipe *pipe)
     close(pipe->out);
     close(pipe->in);
     g_free(pipe);
+}
+
+/* net.core.wmem_max is the limit, which may be less than what each has by default, and a sandbox
+ * may hide it. So a socket is asked. */
+static int ask_for_send_buffer(size_t size)
+{
+    int half = (int)size / 2; /* the kernel doubles it */
+    socklen_t length = sizeof(int);
+    int allowed = 0;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0) {
+        return 0;
+    }
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &half, sizeof(half)) != 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &allowed, &length) != 0) {
+        allowed = 0;
+    }
+    close(fd);
+    return allowed;
+}
+
+int relay_loop_send_buffer(RelayLoop *loop, size_t size)
+{
+    if (loop->send_buffer_asked != size) {
+        loop->send_buffer_allowed = ask_for_send_buffer(size);
+        loop->send_buffer_asked = loop->send_buffer_allowed > 0 ? size : 0;
+    }
+    return loop->send_buffer_allowed;
 }

@@ -363,6 +363,13 @@ def test_its_loops_use_io_uring(service):
     assert found == "io_uring"
 
 
+def test_its_loops_can_tell_how_long_they_wait_for_processors(service):
+    """By a file of procfs, of which the unit leaves little."""
+    ctl(service, "iothread", "add", "io0")
+    links = service.run("ls", "-l", f"/proc/{main_pid(service)}/fd")
+    assert links.count("/schedstat") == 2  # io0 and the monitor thread
+
+
 def test_threads_have_cpus_and_scheduling_policies_but_for_real_time(service):
     ctl(service, "iothread", "add", "io0", "cpu-affinity=0", "sched-policy=batch")
     words = ["evloopctl", "iothread", "set", "io0", "sched-policy=fifo", "sched-priority=5"]

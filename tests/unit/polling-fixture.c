@@ -30,10 +30,11 @@ static struct {
     int64_t now;
 } processor;
 
-int64_t __wrap_run_delay_ns(void);
+int64_t __wrap_run_delay_ns(int fd);
 
-int64_t __wrap_run_delay_ns(void)
+int64_t __wrap_run_delay_ns(int fd)
 {
+    g_assert_cmpint(fd, >=, 0);
     if (processor.percent < 0) {
         return -1;
     }

@@ -49,8 +49,9 @@ void source_event_in_passes(Source *source, int64_t delay_ns);
 /* Events until the loop polls for @source for about 30 us. */
 void source_make_polled(Source *source);
 
-/* From now on the loop's thread waits for a processor for @percent of its simulated time, 0 at
- * first; -1: the system does not tell. */
+/* From now on the loop's thread, if its delay is watched (loop/run-delay.h), waits for a processor
+ * for
+ * @percent of its simulated time, 0 at first; -1: the system does not tell. */
 void polling_set_waiting(int percent);
 
 /* How often any event notifier has been set. */

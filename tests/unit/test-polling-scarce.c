@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include "loop/run-delay.h"
 #include "tests/unit/polling-fixture.h"
 
 /* As many events, of 30 us each, take three of the periods in which the loop looks how long it has
@@ -37,66 +38,83 @@ static void begin(Loop *loop, Source *source, int percent)
 {
     sim_begin(loop->ctx);
     polling_set_waiting(percent);
+    aio_watch_run_delay(loop->ctx);
     source_init(source, loop);
     many_events(source);
 }
 
 static void end(Source *source)
 {
+    AioContext *ctx = source->loop->ctx;
+
     source_cleanup(source);
+    aio_unwatch_run_delay(ctx);
     polling_set_waiting(0);
     sim_end();
 }
 
-static void test_nothing_is_polled_for(Loop *loop)
+/* Assert that each of many events is polled for, or that none is. */
+static void assert_polled_for(Source *source, bool polled_for)
 {
-    uint64_t phases;
+    uint64_t phases = phases_of(source->loop);
+
+    many_events(source);
+    g_assert_cmpuint(phases_of(source->loop) - phases, ==, polled_for ? EVENTS : 0);
+    g_assert_cmpuint(poll_ns_of(source->loop), ==, polled_for ? 32000 : 0);
+}
+
+/* From the tenth part of the time on. */
+static void test_how_much_is_too_much(Loop *loop)
+{
     Source source;
 
-    begin(loop, &source, 20);
-    g_assert_cmpuint(poll_ns_of(loop), ==, 0);
-    phases = phases_of(loop);
-    many_events(&source);
-    g_assert_cmpuint(phases_of(loop), ==, phases);
+    begin(loop, &source, 11);
+    assert_polled_for(&source, false);
+    end(&source);
+    begin(loop, &source, 9);
+    assert_polled_for(&source, true);
     end(&source);
 }
 
+/* Less than the twentieth part: by sleeping a thread waits less already. */
 static void test_polling_begins_again(Loop *loop)
 {
-    uint64_t phases;
     Source source;
 
     begin(loop, &source, 20);
-    polling_set_waiting(0);
+    polling_set_waiting(6);
     many_events(&source);
-    phases = phases_of(loop);
+    assert_polled_for(&source, false);
+    polling_set_waiting(4);
     many_events(&source);
-    g_assert_cmpuint(phases_of(loop), ==, phases + EVENTS);
-    g_assert_cmpuint(poll_ns_of(loop), ==, 32000);
-    end(&source);
-}
-
-static void test_a_little(Loop *loop)
-{
-    uint64_t phases;
-    Source source;
-
-    begin(loop, &source, 9);
-    phases = phases_of(loop);
-    many_events(&source);
-    g_assert_cmpuint(phases_of(loop), ==, phases + EVENTS);
+    assert_polled_for(&source, true);
     end(&source);
 }
 
 static void test_unknown(Loop *loop)
 {
-    uint64_t phases;
     Source source;
 
     begin(loop, &source, -1);
-    phases = phases_of(loop);
+    assert_polled_for(&source, true);
+    /* Nor any more. */
+    polling_set_waiting(20);
     many_events(&source);
-    g_assert_cmpuint(phases_of(loop), ==, phases + EVENTS);
+    assert_polled_for(&source, false);
+    polling_set_waiting(-1);
+    many_events(&source);
+    assert_polled_for(&source, true);
+    end(&source);
+}
+
+static void test_not_watched(Loop *loop)
+{
+    Source source;
+
+    begin(loop, &source, 20);
+    aio_unwatch_run_delay(loop->ctx);
+    many_events(&source);
+    assert_polled_for(&source, true);
     end(&source);
 }
 
@@ -109,12 +127,29 @@ static void test_after_a_long_sleep(Loop *loop)
     begin(loop, &source, 20);
     polling_set_waiting(0);
     source_event(&source, 3600 * INT64_C(1000000000));
-    for (int i = 0; i < 4; i++) {
-        source_event(&source, 30000);
-    }
     phases = phases_of(loop);
     source_event(&source, 30000);
     g_assert_cmpuint(phases_of(loop), ==, phases + 1);
+    end(&source);
+}
+
+/* How late events come to a loop that sleeps tells nothing of what polling would find. */
+static void test_nothing_is_learnt(Loop *loop)
+{
+    AioContextStats before, after;
+    Source source;
+
+    begin(loop, &source, 20);
+    for (int i = 0; i < 100; i++) {
+        source_event(&source, 200000);
+    }
+    polling_set_waiting(0);
+    source_event(&source, 1000000000);
+    aio_context_get_stats(loop->ctx, &before);
+    source_event(&source, 30000);
+    aio_context_get_stats(loop->ctx, &after);
+    g_assert_cmpuint(after.polls_hit, ==, before.polls_hit + 1);
+    g_assert_cmpuint(after.poll_ns, ==, 32000);
     end(&source);
 }
 
@@ -122,35 +157,28 @@ static void test_timers(Loop *loop)
 {
     int fires = 0;
     QEMUTimer *timer = aio_timer_new(loop->ctx, QEMU_CLOCK_REALTIME, SCALE_NS, test_count, &fires);
+    Source source;
     uint64_t phases;
 
-    sim_begin(loop->ctx);
-    polling_set_waiting(20);
-    loop_passes(loop, 2);
-    for (int i = 0; i < EVENTS; i++) {
-        timer_event(loop, timer, &fires, 30000);
-    }
+    begin(loop, &source, 20);
     phases = phases_of(loop);
-    g_assert_cmpuint(phases, >, 0);
     for (int i = 0; i < EVENTS; i++) {
         timer_event(loop, timer, &fires, 30000);
     }
     g_assert_cmpuint(phases_of(loop), ==, phases);
     timer_free(timer);
-    polling_set_waiting(0);
-    sim_end();
+    end(&source);
 }
 
 int main(int argc, char **argv)
 {
     loop_test_init(&argc, &argv);
-    loop_test_add_aio_poll("while-processors-are-scarce-nothing-is-polled-for",
-                           test_nothing_is_polled_for);
-    loop_test_add_aio_poll("when-they-are-not-any-more-polling-begins-again",
-                           test_polling_begins_again);
-    loop_test_add_aio_poll("to-wait-a-little-changes-nothing", test_a_little);
+    loop_test_add_aio_poll("who-waits-for-a-processor-does-not-poll", test_how_much_is_too_much);
+    loop_test_add_aio_poll("who-does-not-any-more-polls-again", test_polling_begins_again);
     loop_test_add_aio_poll("a-system-that-does-not-tell-changes-nothing", test_unknown);
+    loop_test_add_aio_poll("a-loop-that-is-not-watched-polls", test_not_watched);
     loop_test_add_aio_poll("what-was-before-a-long-sleep-says-nothing", test_after_a_long_sleep);
+    loop_test_add_aio_poll("nothing-is-learnt-meanwhile", test_nothing_is_learnt);
     loop_test_add_aio_poll("timers-are-not-polled-for-either", test_timers);
     return g_test_run();
 }

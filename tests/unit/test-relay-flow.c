@@ -180,6 +180,7 @@ static int send_buffer_after(Loop *loop, size_t length, int size_before, size_t 
         setsockopt(sink[0], SOL_SOCKET, SO_SNDBUF, &size_before, sizeof(size_before));
     }
     send_zeros(source[0], &sent, (int)length);
+    g_assert_cmpuint((size_t)sent, ==, length);
     g_assert_cmpint(relay_flow_pump(&flow, relay_loop, source[1], sink[0], limit), ==,
                     FLOW_GOES_ON);
     g_assert_cmpuint(flow.bytes, >, 0);
@@ -193,42 +194,79 @@ static int send_buffer_after(Loop *loop, size_t length, int size_before, size_t 
     return size;
 }
 
-static void much_deepens_a_unix_socket(Loop *loop)
-{
-    const size_t much = sizeof(((RelayLoop *)NULL)->buffer);
-    int least = send_buffer_allowed(0);
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    int by_default = send_buffer_of(fd);
+/* As many bytes lead to splice(). */
+#define MUCH sizeof(((RelayLoop *)NULL)->buffer)
 
-    close(fd);
-    /* As large as what a direction may hold, as far as the system allows. */
-    g_assert_cmpint(send_buffer_after(loop, much, least, 2 * much), ==,
-                    send_buffer_allowed(2 * much));
-    g_assert_cmpint(send_buffer_after(loop, much, least, 3 * much), ==,
-                    send_buffer_allowed(3 * much));
-    g_assert_cmpint(send_buffer_allowed(3 * much), >, send_buffer_allowed(2 * much));
+static void much_enlarges_a_unix_socket_s_buffer(Loop *loop)
+{
+    int least = send_buffer_allowed(0);
+
+    if (send_buffer_allowed(3 * MUCH) < (int)(3 * MUCH)) {
+        g_test_skip("the system allows no large buffers");
+        return;
+    }
+    /* As large as what a direction may hold. */
+    g_assert_cmpint(send_buffer_after(loop, MUCH, least, 2 * MUCH), ==, 2 * MUCH);
+    g_assert_cmpint(send_buffer_after(loop, MUCH, least, 3 * MUCH), ==, 3 * MUCH);
     /* Never smaller than it was, and not for a little. */
-    g_assert_cmpint(send_buffer_after(loop, much, 0, 4096), ==, by_default);
-    g_assert_cmpint(send_buffer_after(loop, much - 1, least, 2 * much), ==, least);
+    g_assert_cmpint(send_buffer_after(loop, MUCH, 3 * MUCH, 2 * MUCH), ==, 3 * MUCH);
+    g_assert_cmpint(send_buffer_after(loop, MUCH - 1, least, 2 * MUCH), ==, least);
+}
+
+static void the_system_s_limit_makes_none_smaller(Loop *loop)
+{
+    const size_t limit = 1 << 28;
+    int allowed = send_buffer_allowed(limit);
+    int more = allowed + 65536;
+    int fds[2];
+    RelayLoop *relay_loop = relay_loop_get(loop->ctx);
+    RelayFlow flow = { 0 };
+    int source[2];
+    int sent = 0;
+    int size;
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, source), ==, 0);
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), ==, 0);
+    more /= 2;
+    if (setsockopt(fds[0], SOL_SOCKET, SO_SNDBUFFORCE, &more, sizeof(more)) != 0 ||
+        allowed >= (int)limit) {
+        g_test_skip("there is no buffer beyond the system's limit");
+    } else {
+        size = send_buffer_of(fds[0]);
+        g_assert_cmpint(size, >, allowed);
+        send_zeros(source[0], &sent, (int)MUCH);
+        relay_flow_pump(&flow, relay_loop, source[1], fds[0], limit);
+        g_assert_true(flow.bulk);
+        g_assert_cmpint(send_buffer_of(fds[0]), ==, size);
+    }
+    relay_flow_drop(&flow);
+    relay_loop_put(relay_loop);
+    for (int i = 0; i < 2; i++) {
+        close(source[i]);
+        close(fds[i]);
+    }
 }
 
 static void tcp_keeps_its_own_measure(Loop *loop)
 {
     int listener = relay_test_listen("tcp:127.0.0.1:0", 64);
     g_autofree char *target_address = relay_test_address_of(listener);
-    const size_t much = sizeof(((RelayLoop *)NULL)->buffer);
     RelayLoop *relay_loop = relay_loop_get(loop->ctx);
     RelayFlow flow = { 0 };
+    const int little = 8192;
+    int sink = relay_test_connect(target_address);
     int source[2];
     int before;
     int sent = 0;
-    int sink = relay_test_connect(target_address);
 
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, source), ==, 0);
+    /* The kernel does not change it either from then on. */
+    setsockopt(sink, SOL_SOCKET, SO_SNDBUF, &little, sizeof(little));
     before = send_buffer_of(sink);
-    send_zeros(source[0], &sent, (int)much);
+    g_assert_cmpint(before, <, send_buffer_allowed(RELAY_BUFFER_SIZE_MAX));
+    send_zeros(source[0], &sent, (int)MUCH);
     relay_flow_pump(&flow, relay_loop, source[1], sink, RELAY_BUFFER_SIZE_MAX);
-    g_assert_cmpuint(flow.bytes, ==, much);
+    g_assert_cmpuint(flow.bytes, ==, MUCH);
     g_assert_true(flow.bulk);
     g_assert_cmpint(send_buffer_of(sink), ==, before);
     relay_flow_drop(&flow);
@@ -246,7 +284,10 @@ int main(int argc, char **argv)
     loop_test_add_aio_poll("without descriptors for pipes bytes are copied",
                            without_descriptors_for_pipes_bytes_are_copied);
     loop_test_add("who sends learns that nobody reads", who_sends_learns_that_nobody_reads);
-    loop_test_add_aio_poll("much deepens a unix socket", much_deepens_a_unix_socket);
+    loop_test_add_aio_poll("much enlarges a unix socket's buffer",
+                           much_enlarges_a_unix_socket_s_buffer);
+    loop_test_add_aio_poll("the system's limit makes none smaller",
+                           the_system_s_limit_makes_none_smaller);
     loop_test_add_aio_poll("tcp keeps its own measure", tcp_keeps_its_own_measure);
     return g_test_run();
 }
