@@ -1,6 +1,7 @@
 """What goes to the journal: lines with fields, also when it is stuck or not there. The test is the
 journal, in a mount namespace of the daemon's own."""
 
+import contextlib
 import os
 import re
 import socket
@@ -70,6 +71,15 @@ class Journal:
                 file.seek(0)
                 data = file.read()
         return parse(data)
+
+    def forget(self):
+        """What came up to now, from a daemon that has ended."""
+        self.others.clear()
+        self.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.receive()
+        self.socket.settimeout(DEADLINE)
 
     def try_to_find(self, name, timeout):
         """As find(); None when the journal gets no line for so many seconds."""
@@ -261,28 +271,36 @@ def source_while_held(session, loop):
     return None
 
 
-def test_a_stall_in_an_object_s_callback_names_the_object(start, journal):
-    daemon = start("--stall-threshold-ms=200", "--object", "iothread,id=io0",
-                   "--object", "timer,id=tick,iothread=io0,period-ns=1,catch-up=burst")
+def find_of(journal, name, source):
+    """The next line of a kind that is about @source, for others may be slow, on a busy machine. None
+    when there is none: telling of it takes a lock that the held thread has, or there were as many
+    lines already as are told in a while."""
+    while (entry := journal.try_to_find(name, 5)) and entry.get("EVLOOPD_SOURCE") != source:
+        pass
+    return entry
+
+
+def hold_in(daemon, journal, source):
+    """Hold io0; the lines of its stall and of its end, when it was in @source, else None twice."""
     with daemon.connect(oob=True) as qmp:
         [thread] = [number for number, name in daemon.tasks().items() if name == "io0"]
-        deadline = time.monotonic() + DEADLINE
-        found = None
-        while found != "timer_expired(tick)":  # it is in its callback for most of the time
-            assert time.monotonic() < deadline
-            with held(thread):
-                found = source_while_held(qmp, "io0")
-                answered = found is not None
-                while found == "timer_expired(tick)":
-                    stalled = journal.try_to_find("loop-stalled", 5)
-                    if not stalled:
-                        found = None  # its thread has a lock that telling of it takes
-                    elif stalled.get("EVLOOPD_SOURCE") == found:
-                        break  # else another is slow, on a busy machine
-            if not answered:
-                qmp.receive_reply()
-        while (resumed := journal.find("loop-resumed")).get("EVLOOPD_SOURCE") != found:
-            pass
+        with held(thread):
+            if source_while_held(qmp, "io0") != source:
+                return None, None
+            stalled = find_of(journal, "loop-stalled", source)
+        return stalled, stalled and find_of(journal, "loop-resumed", source)
+
+
+def test_a_stall_in_an_object_s_callback_names_the_object(start, journal):
+    deadline = time.monotonic() + 2 * DEADLINE
+    resumed = None
+    while not resumed:  # it is in its callback for most of the time
+        assert time.monotonic() < deadline
+        daemon = start("--stall-threshold-ms=200", "--object", "iothread,id=io0",
+                       "--object", "timer,id=tick,iothread=io0,period-ns=1,catch-up=burst")
+        stalled, resumed = hold_in(daemon, journal, "timer_expired(tick)")
+        daemon.end()
+        journal.forget()
     for entry in (stalled, resumed):
         assert (entry["EVLOOPD_OBJECT"], entry["EVLOOPD_LOOP"]) == ("tick", "io0")
 
