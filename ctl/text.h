@@ -11,16 +11,16 @@
 
 G_BEGIN_DECLS
 
-/* A copy of @text as valid UTF-8 in which each control character is a space, also those that change
- * the direction of text. The caller frees it. */
+/* A copy of @text as valid UTF-8 in which a space stands for each control character, and for each
+ * that changes the direction of text or separates lines. The caller frees it. */
 char *text_clean(const char *text);
 
 /* As text_clean(), as one word: '_' stands for white space, and '-' for no text at all (NULL too).
  */
 char *text_clean_word(const char *text);
 
-/* A copy of @json, as json-c writes it, as valid UTF-8 in which those control characters are
- * escaped too that JSON lets stand, such as U+009B, which a terminal may take for ESC and '['. */
+/* A copy of @json, as json-c writes it, as valid UTF-8 in which those of these characters are escaped
+ * too that JSON lets stand, such as U+009B, which a terminal may take for ESC and '['. */
 char *text_escape_json(const char *json);
 
 /* How many columns the valid UTF-8 @text takes. */

@@ -329,9 +329,9 @@ typedef struct AioPolling {
     bool phase_to_count; /* the last phase is not taken into account yet */
     bool forgone; /* the present wait would have begun with polling, were processors not scarce */
 
-    int run_delay_fd;       /* of the home thread (loop/run-delay.h); -1: none */
-    int64_t period_from_ns; /* when the present period of watching began; 0: none did */
-    int64_t run_delay_ns;   /* the thread's delay at that time; -1: unknown */
+    int run_delay_fd;        /* of the home thread (loop/run-delay.h); -1: none */
+    int64_t period_from_ns;  /* when the present period of watching began; 0: none did */
+    int64_t delay_before_ns; /* the thread's delay at that time; -1: unknown */
 } AioPolling;
 
 /* What polling knows of a descriptor goes from @old to @handler; either may be NULL. With ctx->lock

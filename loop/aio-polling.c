@@ -17,7 +17,7 @@
  * system call; after the phase it does, and looks once more: see loop/aio-internal.h.
  *
  * Polling keeps a processor from others. A loop whose thread had to wait for one itself, for some
- * part of the last while, does not poll.
+ * part of the last while, does not poll, if that is watched: see loop/run-delay.h.
  *
  * io_poll_begin and io_poll_end enclose a phase. As the other side may have kept silent up to
  * io_poll_end, each io_poll is looked at once more after it. A phase belongs to the wait alone: no
@@ -206,13 +206,13 @@ void aio_unwatch_run_delay(AioContext *ctx)
  * it. Unknown is no. */
 static bool has_waited(AioPolling *polling, int64_t elapsed_ns)
 {
-    int64_t before_ns = polling->run_delay_ns;
+    int64_t before_ns = polling->delay_before_ns;
     int64_t divisor = atomic_load_explicit(&polling->scarce, memory_order_relaxed)
                           ? SCARCE_UNTIL_DIVISOR
                           : SCARCE_FROM_DIVISOR;
 
-    polling->run_delay_ns = run_delay_ns(polling->run_delay_fd);
-    return before_ns >= 0 && (polling->run_delay_ns - before_ns) * divisor > elapsed_ns;
+    polling->delay_before_ns = run_delay_ns(polling->run_delay_fd);
+    return before_ns >= 0 && (polling->delay_before_ns - before_ns) * divisor > elapsed_ns;
 }
 
 /* Whether the thread of @ctx, which would poll now, shares its processor with others that want it:
@@ -228,7 +228,7 @@ static bool processors_are_scarce(AioContext *ctx)
     }
     if (polling->period_from_ns == 0) {
         polling->period_from_ns = now_ns;
-        polling->run_delay_ns = -1;
+        polling->delay_before_ns = -1;
     } else if (elapsed_ns >= SCARCE_PERIOD_NS) {
         /* Relaxed: only this thread writes it, for others to read. */
         atomic_store_explicit(&polling->scarce, has_waited(polling, elapsed_ns),
@@ -411,7 +411,6 @@ static int64_t phase_ns(AioContext *const *contexts, size_t n, int64_t timeout_n
     bool scarce = false;
 
     for (size_t i = 0; i < n; i++) {
-        contexts[i]->polling.forgone = false;
         if (contexts[i]->polling.in_phase || !can_poll(contexts[i])) {
             return 0;
         }
@@ -478,15 +477,18 @@ void aio_polling_wakes(AioContext *ctx)
     }
 }
 
-/* The loop is awake. Learn from the notifier that woke it, if one did. */
-static void learn_wake(AioContext *ctx)
+/* The loop is awake. Learn from the notifier that woke it, if one did; not with @to_learn false. */
+static void learn_wake(AioContext *ctx, bool to_learn)
 {
     AioPolling *polling = &ctx->polling;
     int64_t from_ns = atomic_load_explicit(&polling->woken_at_ns, memory_order_relaxed);
 
     if (from_ns != 0) {
         atomic_store_explicit(&polling->woken_at_ns, 0, memory_order_relaxed);
-        polling->wake_ns = poll_time_learn_wake(polling->wake_ns, ctx->activity->now_ns - from_ns);
+        if (to_learn) {
+            polling->wake_ns =
+                poll_time_learn_wake(polling->wake_ns, ctx->activity->now_ns - from_ns);
+        }
     }
 }
 
@@ -514,7 +516,8 @@ void aio_polling_wait_over(AioContext *ctx)
     polling->waited_ns =
         polling->wait_from_ns < 0 ? -1 : ctx->activity->now_ns - polling->wait_from_ns;
     polling->wait_from_ns = -1;
-    learn_wake(ctx);
+    learn_wake(ctx, !polling->forgone);
+    polling->forgone = false;
 }
 
 static void learn_from(AioContext *ctx, PollTime *time, bool looked_at)

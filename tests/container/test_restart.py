@@ -33,6 +33,32 @@ for line in sys.stdin:
 """
 
 
+# A target at the second argument, connected to by way of the relay at the first; for each line of input
+# a byte goes through.
+CONNECTION = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+    listener.bind(sys.argv[2])
+    listener.listen()
+    client.connect(sys.argv[1])
+    target = listener.accept()[0]
+    print("connected", flush=True)
+    for line in sys.stdin:
+        client.sendall(b"x")
+        print("sent", flush=True)
+        print("received" if target.recv(1) else "ended", flush=True)
+"""
+
+# A client that waits to be greeted.
+CLIENT = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as client:
+    client.connect(sys.argv[1])
+    print("connected", flush=True)
+    print("greeted" if client.recv(1) else "ended", flush=True)
+"""
+
+
 class Helper:
     """A program that runs beside the service, in the container, and is told by lines."""
 
@@ -143,6 +169,13 @@ def test_kicks_and_deadlines_go_on(service, start):
 def test_a_start_that_fails_loses_nothing_however_often(service, start):
     """systemd tries again until the configuration is mended; by default it would give up."""
     wrong = "/etc/evloopd/evloopd.conf.d/90-wrong.json"
+    service.run("install", "-d", "-o", "member", "-g", "evloopd", "/srv/traffic")
+    service.run("rm", "-f", "/srv/traffic/waits")
+    assert call(service, "object-add", **{
+        "qom-type": "socket-relay", "id": "relay", "listen": "unix:/run/evloopd/relay.sock",
+        "target": "unix:/srv/traffic/waits"}) == {}
+    connection = start(CONNECTION, "/run/evloopd/relay.sock", "/srv/traffic/waits")
+    connection.expect("connected")
     assert call(service, "object-add", **{"qom-type": "event-notifier", "id": "bell"}) == {}
     kicker = start(KICKER, SOCKETS[0], "bell")
     kicker.expect("ready")
@@ -152,14 +185,21 @@ def test_a_start_that_fails_loses_nothing_however_often(service, start):
     service.write(wrong, "{}\n")
     try:
         assert service.try_run("systemctl", "restart", "evloopd.service")[0] != 0
+        client = start(CLIENT, SOCKETS[0])
+        client.expect("connected")
+        connection.tell("once")
+        connection.expect("sent")
         service.wait_for("more tries than systemd allows by default", lambda: int(
             service.show("evloopd.service", "NRestarts")[0]) > 6)
-        assert service.show("evloopd.service", "NFileDescriptorStore") == ("1",)
+        # Each start takes it, and gives it back.
+        service.wait_for("what is kept", lambda: service.show(
+            "evloopd.service", "NFileDescriptorStore") == ("1",))
         kicker.tell("once")
         kicker.expect("kicked")
     finally:
         service.run("rm", wrong)
-    main_pid(service)
+    connection.expect("received")
+    client.expect("greeted")
     service.wait_for("the kick", lambda: get(service, "bell", "kicks") == 2)
 
 

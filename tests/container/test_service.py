@@ -366,8 +366,11 @@ def test_its_loops_use_io_uring(service):
 def test_its_loops_can_tell_how_long_they_wait_for_processors(service):
     """By a file of procfs, of which the unit leaves little."""
     ctl(service, "iothread", "add", "io0")
-    links = service.run("ls", "-l", f"/proc/{main_pid(service)}/fd")
-    assert links.count("/schedstat") == 2  # io0 and the monitor thread
+    pid = main_pid(service)
+    links = service.run("ls", "-l", f"/proc/{pid}/fd")
+    for iothread in [*call(service, "query-iothreads"),
+                     *(loop for loop in call(service, "query-loops") if loop["id"] == "mon_iothread")]:
+        assert f"/proc/{pid}/task/{iothread['thread-id']}/schedstat\n" in links
 
 
 def test_threads_have_cpus_and_scheduling_policies_but_for_real_time(service):

@@ -379,6 +379,30 @@ def test_a_client_that_leaves_does_not_stop_a_deletion(daemon, qmp):
     assert ids(qmp) == []
 
 
+def test_each_watches_how_long_it_waits_for_a_processor(daemon, qmp):
+    """By a descriptor of its own thread's, from its start to its end."""
+    def watched():
+        folder = Path(f"/proc/{daemon.proc.pid}/fd")
+        links = [os.readlink(path) for path in folder.iterdir()]
+        return {link for link in links if link.endswith("/schedstat")}
+
+    def file_of(thread):
+        return f"/proc/{daemon.proc.pid}/task/{thread}/schedstat"
+
+    [monitor] = [number for number, name in daemon.tasks().items() if name == "mon_iothread"]
+    if not os.path.exists(file_of(monitor)):
+        pytest.skip("the system does not tell")
+    assert watched() == {file_of(monitor)}
+    add(qmp, "io0")
+    add(qmp, "io1")
+    threads = [iothread["thread-id"] for iothread in qmp.command("query-iothreads")]
+    assert watched() == {file_of(thread) for thread in (monitor, *threads)}
+    for name in ids(qmp):
+        qmp.command("object-del", id=name)
+        qmp.wait_event("OBJECT_DELETED")
+    assert watched() == {file_of(monitor)}
+
+
 def test_out_of_descriptors_leaves_nothing(start_daemon):
     daemon = start_daemon()
     with daemon.connect() as qmp:

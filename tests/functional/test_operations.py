@@ -156,3 +156,9 @@ def test_the_limits_of_the_unit_are_those_of_the_page():
         assert f"{name}={shown}\n" in unit
         [row] = re.findall(rf"^\| .*`{name}=`.*$", PAGE[PAGE.index("\n## Limits"):], re.MULTILINE)
         assert shown in row
+
+
+def test_how_the_unit_is_started_again_is_as_the_page_says():
+    unit = (ROOT / "daemon" / "systemd" / "evloopd.service.in").read_text()
+    assert "\nRestartSec=1s\n" in unit and "\nStartLimitIntervalSec=0\n" in unit
+    assert "and is started again a second later" in PAGE and "tries again every second" in PAGE

@@ -4,6 +4,8 @@
 #include "config.h"
 #include "tests/unit/polling-fixture.h"
 
+#include <fcntl.h>
+
 /* ---- counting the writes of notifiers ---- */
 
 static atomic_int notifier_sets;
@@ -25,12 +27,19 @@ int polling_notifier_sets(void)
 /* ---- processors ---- */
 
 static struct {
+    bool no_fd;  /* can't be asked about */
     int percent; /* of the time that passes is waited; -1: unknown */
     int64_t delay_ns;
     int64_t now;
 } processor;
 
+int __wrap_run_delay_open(void);
 int64_t __wrap_run_delay_ns(int fd);
+
+int __wrap_run_delay_open(void)
+{
+    return processor.no_fd ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
 
 int64_t __wrap_run_delay_ns(int fd)
 {
@@ -41,6 +50,11 @@ int64_t __wrap_run_delay_ns(int fd)
     processor.delay_ns += (sim_now() - processor.now) * processor.percent / 100;
     processor.now = sim_now();
     return processor.delay_ns;
+}
+
+void polling_set_without_fd(bool without)
+{
+    processor.no_fd = without;
 }
 
 void polling_set_waiting(int percent)

@@ -50,9 +50,11 @@ void source_event_in_passes(Source *source, int64_t delay_ns);
 void source_make_polled(Source *source);
 
 /* From now on the loop's thread, if its delay is watched (loop/run-delay.h), waits for a processor
- * for
- * @percent of its simulated time, 0 at first; -1: the system does not tell. */
+ * for @percent of its simulated time, 0 at first; -1: the system does not tell. */
 void polling_set_waiting(int percent);
+
+/* Whether there is no descriptor for that. */
+void polling_set_without_fd(bool without);
 
 /* How often any event notifier has been set. */
 int polling_notifier_sets(void);

@@ -111,6 +111,12 @@ static void test_not_watched(Loop *loop)
 {
     Source source;
 
+    polling_set_without_fd(true);
+    begin(loop, &source, 20);
+    assert_polled_for(&source, true);
+    end(&source);
+    polling_set_without_fd(false);
+
     begin(loop, &source, 20);
     aio_unwatch_run_delay(loop->ctx);
     many_events(&source);
@@ -166,6 +172,10 @@ static void test_timers(Loop *loop)
         timer_event(loop, timer, &fires, 30000);
     }
     g_assert_cmpuint(phases_of(loop), ==, phases);
+    polling_set_waiting(0);
+    source_event(&source, 1000000000);
+    timer_event(loop, timer, &fires, 30000);
+    g_assert_cmpuint(phases_of(loop), ==, phases + 1);
     timer_free(timer);
     end(&source);
 }
