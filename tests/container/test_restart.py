@@ -36,7 +36,8 @@ for line in sys.stdin:
 # A target at the second argument, connected to by way of the relay at the first; for each line of input
 # a byte goes through.
 CONNECTION = """
-import socket, sys
+import os, socket, sys
+os.umask(0)  # the daemon is another user
 with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
     listener.bind(sys.argv[2])
     listener.listen()
