@@ -19,8 +19,8 @@ char *text_clean(const char *text);
  */
 char *text_clean_word(const char *text);
 
-/* A copy of @json, as json-c writes it, as valid UTF-8 in which those of these characters are escaped
- * too that JSON lets stand, such as U+009B, which a terminal may take for ESC and '['. */
+/* A copy of @json, as json-c writes it, as valid UTF-8 in which those of these characters are
+ * escaped too that JSON lets stand, such as U+009B, which a terminal may take for ESC and '['. */
 char *text_escape_json(const char *json);
 
 /* How many columns the valid UTF-8 @text takes. */

@@ -361,8 +361,8 @@ bool aio_polling_run(AioContext *ctx);
 int64_t aio_polling_run_prepared(AioContext *const *contexts, size_t n, int64_t timeout_ns);
 
 /* Around blocking, after activity_enter(). The wait of @n contexts begins here, unless it began
- * with polling; nothing is learnt from it when one of them can't be polled. The wait of @ctx is
- * over. Home thread. */
+ * with polling; nothing is learnt from it when one of them can't be polled, or polling was forgone.
+ * The wait of @ctx is over. Home thread. */
 void aio_polling_blocks(AioContext *const *contexts, size_t n);
 void aio_polling_wait_over(AioContext *ctx);
 

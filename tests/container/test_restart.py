@@ -33,8 +33,8 @@ for line in sys.stdin:
 """
 
 
-# A target at the second argument, connected to by way of the relay at the first; for each line of input
-# a byte goes through.
+# A target at the second argument, connected to by way of the relay at the first; for each line of
+# input a byte goes through.
 CONNECTION = """
 import os, socket, sys
 os.umask(0)  # the daemon is another user

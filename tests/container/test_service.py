@@ -368,9 +368,9 @@ def test_its_loops_can_tell_how_long_they_wait_for_processors(service):
     ctl(service, "iothread", "add", "io0")
     pid = main_pid(service)
     links = service.run("ls", "-l", f"/proc/{pid}/fd")
-    for iothread in [*call(service, "query-iothreads"),
-                     *(loop for loop in call(service, "query-loops") if loop["id"] == "mon_iothread")]:
-        assert f"/proc/{pid}/task/{iothread['thread-id']}/schedstat\n" in links
+    threads = {loop["id"]: loop["thread-id"] for loop in call(service, "query-loops")}
+    assert set(re.findall(r" -> (\S+/schedstat)$", links, re.MULTILINE)) == {
+        f"/proc/{pid}/task/{threads[name]}/schedstat" for name in ("io0", "mon_iothread")}
 
 
 def test_threads_have_cpus_and_scheduling_policies_but_for_real_time(service):

@@ -1,5 +1,6 @@
 """Fixtures: the programs, and daemons that are started and ended for a test."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -78,10 +79,9 @@ class Daemon:
             try:
                 session = Qmp(self.socket)
                 session.command("query-version")  # the main loop runs: all has been opened
-                count = self.count_fds()
+                sockets = self.sockets()
                 session.close()
-                # So that tests count none of this session's. Fewer still: what was open for a moment.
-                self.wait_for_at_most_fds(count - 1)
+                self.wait_for_end_of_one(sockets)  # so that tests count none of this session's
                 return
             except (FileNotFoundError, ConnectionRefusedError):
                 time.sleep(0.002)  # the condition is tried again
@@ -131,10 +131,21 @@ class Daemon:
             assert time.monotonic() < deadline, f"it has {found} descriptors, not {count}"
             time.sleep(0.002)  # the condition is tried again
 
-    def wait_for_at_most_fds(self, count):
+    def links(self):
+        """What its descriptors are, but for those that are closed meanwhile."""
+        links = set()
+        for path in Path(f"/proc/{self.proc.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                links.add(os.readlink(path))
+        return links
+
+    def sockets(self):
+        return {link for link in self.links() if link.startswith("socket:")}
+
+    def wait_for_end_of_one(self, sockets):
         deadline = time.monotonic() + DEADLINE
-        while (found := self.count_fds()) > count:
-            assert time.monotonic() < deadline, f"it has {found} descriptors, more than {count}"
+        while sockets <= self.sockets():
+            assert time.monotonic() < deadline, f"it keeps {sockets}"
             time.sleep(0.002)  # the condition is tried again
 
     def resident_kb(self):

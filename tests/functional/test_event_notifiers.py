@@ -1,6 +1,5 @@
 """Event notifiers from the outside: descriptors both ways, kicks by other processes, the doorbell."""
 
-import contextlib
 import fcntl
 import mmap
 import os
@@ -246,9 +245,11 @@ def test_polling_finds_rings_without_kicks(qmp, memfd):
     eventfd = os.eventfd(0)
     add(qmp, "iothread", "io0", poll_max_ns=10**9)
     [iothread] = qmp.command("query-iothreads")
-    with contextlib.suppress(PermissionError):
+    try:
         # It hardly waits for a processor then: else it does not poll while there is other load.
         os.sched_setscheduler(iothread["thread-id"], os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        pytest.skip("no right to real-time threads")
     with mmap.mmap(memfd, mmap.PAGESIZE) as words:
         send_fd(qmp, "fd", eventfd)
         send_fd(qmp, "bell", memfd)

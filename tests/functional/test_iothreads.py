@@ -382,9 +382,7 @@ def test_a_client_that_leaves_does_not_stop_a_deletion(daemon, qmp):
 def test_each_watches_how_long_it_waits_for_a_processor(daemon, qmp):
     """By a descriptor of its own thread's, from its start to its end."""
     def watched():
-        folder = Path(f"/proc/{daemon.proc.pid}/fd")
-        links = [os.readlink(path) for path in folder.iterdir()]
-        return {link for link in links if link.endswith("/schedstat")}
+        return {link for link in daemon.links() if link.endswith("/schedstat")}
 
     def file_of(thread):
         return f"/proc/{daemon.proc.pid}/task/{thread}/schedstat"

@@ -159,6 +159,26 @@ static void test_nothing_is_learnt(Loop *loop)
     end(&source);
 }
 
+/* It includes the wait for a processor. */
+static void test_no_wake_is_learnt(Loop *loop)
+{
+    int runs = 0;
+    Source source;
+
+    begin(loop, &source, 20);
+    sim_set_wake_ns(90000);
+    for (int i = 0; i < 20; i++) {
+        bh_event(loop, &runs, 30000);
+    }
+    sim_set_wake_ns(0);
+    polling_set_waiting(0);
+    source_event(&source, 1000000000);
+    /* Too late for polling, and no wake-up that is known explains it. */
+    source_event(&source, AIO_POLL_MAX_NS_DEFAULT + 50000);
+    g_assert_cmpuint(poll_ns_of(loop), ==, 0);
+    end(&source);
+}
+
 static void test_timers(Loop *loop)
 {
     int fires = 0;
@@ -189,6 +209,7 @@ int main(int argc, char **argv)
     loop_test_add_aio_poll("a-loop-that-is-not-watched-polls", test_not_watched);
     loop_test_add_aio_poll("what-was-before-a-long-sleep-says-nothing", test_after_a_long_sleep);
     loop_test_add_aio_poll("nothing-is-learnt-meanwhile", test_nothing_is_learnt);
+    loop_test_add_aio_poll("nor-is-what-it-takes-to-wake-the-loop", test_no_wake_is_learnt);
     loop_test_add_aio_poll("timers-are-not-polled-for-either", test_timers);
     return g_test_run();
 }

@@ -119,11 +119,19 @@ static void what_it_did_not_run_it_waited(int fd)
     g_assert_cmpint(off * 2, >, waited);
 }
 
+typedef struct Answers {
+    int fd; /* another thread's */
+    int64_t of_other;
+    int64_t of_own;
+} Answers;
+
 static gpointer ask(gpointer opaque)
 {
+    Answers *answers = opaque;
     int fd = run_delay_open();
 
-    *(int64_t *)opaque = run_delay_ns(fd);
+    answers->of_other = run_delay_ns(answers->fd);
+    answers->of_own = run_delay_ns(fd);
     close(fd);
     return NULL;
 }
@@ -132,18 +140,18 @@ static gpointer ask(gpointer opaque)
 static void each_thread_has_its_own(int fd)
 {
     int64_t deadline = now(CLOCK_MONOTONIC) + 2 * DEADLINE_NS;
+    Answers answers = { .fd = fd };
     int64_t own;
-    int64_t of_thread;
 
     share_the_processor(fd);
     own = run_delay_ns(fd);
     /* A new thread may wait too, but has no time to wait for so long. */
     do {
         g_assert_cmpint(now(CLOCK_MONOTONIC), <, deadline);
-        g_thread_join(g_thread_new("asks", ask, &of_thread));
-        g_assert_cmpint(of_thread, >=, 0);
-    } while (of_thread >= own);
-    g_assert_cmpint(run_delay_ns(fd), >=, own);
+        g_thread_join(g_thread_new("asks", ask, &answers));
+        g_assert_cmpint(answers.of_own, >=, 0);
+        g_assert_cmpint(answers.of_other, >=, own);
+    } while (answers.of_own >= own);
 }
 
 int main(int argc, char **argv)
