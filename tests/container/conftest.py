@@ -19,6 +19,7 @@ def machine():
     why = container.missing()
     if why:
         pytest.skip(f"no container: {why}")
+    assert PACKAGES.is_dir(), f"there is no {PACKAGES}: make packages"
     with tempfile.TemporaryDirectory(prefix="evc") as folder:
         booted = container.Container(folder, PACKAGES)
         yield booted

@@ -7,7 +7,8 @@ import pytest
 
 ANY_CID = 0xFFFFFFFF
 LOCAL_CID = 1
-PORT = 54321
+# Ports are the whole machine's, and have 32 bits: this one and the next are this process's alone.
+PORT = (1 << 24) + 2 * os.getpid()
 
 
 def vsock_error(cid):
