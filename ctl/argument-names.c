@@ -9,11 +9,6 @@
 #include "ctl/object.h"
 #include "ctl/schema.h"
 
-static void take_name(const char *name, void *names)
-{
-    g_ptr_array_add(names, (gpointer)name);
-}
-
 /* Add to @error what of @names is near those of @given that are none of them. */
 static void add_hints(GError *error, json_object *given, const GPtrArray *names)
 {
@@ -39,7 +34,7 @@ void argument_names_hint(Client *client, const char *command, json_object *argum
     }
     schema = schema_new(client, NULL);
     if (schema) {
-        schema_foreach_argument(schema, command, arguments, take_name, names);
+        schema_foreach_argument(schema, command, arguments, schema_take_name, names);
         add_hints(error, arguments, names);
     }
 }
@@ -58,7 +53,7 @@ void property_names_hint(Client *client, const char *qom_type, json_object *prop
         const char *name = json_member_string(json_object_array_get_idx(list, i), "name");
 
         if (name) {
-            take_name(name, names);
+            g_ptr_array_add(names, (gpointer)name);
         }
     }
     add_hints(error, properties, names);

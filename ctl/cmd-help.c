@@ -183,11 +183,6 @@ static char *command_help(const Schema *schema, const char *name)
 
 /* ---- all of them ---- */
 
-static void take_name(const char *name, void *names)
-{
-    g_ptr_array_add(names, (gpointer)name);
-}
-
 static int compare_names(gconstpointer a, gconstpointer b)
 {
     return g_strcmp0(*(const char *const *)a, *(const char *const *)b);
@@ -235,7 +230,7 @@ static bool show_all(Ctl *ctl, GError **errp)
 
     append_own(text, ctl->program);
     if (schema) {
-        schema_foreach_name(schema, "command", take_name, names);
+        schema_foreach_name(schema, "command", schema_take_name, names);
         g_ptr_array_sort(names, compare_names);
         g_string_append_printf(text, "\nCommands of the daemon%s:\n",
                                ctl->shell ? "" : ", run by 'call'");
@@ -259,7 +254,7 @@ static bool check(const Ctl *ctl, const Schema *schema, const char *name, GError
     if (schema_has_name(schema, "command", name)) {
         return true;
     }
-    schema_foreach_name(schema, "command", take_name, names);
+    schema_foreach_name(schema, "command", schema_take_name, names);
     ctl_fail_unknown(ctl->program, name, names, errp);
     return false;
 }

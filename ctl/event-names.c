@@ -7,11 +7,6 @@
 #include "ctl/near.h"
 #include "ctl/schema.h"
 
-static void take_name(const char *name, void *names)
-{
-    g_ptr_array_add(names, (gpointer)name);
-}
-
 /* Fail with that there is no @what called @word, and which of @names, which there are, are near.
  * Always false. */
 static bool fail_unknown(const char *what, const char *word, const GPtrArray *names, GError **errp)
@@ -32,12 +27,12 @@ static bool check_event(const Schema *schema, const char *event, json_object *fi
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new();
 
-    schema_foreach_name(schema, "event", take_name, names);
+    schema_foreach_name(schema, "event", schema_take_name, names);
     if (!schema_has_name(schema, "event", event)) {
         return fail_unknown("event", event, names, errp);
     }
     g_ptr_array_set_size(names, 0);
-    schema_foreach_event_member(schema, event, take_name, names);
+    schema_foreach_event_member(schema, event, schema_take_name, names);
     json_object_object_foreach (filters, name, value) {
         g_autofree char *what = g_strdup_printf("member of %s", event);
 

@@ -261,6 +261,11 @@ static void foreach_entity(const Schema *schema, const char *meta_type, bool oob
     }
 }
 
+void schema_take_name(const char *name, void *names)
+{
+    g_ptr_array_add(names, (gpointer)name);
+}
+
 void schema_foreach_name(const Schema *schema, const char *meta_type,
                          void (*func)(const char *name, void *opaque), void *opaque)
 {

@@ -22,6 +22,9 @@ void schema_free(Schema *schema);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Schema, schema_free)
 
+/* A @func for what follows: adds @name, which is the schema's, to @names, a GPtrArray. */
+void schema_take_name(const char *name, void *names);
+
 /* Call @func with the name of each entity of this meta-type: "command", "event". */
 void schema_foreach_name(const Schema *schema, const char *meta_type,
                          void (*func)(const char *name, void *opaque), void *opaque);
